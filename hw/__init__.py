@@ -1,0 +1,2 @@
+if __name__ == "hw":
+    raise ImportError("import weft.hw, not hw")

@@ -1,0 +1,264 @@
+"""The register map: declared once, used by the gateware, the driver, the C header and the docs.
+
+The map is a list of pages of :data:`PAGE_BYTES`: page 0 is the system's, page 1 + i is mover i's.
+Registers are 32 bits wide; quantities of 64 bits are two registers ``_LOW`` and ``_HIGH``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..config import AcceleratorConfig
+from ..errors import WeftError
+
+__all__ = [
+    "DESCRIPTOR_STORE",
+    "IDENTITY",
+    "PAGE_BYTES",
+    "SLOT_BYTES",
+    "Page",
+    "Register",
+    "RegisterError",
+    "RegisterField",
+    "RegisterMap",
+    "mover_page",
+    "system_page",
+]
+
+PAGE_BYTES = 0x4000
+DESCRIPTOR_STORE = 0x2000
+"""Offset of the BD slots in a mover's page; they are write-only."""
+SLOT_BYTES = 128
+IDENTITY = 0x54464557
+"""``WEFT`` in ASCII, least significant byte first."""
+
+
+class RegisterError(WeftError, LookupError):
+    """A register, field or page that does not exist, or a value that does not fit its field."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisterField:
+    """Bits ``low`` ... ``low + width - 1`` of a register."""
+
+    name: str
+    low: int
+    width: int
+    doc: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Register:
+    """One 32-bit register.
+
+    ``access`` is ``ro`` (read), ``rw`` (read and write), ``wo`` (a write is an event, a read an
+    error), or ``w1c`` (read; a one clears its bit).
+    """
+
+    name: str
+    offset: int
+    access: str
+    fields: tuple[RegisterField, ...]
+    doc: str
+
+    def field(self, name: str) -> RegisterField:
+        for candidate in self.fields:
+            if candidate.name == name:
+                return candidate
+        raise RegisterError(f"register {self.name} has no field {name!r}")
+
+    def pack(self, **values: int) -> int:
+        """The register's word from its fields; a value that does not fit raises."""
+        word = 0
+        for name, value in values.items():
+            entry = self.field(name)
+            if not 0 <= value < 1 << entry.width:
+                raise RegisterError(
+                    f"{self.name}.{name} = {value}: must be from 0 to {(1 << entry.width) - 1}"
+                )
+            word |= value << entry.low
+        return word
+
+    def unpack(self, word: int) -> dict[str, int]:
+        """The fields of `word` by name."""
+        return {f.name: word >> f.low & (1 << f.width) - 1 for f in self.fields}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """The registers of one block."""
+
+    name: str
+    base: int
+    registers: tuple[Register, ...]
+
+    def register(self, name: str) -> Register:
+        for candidate in self.registers:
+            if candidate.name == name:
+                return candidate
+        raise RegisterError(f"page {self.name} has no register {name!r}")
+
+    def address(self, name: str) -> int:
+        """Byte address of register `name`."""
+        return self.base + self.register(name).offset
+
+
+class _Builder:
+    """Gives registers ascending offsets."""
+
+    def __init__(self) -> None:
+        self.registers: list[Register] = []
+
+    def add(self, name: str, access: str, doc: str, *fields: tuple[str, int, int, str]) -> None:
+        entries = fields or (("value", 0, 32, doc),)
+        self.registers.append(
+            Register(
+                name=name,
+                offset=4 * len(self.registers),
+                access=access,
+                fields=tuple(
+                    RegisterField(name=n, low=low, width=width, doc=text)
+                    for n, low, width, text in entries
+                ),
+                doc=doc,
+            )
+        )
+
+
+def system_page(config: AcceleratorConfig) -> Page:
+    """Page 0: identity, interrupts, first error, time, and the array's counters."""
+    build = _Builder()
+    movers = tuple(
+        (mover.name, i, 1, f"mover {mover.name}") for i, mover in enumerate(config.movers)
+    )
+    build.add("IDENTITY", "ro", "'WEFT' in ASCII, first letter in the lowest byte")
+    build.add("VERSION", "ro", "major << 16 | minor << 8 | patch")
+    build.add("CONFIG_HASH", "ro", "first 32 bits of the hash of the configuration")
+    build.add(
+        "CAPABILITIES",
+        "ro",
+        "what was built",
+        ("movers", 0, 8, "number of movers"),
+        ("array", 8, 1, "there is a systolic array"),
+        ("dma", 9, 1, "there is a DMA"),
+    )
+    build.add(
+        "CONTROL",
+        "wo",
+        "commands",
+        ("reset", 0, 1, "drain the bus, then reset everything but this page"),
+        ("clear_counters", 1, 1, "zero the time, the array's counters and every mover's"),
+    )
+    build.add(
+        "STATUS",
+        "ro",
+        "state of the system",
+        ("resetting", 0, 1, "a soft reset waits for the bus to drain"),
+    )
+    build.add("IRQ_DONE", "w1c", "a task pushed with `interrupt` has retired", *movers)
+    build.add("IRQ_DONE_MASK", "rw", "which IRQ_DONE bits raise the interrupt", *movers)
+    build.add("IRQ_FAULT", "w1c", "a fault was recorded or a push refused", *movers)
+    build.add("IRQ_FAULT_MASK", "rw", "which IRQ_FAULT bits raise the interrupt", *movers)
+    build.add(
+        "FIRST_ERROR",
+        "ro",
+        "the first fault since reset",
+        ("valid", 0, 1, "there was one"),
+        ("mover", 8, 8, "index of the mover"),
+        ("code", 16, 8, "FaultCode"),
+        ("descriptor", 24, 8, "BD slot"),
+    )
+    build.add("CYCLES", "ro", "cycles since reset or clear_counters")
+    build.add("SPAN_FIRST", "ro", "CYCLES when an array-side mover issued its first address")
+    build.add("SPAN_LAST", "ro", "CYCLES when an array-side mover last wrote")
+    if config.array is not None:
+        build.add("ARRAY_ACTIVE", "ro", "cycles from first operand to last result, summed")
+        build.add("ARRAY_STEPS", "ro", "steps taken")
+        build.add("ARRAY_BUBBLES", "ro", "cycles without a step between two steps of a stretch")
+        build.add("ARRAY_STARVED_A", "ro", "cycles in which a step waited for A")
+        build.add("ARRAY_STARVED_B", "ro", "cycles in which a step waited for B")
+        build.add("ARRAY_STARVED_C", "ro", "cycles in which a step waited for C alone")
+        build.add("ARRAY_BLOCKED_D", "ro", "cycles in which a step waited for room in D alone")
+    return Page(name="system", base=0, registers=tuple(build.registers))
+
+
+def mover_page(config: AcceleratorConfig, index: int) -> Page:
+    """Page of mover `index`: control, status, queue, errors, counters; then its BD store."""
+    build = _Builder()
+    build.add(
+        "CONTROL", "wo", "commands", ("clear_error", 0, 1, "forget the sticky error and refusals")
+    )
+    build.add(
+        "STATUS",
+        "ro",
+        "what the mover does now",
+        ("busy", 0, 1, "a BD is loaded or in flight"),
+        ("error", 1, 1, "a fault is recorded in ERROR"),
+        ("refused", 2, 1, "a push met a full queue"),
+        ("stall", 4, 4, "StallCause"),
+        ("descriptor", 8, 8, "BD slot loaded last"),
+        ("in_flight", 16, 8, "BDs loaded and not retired"),
+    )
+    build.add(
+        "PUSH",
+        "wo",
+        "push a task",
+        ("descriptor", 0, 8, "BD slot"),
+        ("repeat", 8, 8, "executions less one"),
+        ("interrupt", 16, 1, "set the mover's IRQ_DONE bit when the task retires"),
+    )
+    build.add("LEVEL", "ro", "tasks in the queue, the running one excluded")
+    build.add("REFUSED", "ro", "pushes dropped because the queue was full")
+    build.add("RETIRED", "ro", "tasks retired: the token")
+    build.add(
+        "ERROR",
+        "ro",
+        "first fault since clear_error",
+        ("code", 0, 8, "FaultCode"),
+        ("descriptor", 8, 8, "BD slot"),
+    )
+    build.add("FAULT_LOW", "ro", "address of the fault, low half")
+    build.add("FAULT_HIGH", "ro", "address of the fault, high half")
+    build.add("ADDRESS_LOW", "ro", "address of the current row, low half")
+    build.add("ADDRESS_HIGH", "ro", "address of the current row, high half")
+    build.add("ACTIVE", "ro", "cycles in which a beat moved")
+    build.add("STARVED", "ro", "cycles busy without input: memory (source) or stream (sink)")
+    build.add("BLOCKED", "ro", "cycles busy with input but no room at the output")
+    build.add("CONFLICT", "ro", "cycles in which a request to memory was not granted")
+    build.add("ACCESSES", "ro", "words (scratchpad) or bus beats (DRAM) accessed")
+    mover = config.movers[index]
+    return Page(name=mover.name, base=(index + 1) * PAGE_BYTES, registers=tuple(build.registers))
+
+
+class RegisterMap:
+    """Every page of a system.
+
+    Attributes
+    ----------
+    pages : tuple of :class:`Page`
+        Page 0 is the system's; the movers follow in the configuration's order.
+    address_bits : int
+        Width of the AXI4-Lite address.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        self.pages = (
+            system_page(config),
+            *(mover_page(config, index) for index in range(len(config.movers))),
+        )
+        self.address_bits = (len(self.pages) * PAGE_BYTES - 1).bit_length()
+
+    def page(self, name: str) -> Page:
+        """The page of mover `name`, or ``system``."""
+        for candidate in self.pages:
+            if candidate.name == name:
+                return candidate
+        raise RegisterError(f"there is no page {name!r}")
+
+    def slot_address(self, mover: str, slot: int) -> int:
+        """Byte address of the first word of BD `slot` of `mover`."""
+        count = self.config.mover(mover).descriptors
+        if not 0 <= slot < count:
+            raise RegisterError(f"{mover} BD {slot}: must be from 0 to {count - 1}")
+        return self.page(mover).base + DESCRIPTOR_STORE + slot * SLOT_BYTES

@@ -1,0 +1,28 @@
+"""Layouts of what travels between movers and stream operators.
+
+All of them are payloads of :class:`amaranth.lib.stream.Signature`: a beat moves when valid and
+ready meet, and payload and valid hold while it is stalled.
+"""
+
+from amaranth.hdl import *
+from amaranth.lib import data
+
+__all__ = ["compute_beat", "switch_beat"]
+
+
+def compute_beat(width: int) -> data.StructLayout:
+    """A beat between a scratchpad mover and an operator.
+
+    ``data`` is `width` bits, channel 0 lowest. ``mark`` ends the loop levels that the BD chose,
+    ``end`` ends the BD, ``error`` says that a fault spoilt the data.
+    """
+    return data.StructLayout({"data": width, "mark": 1, "end": 1, "error": 1})
+
+
+def switch_beat(width: int) -> data.StructLayout:
+    """A beat of the DMA's dense byte stream.
+
+    ``count`` bytes of ``data`` count, lowest first: all of them unless ``end``, which is the last
+    beat of the source's BD. ``error`` says that a fault spoilt the data.
+    """
+    return data.StructLayout({"data": width, "count": range(width // 8 + 1), "end": 1, "error": 1})

@@ -1,0 +1,502 @@
+"""Design-time parameters: the one place where each is declared and checked.
+
+A configuration is a tree of frozen dataclasses. Construction checks every field and every
+combination, and raises :class:`~weft.hw.errors.ConfigError` naming field, value and rule. A
+parameter that the gateware does not honour yet is refused, never ignored.
+
+Widths are in bits and depths in entries unless a name says otherwise. A *word* is one bank access
+(``memory.bank_bits``); a *beat* is what a mover hands over in one cycle (its channels x a word).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from .errors import ConfigError
+
+__all__ = [
+    "AcceleratorConfig",
+    "ArrayConfig",
+    "DmaConfig",
+    "MemoryConfig",
+    "MoverConfig",
+]
+
+ARRAY_PORTS = ("array.a", "array.b", "array.c", "array.d")
+"""Streams of the systolic array that a mover can be bound to."""
+
+SCRATCHPAD_KINDS = ("read", "write")
+DRAM_KINDS = ("mm2s", "s2mm")
+
+MAX_DESCRIPTORS = 64
+"""The `next` field of a descriptor has six bits."""
+
+
+def _check(condition: bool, name: str, value: object, rule: str) -> None:
+    if not condition:
+        raise ConfigError(name, value, rule)
+
+
+def _check_range(name: str, value: object, low: int, high: int) -> None:
+    _check(
+        isinstance(value, int) and not isinstance(value, bool) and low <= value <= high,
+        name,
+        value,
+        f"must be an integer from {low} to {high}",
+    )
+
+
+def _is_power_of_two(value: int) -> bool:
+    return value > 0 and value & (value - 1) == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryConfig:
+    """The banked scratchpad and its crossbar.
+
+    Parameters
+    ----------
+    banks
+        Number of banks, a power of two.
+    bank_bits
+        Width of a bank, and so of a word.
+    rows
+        Words in a bank, a power of two.
+    groups
+        Banks in a group for each addressing mode; a BD's mode is an index into this tuple.
+        All banks is FIMA, one bank is NIMA, anything between is GIMA (DataMaestro, section III-D).
+    crossbar_stages
+        1: arbitrate and access in one cycle; 2: a register between arbiter and bank; 3: a register
+        after the response multiplexer as well. The read latency in cycles is the same number.
+    aging
+        A low-priority request that has lost this many cycles in a row at a bank is served next.
+    """
+
+    banks: int = 32
+    bank_bits: int = 64
+    rows: int = 512
+    groups: tuple[int, ...] = (32, 16, 8, 1)
+    crossbar_stages: int = 1
+    aging: int = 16
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("banks", 2, 256), ("bank_bits", 16, 512), ("rows", 2, 1 << 16)):
+            value = getattr(self, name)
+            _check_range(f"memory.{name}", value, low, high)
+            _check(_is_power_of_two(value), f"memory.{name}", value, "must be a power of two")
+        _check(len(self.groups) in range(1, 9), "memory.groups", self.groups, "1 to 8 modes")
+        for group in self.groups:
+            _check(
+                _is_power_of_two(group) and group <= self.banks,
+                "memory.groups",
+                group,
+                f"banks a group must be a power of two of at most {self.banks}",
+            )
+        _check(
+            len(set(self.groups)) == len(self.groups),
+            "memory.groups",
+            self.groups,
+            "each group size stands once",
+        )
+        _check_range("memory.crossbar_stages", self.crossbar_stages, 1, 3)
+        _check_range("memory.aging", self.aging, 1, 255)
+
+    @property
+    def word_bytes(self) -> int:
+        return self.bank_bits // 8
+
+    @property
+    def bytes(self) -> int:
+        """Capacity in bytes."""
+        return self.banks * self.rows * self.word_bytes
+
+    @property
+    def address_bits(self) -> int:
+        """Width of a byte address."""
+        return (self.bytes - 1).bit_length()
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the grant of a read to its response."""
+        return self.crossbar_stages
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoverConfig:
+    """One mover: a scratchpad streamer or a DRAM channel of the DMA.
+
+    Parameters
+    ----------
+    name
+        An identifier; names registers, counters and ports.
+    kind
+        ``read`` and ``write`` move a scratchpad beat, ``mm2s`` and ``s2mm`` a run of DRAM bytes.
+    bind
+        Where the stream goes: an array port (``array.a`` ... ``array.d``), the name of another
+        mover (a DRAM mover and its scratchpad end name each other), or ``export``: a top-level
+        port for an accelerator of the user's own.
+    spatial_bounds
+        Channels along each spatial dimension, innermost first; empty for a DRAM mover.
+    loops
+        Temporal loops.
+    address_depth, data_depth
+        Entries of each channel's address and data FIFO (scratchpad movers).
+    reach
+        0: every channel reaches all banks; g: channel i only reaches banks congruent to i modulo g.
+    shares_ports_with
+        Name of the mover of the other direction whose memory ports this one uses.
+    high_priority
+        Wins bank arbitration against movers that are not (subject to aging).
+    guards
+        Affine windows per BD. DRAM movers clip a run to them; scratchpad movers have none yet.
+    descriptors, queue_depth
+        BD slots, and entries of the task queue.
+    extensions
+        Stream operators on the mover; none exists yet.
+    """
+
+    name: str
+    kind: str
+    bind: str
+    spatial_bounds: tuple[int, ...] = ()
+    loops: int = 3
+    address_depth: int = 8
+    data_depth: int = 8
+    reach: int = 0
+    shares_ports_with: str = ""
+    high_priority: bool = True
+    guards: int = 0
+    descriptors: int = 4
+    queue_depth: int = 4
+    extensions: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        where = f"movers.{self.name}"
+        _check(self.name.isidentifier(), "movers.name", self.name, "must be an identifier")
+        _check(
+            self.kind in SCRATCHPAD_KINDS + DRAM_KINDS,
+            f"{where}.kind",
+            self.kind,
+            "must be one of read, write, mm2s, s2mm",
+        )
+        _check_range(f"{where}.loops", self.loops, 1, 8)
+        _check_range(f"{where}.descriptors", self.descriptors, 1, MAX_DESCRIPTORS)
+        _check_range(f"{where}.queue_depth", self.queue_depth, 1, 64)
+        _check(
+            not self.extensions, f"{where}.extensions", self.extensions, "no extension exists yet"
+        )
+        if self.is_scratchpad:
+            _check(
+                len(self.spatial_bounds) in range(1, 4),
+                f"{where}.spatial_bounds",
+                self.spatial_bounds,
+                "a scratchpad mover has 1 to 3 spatial dimensions",
+            )
+            for bound in self.spatial_bounds:
+                _check_range(f"{where}.spatial_bounds", bound, 1, 64)
+            _check_range(f"{where}.address_depth", self.address_depth, 2, 64)
+            _check_range(f"{where}.data_depth", self.data_depth, 2, 64)
+            _check(self.guards == 0, f"{where}.guards", self.guards, "scratchpad movers have none")
+        else:
+            _check(
+                not self.spatial_bounds,
+                f"{where}.spatial_bounds",
+                self.spatial_bounds,
+                "a DRAM mover has no spatial dimension",
+            )
+            _check_range(f"{where}.guards", self.guards, 0, 4)
+            _check(
+                not self.shares_ports_with,
+                f"{where}.shares_ports_with",
+                self.shares_ports_with,
+                "a DRAM mover has no scratchpad port",
+            )
+            _check(self.bind != "export", f"{where}.bind", self.bind, "a DRAM stream stays inside")
+
+    @property
+    def is_scratchpad(self) -> bool:
+        return self.kind in SCRATCHPAD_KINDS
+
+    @property
+    def is_source(self) -> bool:
+        """Whether the mover gives a stream (``read``, ``mm2s``) or takes one."""
+        return self.kind in ("read", "mm2s")
+
+    @property
+    def channels(self) -> int:
+        """Scratchpad words moved side by side in a beat; 1 (``math.prod(())``) for a DRAM mover."""
+        return math.prod(self.spatial_bounds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayConfig:
+    """The systolic array: ``mu`` x ``nu`` elements of ``ku``-long dot products a cycle."""
+
+    mu: int = 8
+    nu: int = 8
+    ku: int = 8
+    operand_bits: int = 8
+    accumulator_bits: int = 32
+
+    def __post_init__(self) -> None:
+        for name in ("mu", "nu", "ku"):
+            _check_range(f"array.{name}", getattr(self, name), 1, 64)
+        for name, only in (("operand_bits", 8), ("accumulator_bits", 32)):
+            value = getattr(self, name)
+            _check(value == only, f"array.{name}", value, f"only {only} is built yet")
+
+    @property
+    def a_bits(self) -> int:
+        """Width of an A beat: mu rows of ku operands."""
+        return self.mu * self.ku * self.operand_bits
+
+    @property
+    def b_bits(self) -> int:
+        """Width of a B beat: ku rows of nu operands."""
+        return self.ku * self.nu * self.operand_bits
+
+    @property
+    def d_bits(self) -> int:
+        """Width of a C or D beat: mu rows of nu accumulators."""
+        return self.mu * self.nu * self.accumulator_bits
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates in one step."""
+        return self.mu * self.nu * self.ku
+
+    def beat_bits(self, port: str) -> int:
+        """Width of the stream of `port` (``array.a`` ... ``array.d``)."""
+        return {
+            "array.a": self.a_bits,
+            "array.b": self.b_bits,
+            "array.c": self.d_bits,
+            "array.d": self.d_bits,
+        }[port]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DmaConfig:
+    """The AXI4 master shared by the DRAM movers.
+
+    Parameters
+    ----------
+    data_bits, address_bits
+        Widths of the AXI4 data and address channels.
+    burst_beats
+        Longest burst; no burst crosses 4 KiB.
+    read_outstanding, write_outstanding
+        Bursts in flight, tracked apart.
+    read_buffer, write_buffer
+        Beats of data buffering. A read burst is issued when its beats have reserved room; a write
+        burst when it is buffered whole.
+    """
+
+    data_bits: int = 512
+    address_bits: int = 64
+    burst_beats: int = 16
+    read_outstanding: int = 16
+    write_outstanding: int = 16
+    read_buffer: int = 64
+    write_buffer: int = 64
+
+    def __post_init__(self) -> None:
+        _check(
+            self.data_bits in (32, 64, 128, 256, 512),
+            "dma.data_bits",
+            self.data_bits,
+            "must be 32, 64, 128, 256 or 512",
+        )
+        _check_range("dma.address_bits", self.address_bits, 32, 64)
+        longest = min(256, 4096 * 8 // self.data_bits)
+        _check_range("dma.burst_beats", self.burst_beats, 1, longest)
+        _check(
+            _is_power_of_two(self.burst_beats),
+            "dma.burst_beats",
+            self.burst_beats,
+            "must be a power of two",
+        )
+        for name in ("read_outstanding", "write_outstanding"):
+            _check_range(f"dma.{name}", getattr(self, name), 1, 256)
+        for name in ("read_buffer", "write_buffer"):
+            _check_range(f"dma.{name}", getattr(self, name), self.burst_beats, 4096)
+
+    @property
+    def data_bytes(self) -> int:
+        return self.data_bits // 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcceleratorConfig:
+    """A whole system: scratchpad, movers, and optionally an array and a DMA."""
+
+    name: str
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    movers: tuple[MoverConfig, ...]
+    array: ArrayConfig | None = None
+    dma: DmaConfig | None = None
+
+    def __post_init__(self) -> None:
+        _check(bool(self.name), "name", self.name, "must not be empty")
+        names = [mover.name for mover in self.movers]
+        _check(
+            len(set(names)) == len(names) and 0 < len(names) <= 32,
+            "movers",
+            names,
+            "1 to 32 movers, each name once",
+        )
+        for mover in self.movers:
+            self._check_bind(mover)
+            if mover.is_scratchpad:
+                self._check_scratchpad(mover)
+        if self.array is not None:
+            bound = [mover.bind for mover in self.movers]
+            for port in ARRAY_PORTS:
+                _check(
+                    bound.count(port) == 1, "movers.bind", bound, f"exactly one mover binds {port}"
+                )
+        for kind in DRAM_KINDS:
+            channels = [mover.name for mover in self.movers if mover.kind == kind]
+            _check(len(channels) <= 1, "movers.kind", channels, f"one {kind} channel is built yet")
+
+    def _check_bind(self, mover: MoverConfig) -> None:
+        where, names = f"movers.{mover.name}.bind", {other.name: other for other in self.movers}
+        if mover.bind == "export":
+            return
+        if mover.bind in ARRAY_PORTS:
+            _check(self.array is not None, where, mover.bind, "needs an [array]")
+            assert self.array is not None
+            _check(mover.is_scratchpad, where, mover.bind, "only scratchpad movers feed the array")
+            _check(
+                mover.is_source == (mover.bind != "array.d"),
+                where,
+                mover.bind,
+                "a, b and c take a read mover, d a write mover",
+            )
+            bits = mover.channels * self.memory.bank_bits
+            wanted = self.array.beat_bits(mover.bind)
+            _check(bits == wanted, where, mover.bind, f"beat is {bits} bits, port {wanted}")
+            return
+        _check(mover.bind in names, where, mover.bind, "must be an array port, a mover or 'export'")
+        other = names[mover.bind]
+        _check(
+            other.bind == mover.name
+            and other.is_source != mover.is_source
+            and other.is_scratchpad != mover.is_scratchpad,
+            where,
+            mover.bind,
+            "a DRAM mover and a scratchpad mover of the other direction name each other",
+        )
+        _check(self.dma is not None, where, mover.bind, "needs a [dma]")
+        assert self.dma is not None
+        if mover.is_scratchpad:
+            bits = mover.channels * self.memory.bank_bits
+            _check(
+                bits == self.dma.data_bits,
+                where,
+                mover.bind,
+                f"beat is {bits} bits, dma.data_bits {self.dma.data_bits}",
+            )
+
+    def _check_scratchpad(self, mover: MoverConfig) -> None:
+        where = f"movers.{mover.name}"
+        _check(
+            mover.reach == 0
+            or (_is_power_of_two(mover.reach) and mover.reach <= self.memory.banks),
+            f"{where}.reach",
+            mover.reach,
+            f"must be 0 (all) or a power of two of at most {self.memory.banks}",
+        )
+        if mover.shares_ports_with:
+            other = next((m for m in self.movers if m.name == mover.shares_ports_with), None)
+            _check(
+                other is not None
+                and other.shares_ports_with == mover.name
+                and {mover.kind, other.kind} == {"read", "write"}
+                and (mover.channels, mover.reach, mover.high_priority)
+                == (other.channels, other.reach, other.high_priority),
+                f"{where}.shares_ports_with",
+                mover.shares_ports_with,
+                "a reader and a writer of the same channels, reach and priority name each other",
+            )
+
+    def mover(self, name: str) -> MoverConfig:
+        """The mover called `name`; raises ``KeyError`` where there is none."""
+        for mover in self.movers:
+            if mover.name == name:
+                return mover
+        raise KeyError(name)
+
+    def bound_to(self, bind: str) -> MoverConfig | None:
+        """The mover whose stream is bound to `bind`, or None."""
+        return next((mover for mover in self.movers if mover.bind == bind), None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The configuration as plain dictionaries, lists, strings and numbers."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @property
+    def hash(self) -> str:
+        """Hexadecimal digest of every parameter; the first 32 bits stand in a register."""
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Build from nested dictionaries; an unknown key or a wrong type is a `ConfigError`."""
+        values = dict(values)
+        sections: dict[str, Any] = {}
+        for key, section in (("memory", MemoryConfig), ("array", ArrayConfig), ("dma", DmaConfig)):
+            if values.get(key) is not None:
+                sections[key] = _build(section, values[key], key)
+            values.pop(key, None)
+        movers = values.pop("movers", [])
+        _check(isinstance(movers, list | tuple), "movers", movers, "must be a list of tables")
+        sections["movers"] = tuple(
+            _build(MoverConfig, mover, f"movers[{index}]") for index, mover in enumerate(movers)
+        )
+        return _build(cls, values | sections, "configuration")
+
+    @classmethod
+    def from_toml(cls, path: Path) -> Self:
+        """Read a configuration file; any flaw is a `ConfigError` that names it."""
+        try:
+            values = tomllib.loads(path.read_text())
+        except OSError as error:
+            raise ConfigError("config", str(path), error.strerror or "cannot be read") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError("config", str(path), f"is not TOML: {error}") from None
+        return cls.from_dict(values)
+
+
+def _build(section: Any, values: Any, where: str) -> Any:
+    _check(isinstance(values, dict), where, values, "must be a table")
+    fields = {entry.name: entry for entry in dataclasses.fields(section)}
+    for key, value in values.items():
+        _check(key in fields, f"{where}.{key}", value, f"is none of {', '.join(fields)}")
+    for entry in fields.values():
+        required = entry.default is dataclasses.MISSING
+        required = required and entry.default_factory is dataclasses.MISSING
+        _check(entry.name in values or not required, f"{where}.{entry.name}", None, "must be given")
+    converted = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+    }
+    for key, value in converted.items():
+        kind = str(fields[key].type)
+        expected = {"int": int, "str": str, "bool": bool}.get(kind)
+        if expected is not None:
+            _check(type(value) is expected, f"{where}.{key}", value, f"must be of type {kind}")
+        elif kind.startswith("tuple[int"):
+            good = isinstance(value, tuple) and all(type(item) is int for item in value)
+            _check(good, f"{where}.{key}", value, "must be a list of integers")
+        elif kind.startswith("tuple[str"):
+            good = isinstance(value, tuple) and all(type(item) is str for item in value)
+            _check(good, f"{where}.{key}", value, "must be a list of strings")
+    return section(**converted)

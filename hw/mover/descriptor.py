@@ -1,0 +1,175 @@
+"""The buffer descriptor (BD): one grid of 32-bit words for every mover.
+
+Words w0-w6 are the same everywhere; loops, spatial strides or run length, and guards follow, and
+what a mover does not have is absent. The hardware views a BD through :attr:`Descriptor.layout`, and
+the driver packs with the same object.
+
+Loop strides are stored as *deltas*: what the address changes by when loop l is the outermost one
+that steps, which is its stride less the rewind of the loops inside::
+
+    delta[l] = stride[l] - sum((bound[j] - 1) * stride[j] for j < l)
+
+so that the address generator adds one number a row (and so do the guards). A bound of 0 is legal
+and means that the BD moves nothing.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import *
+from amaranth.lib import data
+
+from ..agu.row import GUARD_BITS
+from ..config import MAX_DESCRIPTORS, AcceleratorConfig, MoverConfig
+from ..errors import ConfigError
+
+__all__ = ["BOUND_BITS", "MAX_WORDS", "RUN_LENGTH_BITS", "Descriptor", "dram_settings"]
+
+BOUND_BITS = 16
+RUN_LENGTH_BITS = 24
+MAX_WORDS = 32
+"""Slot pitch in the register map, in words."""
+
+_COMMON: dict[str, tuple[int, int, object]] = {
+    # name: (word, lowest bit, shape)
+    "valid": (0, 0, unsigned(1)),
+    "use_next": (0, 1, unsigned(1)),
+    "next": (0, 2, range(MAX_DESCRIPTORS)),
+    "acquire_enable": (0, 8, unsigned(1)),
+    "acquire_mode": (0, 9, unsigned(1)),
+    "acquire_id": (0, 10, unsigned(5)),
+    "acquire_value": (0, 15, unsigned(6)),
+    "release_id": (0, 21, unsigned(5)),
+    "release_delta": (0, 26, signed(6)),
+    "mark_level": (1, 0, unsigned(4)),
+    "mode": (1, 4, unsigned(3)),
+    "pad": (1, 7, unsigned(8)),
+    "extensions": (1, 15, unsigned(8)),
+    "route": (1, 23, unsigned(8)),
+    "record": (1, 31, unsigned(1)),
+    "operator": (2, 0, unsigned(32)),
+    "base": (3, 0, unsigned(64)),
+    "iteration_size": (5, 0, unsigned(16)),
+    "iteration_current": (5, 16, unsigned(16)),
+    "iteration_stride": (6, 0, signed(32)),
+}
+
+
+class Descriptor:
+    """The BD of one mover.
+
+    Parameters
+    ----------
+    config
+        The system.
+    mover
+        One of its movers.
+
+    Attributes
+    ----------
+    layout : :class:`amaranth.lib.data.FlexibleLayout`
+        Every field by name at its place in the grid. ``bounds`` and ``deltas`` are arrays of
+        `mover.loops`; ``spatial_strides`` (scratchpad) of `len(mover.spatial_bounds)`;
+        ``run_length`` (DRAM) is in bytes; ``guards`` is an array of {offset, limit, run, deltas}:
+        a byte exists iff ``0 <= guard + run * i < limit``, with i its index in the DRAM run.
+    words : int
+        Length in 32-bit words.
+    unsupported : tuple of str
+        Fields without hardware yet: setting one is refused by the driver and flagged by the mover.
+    """
+
+    def __init__(self, config: AcceleratorConfig, mover: MoverConfig) -> None:
+        self.config = config
+        self.mover = mover
+        fields = {
+            name: data.Field(shape, word * 32 + bit) for name, (word, bit, shape) in _COMMON.items()
+        }
+        word = 7
+
+        def place(name: str, shape: object) -> None:
+            nonlocal word
+            fields[name] = data.Field(shape, word * 32)
+            word += -(-Shape.cast(shape).width // 32)
+
+        place("bounds", data.ArrayLayout(unsigned(BOUND_BITS), mover.loops))
+        place("deltas", data.ArrayLayout(signed(32), mover.loops))
+        if mover.is_scratchpad:
+            strides = data.ArrayLayout(signed(32), len(mover.spatial_bounds))
+            place("spatial_strides", strides)
+        else:
+            place("run_length", unsigned(RUN_LENGTH_BITS))
+        if mover.guards:
+            guard = data.StructLayout(
+                {
+                    "offset": signed(GUARD_BITS),
+                    "limit": unsigned(GUARD_BITS - 1),
+                    "run": unsigned(1),
+                    "deltas": data.ArrayLayout(signed(GUARD_BITS), mover.loops),
+                }
+            )
+            place("guards", data.ArrayLayout(guard, mover.guards))
+        self.words = word
+        if self.words > MAX_WORDS:
+            raise ConfigError(
+                f"movers.{mover.name}.loops",
+                mover.loops,
+                f"with {mover.guards} guards its descriptor has {self.words} words of {MAX_WORDS}",
+            )
+        self.layout = data.FlexibleLayout(self.words * 32, fields)
+
+    @property
+    def unsupported(self) -> tuple[str, ...]:
+        names = [
+            "use_next",
+            "next",
+            "acquire_enable",
+            "acquire_mode",
+            "acquire_id",
+            "acquire_value",
+            "release_id",
+            "release_delta",
+            "extensions",
+            "route",
+            "record",
+            "iteration_size",
+            "iteration_current",
+            "iteration_stride",
+        ]
+        if not self.mover.is_scratchpad:
+            names.append("mode")
+        return tuple(names)
+
+    @property
+    def settings(self) -> data.StructLayout:
+        """The fields that the mover's port needs with every row (names as in the layout)."""
+        if not self.mover.is_scratchpad:
+            return dram_settings(self.mover.guards)
+        memory = self.config.memory
+        # One bit more than an address, so that a step out of range shows (see hw/mover/core).
+        stride = signed(memory.address_bits + 1)
+        return data.StructLayout(
+            {
+                "mode": range(max(len(memory.groups), 2)),
+                "pad": 8,
+                "spatial_strides": data.ArrayLayout(stride, len(self.mover.spatial_bounds)),
+            }
+        )
+
+    @property
+    def address_bits(self) -> int:
+        """Width of the mover's temporal address."""
+        if self.mover.is_scratchpad:
+            return self.config.memory.address_bits + 1
+        assert self.config.dma is not None
+        return self.config.dma.address_bits
+
+
+def dram_settings(guards: int) -> data.StructLayout:
+    """The fields that a DRAM port needs with every row."""
+    return data.StructLayout(
+        {
+            "run_length": RUN_LENGTH_BITS,
+            "pad": 8,
+            "limits": data.ArrayLayout(unsigned(GUARD_BITS - 1), guards),
+            "runs": data.ArrayLayout(unsigned(1), guards),
+        }
+    )

@@ -1,0 +1,53 @@
+"""Why a mover ended a task with an error."""
+
+from amaranth.hdl import *
+from amaranth.lib import data, enum
+
+__all__ = ["FAULT_ADDRESS_BITS", "FAULT_TEXT", "FaultCode", "fault_report"]
+
+FAULT_ADDRESS_BITS = 64
+
+
+class FaultCode(enum.Enum, shape=8):
+    """Cause of a fault; stands in the mover's ERROR register and in the first-error record."""
+
+    NONE = 0
+    INVALID = 1
+    UNSUPPORTED = 2
+    FIELD_RANGE = 3
+    ADDRESS_RANGE = 4
+    ALIGNMENT = 5
+    REACH = 6
+    READ_SLVERR = 7
+    READ_DECERR = 8
+    WRITE_SLVERR = 9
+    WRITE_DECERR = 10
+    UPSTREAM = 11
+    NO_DESCRIPTOR = 12
+
+
+FAULT_TEXT = {
+    FaultCode.NONE: "no fault",
+    FaultCode.INVALID: "the descriptor is not valid",
+    FaultCode.UNSUPPORTED: "the descriptor sets a field that this hardware does not have",
+    FaultCode.FIELD_RANGE: "a descriptor field does not fit the hardware's address width",
+    FaultCode.ADDRESS_RANGE: "an address lies outside the scratchpad",
+    FaultCode.ALIGNMENT: "an address is not a multiple of a scratchpad word",
+    FaultCode.REACH: "a channel would leave the banks that it reaches",
+    FaultCode.READ_SLVERR: "the bus answered a read with SLVERR",
+    FaultCode.READ_DECERR: "the bus answered a read with DECERR",
+    FaultCode.WRITE_SLVERR: "the bus answered a write with SLVERR",
+    FaultCode.WRITE_DECERR: "the bus answered a write with DECERR",
+    FaultCode.UPSTREAM: "the stream's source failed",
+    FaultCode.NO_DESCRIPTOR: "the pushed task names a descriptor slot that does not exist",
+}
+"""One clause a code, for messages."""
+
+
+def fault_report() -> data.StructLayout:
+    """A port's report to its core: ``code`` (NONE when there is nothing) and ``address``.
+
+    Combinational or registered, it counts in any cycle in which ``code`` is not NONE. The core
+    keeps the first.
+    """
+    return data.StructLayout({"code": FaultCode, "address": FAULT_ADDRESS_BITS})

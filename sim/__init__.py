@@ -1,0 +1,2 @@
+if __name__ == "sim":
+    raise ImportError("import weft.sim, not sim")

@@ -1,0 +1,2 @@
+if __name__ == "sw":
+    raise ImportError("import weft.sw, not sw")
