@@ -1,6 +1,6 @@
 """What an address generation unit hands to the memory port below it."""
 
-from amaranth.hdl import *
+from amaranth.hdl import signed
 from amaranth.lib import data
 
 __all__ = ["GUARD_BITS", "temporal_row"]

@@ -5,14 +5,15 @@ Field names are those of the standard (AMBA AXI and ACE, ARM IHI 0022) without t
 full-width beats, one ID, no locks, regions or quality of service.
 """
 
-from amaranth.hdl import *
-from amaranth.lib import data, enum, stream, wiring
+from enum import IntEnum
+
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 __all__ = ["Axi4Signature", "AxiLiteSignature", "Response"]
 
 
-class Response(enum.Enum, shape=2):
+class Response(IntEnum):
     """``xRESP``."""
 
     OKAY = 0

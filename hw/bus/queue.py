@@ -1,6 +1,6 @@
 """A FIFO of any shape with stream ports."""
 
-from amaranth.hdl import *
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out

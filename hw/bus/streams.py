@@ -4,7 +4,6 @@ All of them are payloads of :class:`amaranth.lib.stream.Signature`: a beat moves
 ready meet, and payload and valid hold while it is stalled.
 """
 
-from amaranth.hdl import *
 from amaranth.lib import data
 
 __all__ = ["compute_beat", "switch_beat"]

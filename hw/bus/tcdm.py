@@ -1,6 +1,5 @@
 """The port between a mover's channel and the scratchpad's crossbar."""
 
-from amaranth.hdl import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 

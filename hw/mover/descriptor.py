@@ -15,7 +15,7 @@ and means that the BD moves nothing.
 
 from __future__ import annotations
 
-from amaranth.hdl import *
+from amaranth.hdl import Shape, signed, unsigned
 from amaranth.lib import data
 
 from ..agu.row import GUARD_BITS

@@ -1,14 +1,15 @@
 """Why a mover ended a task with an error."""
 
-from amaranth.hdl import *
-from amaranth.lib import data, enum
+from enum import IntEnum
+
+from amaranth.lib import data
 
 __all__ = ["FAULT_ADDRESS_BITS", "FAULT_TEXT", "FaultCode", "fault_report"]
 
 FAULT_ADDRESS_BITS = 64
 
 
-class FaultCode(enum.Enum, shape=8):
+class FaultCode(IntEnum):
     """Cause of a fault; stands in the mover's ERROR register and in the first-error record."""
 
     NONE = 0
@@ -50,4 +51,4 @@ def fault_report() -> data.StructLayout:
     Combinational or registered, it counts in any cycle in which ``code`` is not NONE. The core
     keeps the first.
     """
-    return data.StructLayout({"code": FaultCode, "address": FAULT_ADDRESS_BITS})
+    return data.StructLayout({"code": 8, "address": FAULT_ADDRESS_BITS})

@@ -1,0 +1,37 @@
+# Every target works on a fresh clone with python3 (3.11 or later), make and the package registry.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+WORKERS ?= 2
+
+.PHONY: demo test lint verilog bench clean
+
+demo: $(READY)
+	$(BIN)/weft run gemm --m 64 --n 64 --k 64
+
+test: $(READY)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf build/lint && mkdir -p build/lint/weft
+	cd build/lint/weft && ln -s ../../../weft/* . && ln -s ../../../hw ../../../sw ../../../sim \
+		../../../configs .
+	$(BIN)/mypy
+
+verilog: $(READY)
+	$(BIN)/weft generate -o build/verilog
+
+bench: $(READY)
+	$(BIN)/weft bench simspeed
+
+clean:
+	rm -rf build $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
