@@ -1,12 +1,41 @@
-"""What an address generation unit hands to the memory port below it."""
+"""What goes into an address generation unit, and what it hands to the memory port below it."""
 
 from amaranth.hdl import signed
 from amaranth.lib import data
 
-__all__ = ["GUARD_BITS", "temporal_row"]
+from ..config import MemoryConfig
+
+__all__ = ["BOUND_BITS", "GUARD_BITS", "channel_row", "temporal_row", "temporal_task"]
+
+BOUND_BITS = 16
+"""Width of a loop bound."""
 
 GUARD_BITS = 32
 """Width of a guard's running value, signed."""
+
+
+def temporal_task(
+    address_bits: int, loops: int, guards: int, settings: object
+) -> data.StructLayout:
+    """One BD for a temporal AGU; loop 0 is the innermost.
+
+    ``bounds`` are iteration counts (a 0 gives no row at all); ``deltas`` what the address changes
+    by when that loop is the outermost one that steps; loops 0..``mark_level`` end with a `mark`;
+    each guard starts at ``offset`` and steps by its own ``deltas``.
+    """
+    guard = data.StructLayout(
+        {"offset": signed(GUARD_BITS), "deltas": data.ArrayLayout(signed(GUARD_BITS), loops)}
+    )
+    return data.StructLayout(
+        {
+            "base": address_bits,
+            "bounds": data.ArrayLayout(BOUND_BITS, loops),
+            "deltas": data.ArrayLayout(signed(min(address_bits, 32)), loops),
+            "mark_level": 4,
+            "guards": data.ArrayLayout(guard, guards),
+            "settings": settings,
+        }
+    )
 
 
 def temporal_row(address_bits: int, guards: int, settings: object) -> data.StructLayout:
@@ -25,5 +54,22 @@ def temporal_row(address_bits: int, guards: int, settings: object) -> data.Struc
             "end": 1,
             "first": 1,
             "settings": settings,
+        }
+    )
+
+
+def channel_row(memory: MemoryConfig, channels: int) -> data.StructLayout:
+    """One row of word addresses, a channel each, after the bank remapper.
+
+    A channel whose ``skip`` is set makes no access but keeps its place: a reader delivers the
+    BD's ``pad`` byte, a writer drops its data.
+    """
+    channel = data.StructLayout({"bank": range(memory.banks), "row": range(memory.rows), "skip": 1})
+    return data.StructLayout(
+        {
+            "channels": data.ArrayLayout(channel, channels),
+            "pad": 8,
+            "mark": 1,
+            "end": 1,
         }
     )

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
 from ..config import AcceleratorConfig
 from ..errors import WeftError
 
@@ -18,6 +21,7 @@ __all__ = [
     "SLOT_BYTES",
     "Page",
     "Register",
+    "RegisterBusSignature",
     "RegisterError",
     "RegisterField",
     "RegisterMap",
@@ -262,3 +266,24 @@ class RegisterMap:
         if not 0 <= slot < count:
             raise RegisterError(f"{mover} BD {slot}: must be from 0 to {count - 1}")
         return self.page(mover).base + DESCRIPTOR_STORE + slot * SLOT_BYTES
+
+
+class RegisterBusSignature(wiring.Signature):
+    """The bridge's view of one page.
+
+    ``request`` is a pulse of one cycle with ``write``, byte ``offset`` in the page (a multiple of
+    4) and ``write_data``. The page answers in the next cycle, always: ``read_data``, and ``error``
+    for an offset without a register or an access that the register does not allow.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "request": Out(1),
+                "write": Out(1),
+                "offset": Out(range(PAGE_BYTES)),
+                "write_data": Out(32),
+                "read_data": In(32),
+                "error": In(1),
+            }
+        )

@@ -18,13 +18,12 @@ from __future__ import annotations
 from amaranth.hdl import Shape, signed, unsigned
 from amaranth.lib import data
 
-from ..agu.row import GUARD_BITS
+from ..agu.row import BOUND_BITS, GUARD_BITS
 from ..config import MAX_DESCRIPTORS, AcceleratorConfig, MoverConfig
 from ..errors import ConfigError
 
-__all__ = ["BOUND_BITS", "MAX_WORDS", "RUN_LENGTH_BITS", "Descriptor", "dram_settings"]
+__all__ = ["MAX_WORDS", "RUN_LENGTH_BITS", "Descriptor", "dram_settings"]
 
-BOUND_BITS = 16
 RUN_LENGTH_BITS = 24
 MAX_WORDS = 32
 """Slot pitch in the register map, in words."""
@@ -136,7 +135,14 @@ class Descriptor:
         ]
         if not self.mover.is_scratchpad:
             names.append("mode")
+        if not self.has_operator:
+            names.append("operator")
         return tuple(names)
+
+    @property
+    def has_operator(self) -> bool:
+        """Whether a stream operator takes this mover's operator words (the array takes A's)."""
+        return self.mover.bind == "array.a"
 
     @property
     def settings(self) -> data.StructLayout:

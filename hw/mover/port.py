@@ -1,0 +1,51 @@
+"""The seam between a mover's core (queue, BD, loops) and the memory port below it."""
+
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..agu.row import temporal_row
+from .descriptor import Descriptor
+from .fault import fault_report
+
+__all__ = ["ACTIVITY_BITS", "PortSignature", "activity"]
+
+ACTIVITY_BITS = 8
+"""Width of `accesses`: at most 255 words in a cycle."""
+
+
+def activity() -> data.StructLayout:
+    """What the core counts, cycle by cycle.
+
+    ``valid`` and ``ready`` of the port's data stream; ``conflict``: a request to memory was
+    offered and not granted; ``accesses``: words or bus beats granted in this cycle; ``written``: at
+    least one of them was a write.
+    """
+    return data.StructLayout(
+        {"valid": 1, "ready": 1, "conflict": 1, "accesses": ACTIVITY_BITS, "written": 1}
+    )
+
+
+class PortSignature(wiring.Signature):
+    """A port as its core sees it.
+
+    Members
+    -------
+    rows : stream of :func:`~weft.hw.agu.row.temporal_row`
+    retired : 1
+        One pulse for each BD, in order, when its last memory response is in.
+    fault : :func:`~weft.hw.mover.fault.fault_report`
+    activity : :func:`activity`
+    """
+
+    def __init__(self, descriptor: Descriptor) -> None:
+        self.row = temporal_row(
+            descriptor.address_bits, descriptor.mover.guards, descriptor.settings
+        )
+        super().__init__(
+            {
+                "rows": Out(stream.Signature(self.row)),
+                "retired": In(1),
+                "fault": In(fault_report()),
+                "activity": In(activity()),
+            }
+        )
