@@ -1,0 +1,121 @@
+"""The flat top: the accelerator behind the port names that the field's tools infer."""
+
+from collections.abc import Iterator
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .accelerator import Accelerator
+from .config import AcceleratorConfig
+
+__all__ = ["Top"]
+
+_INCR = 1
+_CHANNELS = {
+    # channel: (whether the master gives it, flat fields)
+    "aw": (True, ("addr", "len")),
+    "w": (True, ("data", "strb", "last")),
+    "b": (False, ("resp",)),
+    "ar": (True, ("addr", "len")),
+    "r": (False, ("data", "resp", "last")),
+}
+
+
+class Top(wiring.Component):
+    """The accelerator with flat AXI ports, ready for a block design.
+
+    A shim without state: every port is a field of a stream of :class:`Accelerator`. Clock ``clk``
+    and synchronous, active-high ``rst`` are added by the Verilog back end.
+
+    Parameters
+    ----------
+    config
+        The system.
+
+    Members
+    -------
+    s_axil_* : AXI4-Lite slave, 32 bit
+        Control registers (:class:`~weft.hw.bus.registers.RegisterMap`).
+    m_axi_* : AXI4 master, `config.dma.data_bits`; only with a DMA
+        INCR bursts of full-width beats, ID 0.
+    m_axis_NAME_* / s_axis_NAME_* : AXI4-Stream
+        One for each mover bound to ``export`` (readers give, writers take); ``tlast`` is the end
+        of the BD; ``tmark`` and ``terror`` are the beat's flags (a writer has ``terror`` alone).
+    irq : 1
+        Level interrupt.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self._config = config
+        self._accelerator = Accelerator(config)
+        #: (flat name, the accelerator's value, whether the top drives it)
+        self._pins: list[tuple[str, object, bool]] = []
+        self._constants: dict[str, tuple[int, int]] = {}
+        self._pins += _bus_pins("s_axil", self._accelerator.control, is_master=False)
+        if config.dma is not None:
+            self._pins += _bus_pins("m_axi", self._accelerator.bus, is_master=True)
+            size = (config.dma.data_bytes - 1).bit_length()
+            for channel in ("aw", "ar"):
+                self._constants |= {
+                    f"m_axi_{channel}id": (1, 0),
+                    f"m_axi_{channel}size": (3, size),
+                    f"m_axi_{channel}burst": (2, _INCR),
+                }
+        for mover in config.movers:
+            if mover.bind == "export":
+                self._pins += _stream_pins(
+                    mover.name.lower(), self._accelerator.exports[mover.name], mover.is_source
+                )
+        self._pins.append(("irq", self._accelerator.irq, True))
+        members = {
+            name: (Out if driven else In)(value.shape()) for name, value, driven in self._pins
+        }
+        members |= {name: Out(width) for name, (width, _) in self._constants.items()}
+        if config.dma is not None:
+            # One ID in flight: what comes back is known.
+            members |= {"m_axi_bid": In(1), "m_axi_rid": In(1)}
+        super().__init__(members)
+
+    @property
+    def config(self) -> AcceleratorConfig:
+        return self._config
+
+    @property
+    def accelerator(self) -> Accelerator:
+        """The system behind the shim."""
+        return self._accelerator
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.accelerator = self._accelerator
+        for name, value, driven in self._pins:
+            pin: Signal = getattr(self, name)
+            m.d.comb += pin.eq(value) if driven else value.eq(pin)
+        for name, (_, value) in self._constants.items():
+            m.d.comb += getattr(self, name).eq(value)
+        return m
+
+
+def _bus_pins(prefix: str, bus: object, *, is_master: bool) -> Iterator[tuple[str, object, bool]]:
+    """Flat pins of an AXI4 or AXI4-Lite `bus`."""
+    for channel, (master_gives, fields) in _CHANNELS.items():
+        stream = getattr(bus, channel)
+        gives = master_gives == is_master
+        for field in fields:
+            if field in stream.payload.shape().members:
+                yield f"{prefix}_{channel}{field}", stream.payload[field], gives
+        yield f"{prefix}_{channel}valid", stream.valid, gives
+        yield f"{prefix}_{channel}ready", stream.ready, not gives
+
+
+def _stream_pins(name: str, stream: object, gives: bool) -> Iterator[tuple[str, object, bool]]:
+    """Flat pins of an exported compute stream."""
+    prefix = f"{'m' if gives else 's'}_axis_{name}"
+    yield f"{prefix}_tdata", stream.payload.data, gives
+    if gives:
+        yield f"{prefix}_tlast", stream.payload.end, gives
+        yield f"{prefix}_tmark", stream.payload.mark, gives
+    yield f"{prefix}_terror", stream.payload.error, gives
+    yield f"{prefix}_tvalid", stream.valid, gives
+    yield f"{prefix}_tready", stream.ready, not gives

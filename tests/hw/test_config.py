@@ -1,0 +1,156 @@
+import dataclasses
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from weft.hw.config import AcceleratorConfig, ArrayConfig, DmaConfig, MemoryConfig, MoverConfig
+from weft.hw.errors import ConfigError
+from weft.hw.mover.descriptor import MAX_WORDS, Descriptor
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+NAMES = ["datamaestro", "tiny"]
+
+
+def load(name: str) -> AcceleratorConfig:
+    return AcceleratorConfig.from_toml(CONFIGS / f"{name}.toml")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_named_configuration_stands(name: str) -> None:
+    config = load(name)
+    assert config.name == name
+    assert AcceleratorConfig.from_dict(config.as_dict()) == config
+
+
+def test_datamaestro_is_the_paper_s_system() -> None:
+    config = load("datamaestro")
+    assert config.memory.bytes == 128 * 1024
+    assert config.array is not None
+    assert config.array.macs == 512
+    assert config.mover("A").loops == 6
+    assert [config.mover(name).channels for name in "ABCD"] == [8, 8, 32, 32]
+
+
+def test_hash_depends_on_every_parameter() -> None:
+    config = load("tiny")
+    other = dataclasses.replace(config, memory=dataclasses.replace(config.memory, aging=7))
+    assert other.hash != config.hash
+    assert load("tiny").hash == config.hash
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        (MemoryConfig, {"banks": 12}, "memory.banks = 12: must be a power of two"),
+        (MemoryConfig, {"rows": 0}, "memory.rows = 0: must be an integer from 2"),
+        (MemoryConfig, {"groups": (64,)}, "memory.groups = 64: .* at most 32"),
+        (MemoryConfig, {"groups": (8, 8)}, "each group size stands once"),
+        (MemoryConfig, {"crossbar_stages": 4}, "crossbar_stages = 4: .* from 1 to 3"),
+        (ArrayConfig, {"mu": 0}, "array.mu = 0"),
+        (ArrayConfig, {"operand_bits": 4}, "array.operand_bits = 4: only 8 is built yet"),
+        (DmaConfig, {"data_bits": 96}, "dma.data_bits = 96"),
+        (DmaConfig, {"burst_beats": 128}, "dma.burst_beats = 128: .* from 1 to 64"),
+        (DmaConfig, {"read_buffer": 8}, "dma.read_buffer = 8: .* from 16"),
+        (
+            MoverConfig,
+            {"name": "A", "kind": "both", "bind": "export"},
+            "movers.A.kind = 'both': must be one of",
+        ),
+        (
+            MoverConfig,
+            {"name": "A", "kind": "read", "bind": "export"},
+            "movers.A.spatial_bounds",
+        ),
+        (
+            MoverConfig,
+            {"name": "A", "kind": "read", "bind": "export", "spatial_bounds": (8,), "guards": 1},
+            "movers.A.guards = 1: scratchpad movers have none",
+        ),
+        (
+            MoverConfig,
+            {
+                "name": "A",
+                "kind": "read",
+                "bind": "export",
+                "spatial_bounds": (8,),
+                "extensions": ("transposer",),
+            },
+            "no extension exists yet",
+        ),
+        (MoverConfig, {"name": "M", "kind": "mm2s", "bind": "export"}, "stays inside"),
+    ],
+)
+def test_impossible_section_is_refused(section: type, values: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        section(**values)
+
+
+def changed(mover: str, **values: object) -> dict:
+    tree = tomllib.loads((CONFIGS / "tiny.toml").read_text())
+    for table in tree["movers"]:
+        if table["name"] == mover:
+            table.update(values)
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        (changed("A", spatial_bounds=[8]), "movers.A.bind = 'array.a': beat is 256 bits, port 128"),
+        (changed("A", name="B"), "each name once"),
+        (changed("A", bind="array.b"), "exactly one mover binds array.a"),
+        (changed("A", bind="nobody"), "must be an array port, a mover or 'export'"),
+        (changed("X", bind="MM2S0"), "name each other"),
+        (changed("A", kind="write"), "d a write mover"),
+        (changed("B", reach=3), "movers.B.reach = 3: must be 0"),
+        (changed("C", shares_ports_with="A"), "name each other"),
+        (changed("C", reach=8), "of the same channels, reach and priority"),
+        (changed("X", spatial_bounds=[2]), "beat is 64 bits, dma.data_bits 128"),
+        (changed("A", colour="red"), r"movers\[0\].colour = 'red': is none of"),
+        (changed("A", loops="six"), r"movers\[0\].loops = 'six': must be of type int"),
+        (changed("A", loops=9), "movers.A.loops = 9"),
+        (changed("A", spatial_bounds="8"), "must be a list of integers"),
+    ],
+)
+def test_impossible_combination_is_refused(tree: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        AcceleratorConfig.from_dict(tree)
+
+
+def test_missing_value_and_section() -> None:
+    with pytest.raises(ConfigError, match=r"configuration.name = None: must be given"):
+        AcceleratorConfig.from_dict({"movers": []})
+    tree = tomllib.loads((CONFIGS / "tiny.toml").read_text())
+    del tree["array"]
+    with pytest.raises(ConfigError, match=r"needs an \[array\]"):
+        AcceleratorConfig.from_dict(tree)
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        AcceleratorConfig.from_toml(tmp_path / "absent.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("name = ")
+    with pytest.raises(ConfigError, match="is not TOML"):
+        AcceleratorConfig.from_toml(broken)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_descriptors_fit_their_slots_and_do_not_overlap(name: str) -> None:
+    config = load(name)
+    for mover in config.movers:
+        descriptor = Descriptor(config, mover)
+        assert descriptor.words <= MAX_WORDS
+        used: set[int] = set()
+        for _, field in descriptor.layout:
+            bits = set(range(field.offset, field.offset + field.width))
+            assert not bits & used
+            used |= bits
+
+
+def test_descriptor_that_is_too_long_is_refused() -> None:
+    tree = changed("MM2S0", loops=8, guards=2)
+    config = AcceleratorConfig.from_dict(tree)
+    with pytest.raises(ConfigError, match=r"movers.MM2S0.loops = 8: with 2 guards .* 40 words"):
+        Descriptor(config, config.mover("MM2S0"))
