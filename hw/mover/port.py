@@ -4,8 +4,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..agu.row import temporal_row
+from ..bus.fault import fault_report
 from .descriptor import Descriptor
-from .fault import fault_report
 
 __all__ = ["ACTIVITY_BITS", "PortSignature", "activity"]
 
@@ -33,7 +33,7 @@ class PortSignature(wiring.Signature):
     rows : stream of :func:`~weft.hw.agu.row.temporal_row`
     retired : 1
         One pulse for each BD, in order, when its last memory response is in.
-    fault : :func:`~weft.hw.mover.fault.fault_report`
+    fault : :func:`~weft.hw.bus.fault.fault_report`
     activity : :func:`activity`
     """
 
