@@ -62,7 +62,8 @@ def channel_row(memory: MemoryConfig, channels: int) -> data.StructLayout:
     """One row of word addresses, a channel each, after the bank remapper.
 
     A channel whose ``skip`` is set makes no access but keeps its place: a reader delivers the
-    BD's ``pad`` byte, a writer drops its data.
+    BD's ``pad`` byte, a writer drops its data. ``error`` says that a channel of the row failed its
+    address check (and so is skipped).
     """
     channel = data.StructLayout({"bank": range(memory.banks), "row": range(memory.rows), "skip": 1})
     return data.StructLayout(
@@ -71,5 +72,6 @@ def channel_row(memory: MemoryConfig, channels: int) -> data.StructLayout:
             "pad": 8,
             "mark": 1,
             "end": 1,
+            "error": 1,
         }
     )
