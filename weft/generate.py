@@ -10,11 +10,11 @@ from amaranth.back import verilog
 from amaranth.hdl import Shape
 from amaranth.lib import data
 
+from weft.hw.bus.fault import FAULT_TEXT
 from weft.hw.bus.registers import DESCRIPTOR_STORE, SLOT_BYTES, RegisterMap
 from weft.hw.config import AcceleratorConfig
 from weft.hw.errors import WeftError
 from weft.hw.mover.descriptor import Descriptor
-from weft.hw.mover.fault import FAULT_TEXT
 from weft.hw.top import Top
 
 from .version import __version__
