@@ -1,0 +1,88 @@
+"""What can go wrong between the host and the device, as exceptions under one base."""
+
+from __future__ import annotations
+
+from ..hw.errors import WeftError
+
+__all__ = [
+    "AllocationError",
+    "BusError",
+    "DescriptorError",
+    "DeviceError",
+    "DeviceMismatchError",
+    "DeviceTimeout",
+    "MappingError",
+    "MemRefError",
+    "NotDeviceMemory",
+    "QueueFullError",
+]
+
+
+class BusError(WeftError):
+    """A register access was answered with an error.
+
+    Parameters
+    ----------
+    address
+        Byte address of the register.
+    """
+
+    def __init__(self, address: int) -> None:
+        super().__init__(f"register access at {address:#x} was answered with a bus error")
+        self.address = address
+
+
+class DescriptorError(WeftError, ValueError):
+    """A buffer descriptor asks for what its mover cannot do: names field, value and limit."""
+
+    def __init__(self, mover: str, field: str, value: object, limit: str) -> None:
+        super().__init__(f"descriptor of {mover}: {field} = {value}: {limit}")
+        self.mover = mover
+        self.field = field
+        self.value = value
+        self.limit = limit
+
+
+class DeviceError(WeftError):
+    """A mover ended a task with a fault.
+
+    Parameters
+    ----------
+    mover, descriptor, address, cause
+        Name of the mover, its BD slot, the address at fault and a clause that says why.
+    """
+
+    def __init__(self, mover: str, descriptor: int, address: int, cause: str) -> None:
+        super().__init__(f"mover {mover}, BD {descriptor}, address {address:#x}: {cause}")
+        self.mover = mover
+        self.descriptor = descriptor
+        self.address = address
+        self.cause = cause
+
+
+class DeviceMismatchError(WeftError):
+    """The device is not what the driver was told it is."""
+
+
+class DeviceTimeout(WeftError, TimeoutError):
+    """A wait ran out of cycles; the text has the state of every mover."""
+
+
+class QueueFullError(WeftError):
+    """A push found the mover's task queue full."""
+
+
+class AllocationError(WeftError, MemoryError):
+    """Device memory cannot hold, or does not hold, what was asked for."""
+
+
+class NotDeviceMemory(WeftError, ValueError):  # noqa: N818 - reads as the fact that it states
+    """An operand does not lie in the device's memory."""
+
+
+class MemRefError(WeftError, IndexError):
+    """A view that its buffer or its parent does not contain."""
+
+
+class MappingError(WeftError, ValueError):
+    """A transfer or a matrix product that this configuration cannot be programmed to do."""
