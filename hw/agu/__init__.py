@@ -1,0 +1,15 @@
+"""Address generation: loops to rows, rows to the words of every channel."""
+
+from .remap import remap
+from .row import channel_row, temporal_row, temporal_task
+from .spatial import SpatialAgu
+from .temporal import TemporalAgu
+
+__all__ = [
+    "SpatialAgu",
+    "TemporalAgu",
+    "channel_row",
+    "remap",
+    "temporal_row",
+    "temporal_task",
+]

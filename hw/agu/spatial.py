@@ -1,0 +1,212 @@
+"""The spatial address generation unit: from one row address to a word of every channel."""
+
+from amaranth.hdl import Module, Mux, Shape, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..bus.fault import FaultCode, fault_report
+from ..config import MemoryConfig, MoverConfig
+from ..errors import ConfigError
+from .remap import remap
+from .row import channel_row, temporal_row
+
+__all__ = ["SpatialAgu"]
+
+
+class SpatialAgu(wiring.Component):
+    """Spreads a row over the channels of a scratchpad mover, checks and remaps their addresses.
+
+    Channel c has one index along each spatial dimension, dimension 0 the fastest. Its byte address
+    is the row's address plus the sum of index times ``settings.spatial_strides``; the indices are
+    design-time constants, so that is shifts and adds. The sum is kept in as many bits as it can
+    take, so nothing wraps unseen. A row address with its highest bit set has left the scratchpad,
+    on either side, and takes all its channels with it.
+
+    A channel fails, in this order of precedence, with ``ADDRESS_RANGE`` (negative, or not below the
+    capacity), ``ALIGNMENT`` (not a multiple of a word) or ``REACH`` (with ``mover.reach`` g, its
+    bank is not congruent to c modulo g). It is skipped, the row has ``error`` set, and the lowest
+    of the row's failing channels is reported on `fault`.
+
+    A row accepted in cycle t is offered in cycle t+2; a row a cycle passes. Two rows are held;
+    ``i.ready`` is combinational from ``o.ready``. ``o.valid``, ``o.payload`` and `fault` are
+    registers, and a stalled payload holds.
+
+    Parameters
+    ----------
+    memory
+        The scratchpad.
+    mover
+        The mover that this is part of: its channels and reach.
+    settings
+        Layout with ``mode`` (an index into ``memory.groups``), ``pad`` and ``spatial_strides`` (an
+        array with a signed number of bytes for each spatial dimension).
+
+    Members
+    -------
+    i : stream of :func:`~weft.hw.agu.row.temporal_row`
+        The address has ``memory.address_bits + 1`` bits.
+    o : stream of :func:`~weft.hw.agu.row.channel_row`
+    fault : :func:`~weft.hw.bus.fault.fault_report`
+        Set in the first cycle in which a row with a failing channel is offered, and in no other.
+        The address is in bytes, a negative one in two's complement.
+
+    Raises
+    ------
+    ConfigError
+        The mover has no channels, or `settings` other dimensions than the mover.
+
+    Source: DataMaestro, section III-B.
+    """
+
+    def __init__(
+        self, *, memory: MemoryConfig, mover: MoverConfig, settings: data.StructLayout
+    ) -> None:
+        where = f"movers.{mover.name}"
+        if not mover.is_scratchpad:
+            raise ConfigError(f"{where}.kind", mover.kind, "only a scratchpad mover has channels")
+        strides = settings["spatial_strides"].shape.length
+        if strides != len(mover.spatial_bounds):
+            raise ConfigError(
+                f"{where}.spatial_bounds",
+                mover.spatial_bounds,
+                f"the settings have {strides} spatial strides",
+            )
+        self._memory = memory
+        self._mover = mover
+        self._settings = settings
+        super().__init__(
+            {
+                "i": In(stream.Signature(temporal_row(memory.address_bits + 1, 0, settings))),
+                "o": Out(stream.Signature(channel_row(memory, mover.channels))),
+                "fault": Out(fault_report()),
+            }
+        )
+
+    @property
+    def memory(self) -> MemoryConfig:
+        return self._memory
+
+    @property
+    def mover(self) -> MoverConfig:
+        return self._mover
+
+    @property
+    def settings(self) -> data.StructLayout:
+        return self._settings
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        row, bounds = self.i.payload, self._mover.spatial_bounds
+        channels = range(self._mover.channels)
+        sum_shape = self._sum_shape()
+
+        # Stage 1: the address of every index along dimension 0, the offsets along the others.
+        valid = Signal()
+        outside = Signal()
+        near = Signal(data.ArrayLayout(sum_shape, bounds[0]))
+        far = [Signal(data.ArrayLayout(sum_shape, bound)) for bound in bounds[1:]]
+        mode = Signal.like(row.settings.mode)
+        pad = Signal(8)
+        mark = Signal()
+        end = Signal()
+
+        advance = Signal()
+        m.d.comb += [
+            advance.eq(~self.o.valid | self.o.ready),
+            self.i.ready.eq(~valid | advance),
+        ]
+        with m.If(self.i.valid & self.i.ready):
+            strides = row.settings.spatial_strides
+            m.d.sync += [
+                valid.eq(1),
+                outside.eq(row.address[-1]),
+                mode.eq(row.settings.mode),
+                pad.eq(row.settings.pad),
+                mark.eq(row.mark),
+                end.eq(row.end),
+            ]
+            m.d.sync += [
+                near[index].eq(row.address + _multiple(strides[0], index) if index else row.address)
+                for index in range(bounds[0])
+            ]
+            m.d.sync += [
+                offsets[index].eq(_multiple(strides[dimension], index))
+                for dimension, offsets in enumerate(far, 1)
+                for index in range(1, len(offsets))
+            ]
+        with m.Elif(advance):
+            m.d.sync += valid.eq(0)
+
+        # Stage 2: sum, check, remap. In a module of its own, so that a simulator that evaluates a
+        # module's combinational logic as one only does it when stage 1 has changed.
+        m.submodules.channels = logic = Module()
+        byte_bits = (self._memory.word_bytes - 1).bit_length()
+        sums = [Signal(sum_shape, name=f"address_{channel}") for channel in channels]
+        placed = Signal(self.o.payload.channels.shape())
+        too_far = Signal(len(channels))
+        unaligned = Signal(len(channels))
+        unreachable = Signal(len(channels))
+        for channel in channels:
+            address, place = sums[channel], placed[channel]
+            inner, rest = channel % bounds[0], channel // bounds[0]
+            total = near[inner]
+            for offsets in far:
+                index, rest = rest % len(offsets), rest // len(offsets)
+                if index:
+                    total = total + offsets[index]
+            bank, bank_row = remap(self._memory, address[byte_bits:], mode)
+            logic.d.comb += [
+                address.eq(total),
+                place.bank.eq(bank),
+                place.row.eq(bank_row),
+                too_far[channel].eq(outside | address[self._memory.address_bits :].any()),
+                unaligned[channel].eq(address[:byte_bits].any()),
+                place.skip.eq(too_far[channel] | unaligned[channel] | unreachable[channel]),
+            ]
+            if self._mover.reach > 1:
+                reach_bits = (self._mover.reach - 1).bit_length()
+                logic.d.comb += unreachable[channel].eq(
+                    place.bank[:reach_bits] != channel % self._mover.reach
+                )
+        failing = Signal(len(channels))
+        logic.d.comb += failing.eq(too_far | unaligned | unreachable)
+
+        m.d.sync += self.fault.code.eq(FaultCode.NONE)
+        with m.If(advance):
+            m.d.sync += self.o.valid.eq(valid)
+            with m.If(valid):
+                m.d.sync += [
+                    self.o.payload.channels.eq(placed),
+                    self.o.payload.pad.eq(pad),
+                    self.o.payload.mark.eq(mark),
+                    self.o.payload.end.eq(end),
+                    self.o.payload.error.eq(failing.any()),
+                ]
+                for channel in channels:
+                    with m.If(failing[channel]) if channel == 0 else m.Elif(failing[channel]):
+                        code = Mux(unaligned[channel], FaultCode.ALIGNMENT, FaultCode.REACH)
+                        m.d.sync += [
+                            self.fault.code.eq(
+                                Mux(too_far[channel], FaultCode.ADDRESS_RANGE, code)
+                            ),
+                            self.fault.address.eq(sums[channel]),
+                        ]
+        return m
+
+    def _sum_shape(self) -> Shape:
+        """Of every address that a row can ask of a channel, in range or not."""
+        stride = self._settings["spatial_strides"].shape.elem_shape
+        extreme = 1 << (Shape.cast(stride).width - 1)
+        span = extreme * sum(bound - 1 for bound in self._mover.spatial_bounds)
+        return Shape.cast(range(-span - 1, (2 << self._memory.address_bits) + span))
+
+
+def _multiple(value: Value, factor: int) -> Value:
+    """`value` times `factor` > 0 with few adders: one for each nonzero signed digit but one."""
+    if factor & 1 == 0:
+        return _multiple(value, factor >> 1).shift_left(1)
+    if factor == 1:
+        return value
+    if factor & 3 == 3:
+        return _multiple(value, factor + 1) - value
+    return _multiple(value, factor - 1) + value

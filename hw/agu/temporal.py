@@ -1,0 +1,176 @@
+"""The temporal address generation unit: nested loops, one row a cycle."""
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..errors import ConfigError
+from .row import BOUND_BITS, GUARD_BITS, temporal_row, temporal_task
+
+__all__ = ["TemporalAgu"]
+
+
+class TemporalAgu(wiring.Component):
+    """Runs the loops of one BD after the other and gives the address of every iteration.
+
+    The address is one register. A step adds one number to it: the delta of the outermost loop that
+    steps, which is coded to contain the rewind of the loops inside (see
+    :mod:`weft.hw.mover.descriptor`), so there is neither a multiplier nor a sum over loops. Every
+    guard runs the same way with deltas of its own. Address arithmetic is modulo
+    ``2**address_bits``, guard arithmetic modulo ``2**GUARD_BITS``; deltas are sign-extended.
+
+    A task accepted in cycle t shows its first row in cycle t+1. A row leaves in every cycle in
+    which ``o.ready`` is set, and the next task is accepted in the cycle in which the last row of
+    the current one leaves, so there is no bubble between iterations or between tasks: n rows,
+    over any number of tasks without an empty one, take n+1 cycles from the first acceptance.
+    ``i.ready`` is therefore combinational from ``o.ready``. ``o.valid`` and ``o.payload`` are
+    registers and hold while stalled.
+
+    A task with a bound of 0 in any loop is accepted like any other and gives no row; it costs one
+    cycle. A bound of 1 and a stride of 0 are ordinary.
+
+    Parameters
+    ----------
+    address_bits
+        Width of an address, 1 to 64.
+    loops
+        Nested loops, 1 to 8; loop 0 is the innermost.
+    guards
+        Affine windows that run along, 0 to 4.
+    settings
+        Shape of what is copied from the task and given with every row of it.
+
+    Members
+    -------
+    i : stream of :func:`~weft.hw.agu.row.temporal_task`
+    o : stream of :func:`~weft.hw.agu.row.temporal_row`
+        ``mark`` is set in a row in which loops 0..``mark_level`` are all in their last iteration (a
+        level beyond the outermost loop means all loops), ``end`` where all loops are.
+
+    Raises
+    ------
+    ConfigError
+        A parameter is out of its range.
+    """
+
+    def __init__(self, *, address_bits: int, loops: int, guards: int, settings: object) -> None:
+        for name, value, low, high in (
+            ("address_bits", address_bits, 1, 64),
+            ("loops", loops, 1, 8),
+            ("guards", guards, 0, 4),
+        ):
+            if not low <= value <= high:
+                raise ConfigError(name, value, f"must be from {low} to {high}")
+        self._address_bits = address_bits
+        self._loops = loops
+        self._guards = guards
+        self._settings = settings
+        super().__init__(
+            {
+                "i": In(stream.Signature(temporal_task(address_bits, loops, guards, settings))),
+                "o": Out(stream.Signature(temporal_row(address_bits, guards, settings))),
+            }
+        )
+
+    @property
+    def address_bits(self) -> int:
+        return self._address_bits
+
+    @property
+    def loops(self) -> int:
+        return self._loops
+
+    @property
+    def guards(self) -> int:
+        return self._guards
+
+    @property
+    def settings(self) -> object:
+        return self._settings
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        task, row = self.i.payload, self.o.payload
+        levels = range(self._loops)
+
+        # What a task leaves behind for its loops, and where they stand.
+        bounds = Signal(task.bounds.shape())
+        deltas = Signal(task.deltas.shape())
+        guard_deltas = Signal(
+            data.ArrayLayout(data.ArrayLayout(signed(GUARD_BITS), self._loops), self._guards)
+        )
+        single = Signal(self._loops)  # the bound is 1
+        marked = Signal(self._loops)  # the loop counts for `mark`
+        remaining = Signal(data.ArrayLayout(unsigned(BOUND_BITS), self._loops))
+        last = Signal(self._loops)  # the loop is in its last iteration
+
+        def show(in_last: Sequence[Value], counted: Sequence[Value]) -> None:
+            """Register `mark` and `end` of the row that begins."""
+            ends = [a | ~b for a, b in zip(in_last, counted, strict=True)]
+            m.d.sync += [row.mark.eq(Cat(ends).all()), row.end.eq(Cat(in_last).all())]
+
+        def stepping(step: data.View) -> Value:
+            """The delta of the outermost loop that steps when the row leaves."""
+            chosen = step[self._loops - 1]
+            for level in reversed(levels[:-1]):
+                chosen = Mux(last[level], chosen, step[level])
+            return chosen
+
+        m.d.comb += self.i.ready.eq(~self.o.valid | (self.o.ready & row.end))
+        with m.If(self.i.valid & self.i.ready):
+            empty = Cat(task.bounds[level] == 0 for level in levels).any()
+            ones = [task.bounds[level] == 1 for level in levels]
+            counts = [Const(1) if level == 0 else task.mark_level >= level for level in levels]
+            m.d.sync += [
+                self.o.valid.eq(~empty),
+                row.address.eq(task.base),
+                row.first.eq(1),
+                row.settings.eq(task.settings),
+                bounds.eq(task.bounds),
+                deltas.eq(task.deltas),
+                single.eq(Cat(ones)),
+                marked.eq(Cat(counts)),
+                remaining.eq(task.bounds),
+                last.eq(Cat(ones)),
+            ]
+            for index in range(self._guards):
+                m.d.sync += [
+                    row.guards[index].eq(task.guards[index].offset),
+                    guard_deltas[index].eq(task.guards[index].deltas),
+                ]
+            show(ones, counts)
+        with m.Elif(self.o.valid & self.o.ready):
+            with m.If(row.end):
+                m.d.sync += self.o.valid.eq(0)
+            with m.Else():
+                m.d.sync += [
+                    row.address.eq(row.address + stepping(deltas)),
+                    row.first.eq(0),
+                ]
+                m.d.sync += [
+                    row.guards[index].eq(row.guards[index] + stepping(guard_deltas[index]))
+                    for index in range(self._guards)
+                ]
+            for level in levels:
+                # The first loop that is not in its last iteration steps; those inside start again.
+                with m.If(~last[level]) if level == 0 else m.Elif(~last[level]):
+                    begins_last = remaining[level] == 2
+                    m.d.sync += [
+                        remaining[level].eq(remaining[level] - 1),
+                        last[level].eq(begins_last),
+                    ]
+                    m.d.sync += [
+                        part.eq(restart)
+                        for inner in range(level)
+                        for part, restart in (
+                            (remaining[inner], bounds[inner]),
+                            (last[inner], single[inner]),
+                        )
+                    ]
+                    show(
+                        [*single[:level], begins_last, *last[level + 1 :]],
+                        [*marked],
+                    )
+        return m
