@@ -64,7 +64,7 @@ class DeviceMismatchError(WeftError):
     """The device is not what the driver was told it is."""
 
 
-class DeviceTimeout(WeftError, TimeoutError):
+class DeviceTimeout(WeftError, TimeoutError):  # noqa: N818 - the name says all
     """A wait ran out of cycles; the text has the state of every mover."""
 
 
