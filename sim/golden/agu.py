@@ -1,0 +1,81 @@
+"""What the address generators must give, from the definitions: sums over index vectors.
+
+Loop 0 and spatial dimension 0 are the innermost. Addresses are in bytes; nothing wraps here, a
+caller takes the modulus where the hardware has one.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weft.hw.bus.fault import FaultCode
+from weft.hw.config import MemoryConfig
+
+__all__ = [
+    "channel_addresses",
+    "deltas",
+    "flaw",
+    "indices",
+    "locate",
+    "marks",
+    "rows",
+]
+
+
+def indices(bounds: Sequence[int]) -> NDArray[np.int64]:
+    """Every index vector in the order of the loops; one row a step, column l for loop l."""
+    steps = np.arange(math.prod(bounds), dtype=np.int64)
+    inside = [math.prod(bounds[:level]) for level in range(len(bounds))]
+    return np.array(
+        [steps // size % bound for size, bound in zip(inside, bounds, strict=True)]
+        if len(steps)
+        else [[]] * len(bounds),
+        dtype=np.int64,
+    ).T
+
+
+def rows(bounds: Sequence[int], strides: Sequence[int], base: int) -> NDArray[np.int64]:
+    """``base + sum(index[l] * stride[l])`` of every step; so for a guard."""
+    return base + indices(bounds) @ np.array(strides, dtype=np.int64)
+
+
+def marks(bounds: Sequence[int], level: int) -> NDArray[np.bool_]:
+    """Of every step, whether loops 0..`level` are in their last iteration."""
+    inner = list(bounds)[: level + 1]
+    in_last = indices(bounds)[:, : level + 1] == np.array(inner) - 1
+    return np.asarray(in_last.all(axis=1))
+
+
+def deltas(bounds: Sequence[int], strides: Sequence[int]) -> list[int]:
+    """Strides in the coding of a BD: what a step of loop l changes when those inside restart."""
+    rewinds = [(bound - 1) * stride for bound, stride in zip(bounds, strides, strict=True)]
+    return [stride - sum(rewinds[:level]) for level, stride in enumerate(strides)]
+
+
+def locate(memory: MemoryConfig, word: int, group: int) -> tuple[int, int]:
+    """Bank and row of a word with banks in groups of `group`: one group fills after the other."""
+    which, within = divmod(word, group * memory.rows)
+    row, bank = divmod(within, group)
+    return which * group + bank, row
+
+
+def channel_addresses(
+    spatial_bounds: Sequence[int], strides: Sequence[int], address: int
+) -> list[int]:
+    """Byte address of each channel of a row."""
+    return [int(value) for value in rows(spatial_bounds, strides, address)]
+
+
+def flaw(memory: MemoryConfig, address: int, group: int, reach: int, channel: int) -> FaultCode:
+    """Why a channel may not access `address`, or ``NONE``."""
+    if not 0 <= address < memory.bytes:
+        return FaultCode.ADDRESS_RANGE
+    word, rest = divmod(address, memory.word_bytes)
+    if rest:
+        return FaultCode.ALIGNMENT
+    bank, _ = locate(memory, word, group)
+    if reach and (bank - channel) % reach:
+        return FaultCode.REACH
+    return FaultCode.NONE
