@@ -55,6 +55,15 @@ class Axi4Signature(wiring.Signature):
             }
         )
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Axi4Signature) and (other.address_bits, other.data_bits) == (
+            self.address_bits,
+            self.data_bits,
+        )
+
+    def __repr__(self) -> str:
+        return f"Axi4Signature(address_bits={self.address_bits}, data_bits={self.data_bits})"
+
 
 class AxiLiteSignature(wiring.Signature):
     """A 32-bit AXI4-Lite port as its master sees it.
@@ -81,3 +90,9 @@ class AxiLiteSignature(wiring.Signature):
                 "r": In(stream.Signature(read)),
             }
         )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AxiLiteSignature) and other.address_bits == self.address_bits
+
+    def __repr__(self) -> str:
+        return f"AxiLiteSignature(address_bits={self.address_bits})"

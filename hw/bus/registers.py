@@ -287,3 +287,9 @@ class RegisterBusSignature(wiring.Signature):
                 "error": In(1),
             }
         )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RegisterBusSignature)
+
+    def __repr__(self) -> str:
+        return "RegisterBusSignature()"

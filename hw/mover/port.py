@@ -49,3 +49,9 @@ class PortSignature(wiring.Signature):
                 "activity": In(activity()),
             }
         )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PortSignature) and other.row == self.row
+
+    def __repr__(self) -> str:
+        return f"PortSignature(row={self.row!r})"
