@@ -1,0 +1,8 @@
+"""What carries streams, memory accesses and registers between the rooms."""
+
+from .axil import AxiLiteBridge
+from .control import SystemControl
+from .page import RegisterPage
+from .queue import Queue
+
+__all__ = ["AxiLiteBridge", "Queue", "RegisterPage", "SystemControl"]

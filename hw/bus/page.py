@@ -1,0 +1,130 @@
+"""The gateware of one page of registers."""
+
+from amaranth.hdl import Module, Value, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from .registers import Page, Register, RegisterBusSignature
+
+__all__ = ["RegisterPage", "register_shape"]
+
+
+def register_shape(register: Register) -> object:
+    """`register` as a shape: plain 32 bits, or a layout of its fields at their places."""
+    if [field.name for field in register.fields] == ["value"]:
+        return unsigned(32)
+    fields = {field.name: data.Field(field.width, field.low) for field in register.fields}
+    return data.FlexibleLayout(32, fields)
+
+
+def _mask(register: Register) -> int:
+    """The bits of `register` that belong to a field."""
+    return sum(((1 << field.width) - 1) << field.low for field in register.fields)
+
+
+class RegisterPage(wiring.Component):
+    """The registers of a :class:`~weft.hw.bus.registers.Page` as ports.
+
+    A request in cycle t is answered in cycle t+1: ``read_data``, and ``error`` for an offset
+    without a register, a write to ``ro``, a read of ``wo``, or a write to ``wo`` that sets a bit
+    without a field; an error has no side effect. ``rw`` and ``wo`` ports show a write from cycle
+    t+1 on, so a block that acts on it in t+1 is seen by a request in cycle t+2 and not before.
+    Registers are multiplexed only on a request: a counter that runs costs nothing until it is read.
+
+    Parameters
+    ----------
+    page
+        The registers.
+
+    Members
+    -------
+    bus : :class:`~weft.hw.bus.registers.RegisterBusSignature`
+        ``offset`` is relative to the page.
+    one or more for each register, named as it is in lower case and of :func:`register_shape` :
+        ``ro``
+            ``x`` : In, what a read gives.
+        ``rw``
+            ``x`` : Out, what was written last; bits without a field stay 0, initially all do.
+        ``wo``
+            ``x`` : Out {valid, data}; ``valid`` is one cycle a write.
+        ``w1c``
+            ``x`` : Out, the bits that stand. ``x_set``, ``x_clear`` : In, bits to raise and to
+            lower; lowering wins over raising, and raising over a one written by the host.
+    """
+
+    def __init__(self, *, page: Page) -> None:
+        self._page = page
+        members = {"bus": In(RegisterBusSignature())}
+        for register in page.registers:
+            name, shape = register.name.lower(), register_shape(register)
+            match register.access:
+                case "ro":
+                    members[name] = In(shape)
+                case "rw":
+                    members[name] = Out(shape)
+                case "wo":
+                    members[name] = Out(data.StructLayout({"valid": 1, "data": shape}))
+                case "w1c":
+                    members[name] = Out(shape)
+                    members[f"{name}_set"] = In(shape)
+                    members[f"{name}_clear"] = In(shape)
+        super().__init__(members)
+
+    @property
+    def page(self) -> Page:
+        return self._page
+
+    def _port(self, register: Register, suffix: str = "") -> Value:
+        return Value.cast(getattr(self, register.name.lower() + suffix))
+
+    def _following(self, register: Register, standing: Value) -> Value:
+        """The next state of a ``w1c`` register of which `standing` remains."""
+        raised = self._port(register, "_set") & _mask(register)
+        return (standing | raised) & ~self._port(register, "_clear")
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        bus = self.bus
+        m.d.sync += bus.error.eq(0)
+        for register in self._page.registers:
+            if register.access == "wo":
+                m.d.sync += getattr(self, register.name.lower()).valid.eq(0)
+            if register.access == "w1c":
+                state = self._port(register)
+                m.d.sync += state.eq(self._following(register, state))
+
+        with m.If(bus.request):
+            m.d.sync += [bus.read_data.eq(0), bus.error.eq(1)]
+            with m.Switch(bus.offset):
+                for register in self._page.registers:
+                    with m.Case(register.offset):
+                        if register.access != "wo":
+                            with m.If(~bus.write):
+                                m.d.sync += [
+                                    bus.read_data.eq(self._port(register)),
+                                    bus.error.eq(0),
+                                ]
+                        if register.access == "rw":
+                            with m.If(bus.write):
+                                m.d.sync += [
+                                    self._port(register).eq(bus.write_data & _mask(register)),
+                                    bus.error.eq(0),
+                                ]
+                        if register.access == "wo":
+                            event = getattr(self, register.name.lower())
+                            unknown = bus.write_data & ~_mask(register) & 0xFFFFFFFF
+                            with m.If(bus.write & ~unknown.any()):
+                                m.d.sync += [
+                                    event.valid.eq(1),
+                                    event.data.eq(bus.write_data),
+                                    bus.error.eq(0),
+                                ]
+                        if register.access == "w1c":
+                            with m.If(bus.write):
+                                state = self._port(register)
+                                left = state & ~bus.write_data
+                                m.d.sync += [
+                                    state.eq(self._following(register, left)),
+                                    bus.error.eq(0),
+                                ]
+        return m
