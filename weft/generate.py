@@ -16,8 +16,7 @@ from weft.hw.config import AcceleratorConfig
 from weft.hw.errors import WeftError
 from weft.hw.mover.descriptor import Descriptor
 from weft.hw.top import Top
-
-from .version import __version__
+from weft.hw.version import __version__
 
 __all__ = ["TOP_NAME", "generate", "register_header", "register_json", "top_verilog"]
 

