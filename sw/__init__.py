@@ -1,2 +1,21 @@
-if __name__ == "sw":
-    raise ImportError("import weft.sw, not sw")
+"""The host side: views of device memory, descriptors, and the device that runs them."""
+
+from .allocator import DeviceArray
+from .descriptor import BufferDescriptor, Guard
+from .device import Device
+from .memref import MemRef
+from .run_gemm import GemmReport
+from .transfer import ScratchpadAddress, Transfer
+from .transport import Transport
+
+__all__ = [
+    "BufferDescriptor",
+    "Device",
+    "DeviceArray",
+    "GemmReport",
+    "Guard",
+    "MemRef",
+    "ScratchpadAddress",
+    "Transfer",
+    "Transport",
+]

@@ -37,12 +37,15 @@ class DeviceMemory:
 
     def device_address(self, array: npt.NDArray[Any]) -> int | None:
         """Device address of the first element of `array`; None if any byte is elsewhere."""
-        low, high = np.lib.array_utils.byte_bounds(array) if array.size else (0, 0)
-        if not array.size:
-            low = high = array.ctypes.data
+        first = array.ctypes.data
+        low = high = first
+        if array.size:
+            steps = [(n - 1) * step for n, step in zip(array.shape, array.strides, strict=True)]
+            low += sum(step for step in steps if step < 0)
+            high += sum(step for step in steps if step > 0) + array.itemsize
         if not (self.pointer <= low and high <= self.pointer + self.size):
             return None
-        return self.base + array.ctypes.data - self.pointer
+        return self.base + first - self.pointer
 
 
 class DeviceArray(np.ndarray):  # type: ignore[type-arg]

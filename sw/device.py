@@ -1,26 +1,53 @@
-"""The device as its user sees it (signatures first: others build against them)."""
+"""The device as its user sees it: memory, transfers, products, errors."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
+from ..hw.bus.registers import IDENTITY
 from ..hw.config import AcceleratorConfig
-from .allocator import DeviceArray
+from .allocator import Allocator, DeviceArray
+from .descriptor import BufferDescriptor
+from .errors import DeviceMismatchError, DeviceTimeout, MappingError, NotDeviceMemory
+from .gemm import GemmMapper
 from .memref import MemRef
+from .program import DEFAULT_TIMEOUT, Program
 from .registers import Registers
+from .run_gemm import GemmReport, GemmRunner, check_operands
+from .transfer import (
+    DmaPair,
+    ScratchpadAddress,
+    Step,
+    Transfer,
+    recv_descriptors,
+    send_descriptors,
+)
 from .transport import Transport
 
-__all__ = ["Device", "GemmReport", "Statistics", "Transfer"]
+__all__ = ["Device", "Statistics"]
 
-DEFAULT_TIMEOUT = 1_000_000
+RESET_POLLS = 10_000
+
+Operand = MemRef | npt.NDArray[Any]
 
 
 @dataclass(kw_only=True)
 class Statistics:
-    """Sums over the device's life: operand copies by the host, DMA requests, BDs, DRAM bytes."""
+    """Sums since the device was opened.
+
+    Parameters
+    ----------
+    host_copies
+        Operands that the host copied to put them where the device sees them.
+    dma_calls, dma_bds
+        Transfers asked of the DMA, and descriptors that its movers executed for them.
+    bytes_read, bytes_written
+        Useful DRAM bytes.
+    """
 
     host_copies: int = 0
     dma_calls: int = 0
@@ -29,80 +56,215 @@ class Statistics:
     bytes_written: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class GemmReport:
-    """What a matrix product took."""
-
-    cycles_total: int
-    cycles_ideal: int
-    macs: int
-    dma_calls: int
-    dma_bds: int
-    bytes_read: int
-    bytes_written: int
-    tiles: tuple[Any, ...]
-
-
-class Transfer:
-    """A transfer under way."""
-
-    def wait(self, timeout: int = DEFAULT_TIMEOUT) -> None:
-        raise NotImplementedError
-
-
 class Device:
-    """An accelerator over a transport."""
+    """An accelerator behind a transport.
 
-    transport: Transport
-    config: AcceleratorConfig
-    registers: Registers
-    stats: Statistics
+    Opening it checks that it is weft and that it is the configuration given, before anything else
+    is touched; then it is reset, its counters are zeroed and its interrupts unmasked.
+
+    Parameters
+    ----------
+    transport
+        Carries register accesses, memory and the interrupt.
+    config
+        What the device was built from.
+
+    Attributes
+    ----------
+    registers : :class:`~weft.sw.registers.Registers`
+    program : :class:`~weft.sw.program.Program`
+        The movers, for those who write descriptors themselves.
+    stats : :class:`Statistics`
+
+    Raises
+    ------
+    DeviceMismatchError
+        The device is something else or of another configuration.
+    """
 
     def __init__(self, transport: Transport, config: AcceleratorConfig) -> None:
-        raise NotImplementedError
+        self.transport = transport
+        self.config = config
+        self.registers = Registers(transport, config)
+        self._identify()
+        self.program = Program(self.registers, config)
+        self.stats = Statistics()
+        self._allocator = Allocator(transport.memory, transport.memory_base)
+        self.reset()
+
+    def _identify(self) -> None:
+        identity = self.registers.read("system", "IDENTITY")
+        if identity != IDENTITY:
+            raise DeviceMismatchError(f"identity register reads {identity:#010x}, not 'WEFT'")
+        found, wanted = self.registers.read("system", "CONFIG_HASH"), int(self.config.hash[:8], 16)
+        if found != wanted:
+            raise DeviceMismatchError(
+                f"the device was built from configuration {found:08x}, the driver was given "
+                f"{self.config.name} ({wanted:08x})"
+            )
 
     def reset(self) -> None:
-        raise NotImplementedError
+        """Soft reset: forget every task, fault and descriptor; memory and scratchpad keep theirs.
 
-    def allocate(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> DeviceArray:
-        raise NotImplementedError
+        Raises
+        ------
+        DeviceTimeout
+            The bus does not drain.
+        """
+        self.registers.write_fields("system", "CONTROL", reset=1)
+        for _ in range(RESET_POLLS):
+            if not self.registers.fields("system", "STATUS")["resetting"]:
+                break
+        else:
+            raise DeviceTimeout("a soft reset waits for the bus to drain, and it does not")
+        self.program.forget()
+        every = (1 << len(self.config.movers)) - 1
+        for name in ("IRQ_DONE", "IRQ_FAULT", "IRQ_DONE_MASK", "IRQ_FAULT_MASK"):
+            self.registers.write("system", name, every)
+        self.clear_counters()
+
+    def allocate(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> DeviceArray:
+        """A zeroed array in device memory; raises `AllocationError` when there is no room."""
+        return self._allocator.allocate((shape,) if isinstance(shape, int) else shape, dtype)
 
     def free(self, array: npt.NDArray[Any]) -> None:
-        raise NotImplementedError
+        """Give back an array from `allocate`; raises `AllocationError` for any other."""
+        self._allocator.free(array)
 
-    def scratchpad(self, offset: int) -> Any:
-        raise NotImplementedError
+    def scratchpad(self, offset: int) -> ScratchpadAddress:
+        """Byte `offset` of the scratchpad.
+
+        Raises
+        ------
+        MappingError
+            It lies outside, or inside a word.
+        """
+        memory = self.config.memory
+        if not 0 <= offset < memory.bytes or offset % memory.word_bytes:
+            raise MappingError(
+                f"scratchpad offset {offset}: must be a multiple of {memory.word_bytes} "
+                f"below {memory.bytes}"
+            )
+        return ScratchpadAddress(offset)
 
     def clear_counters(self) -> None:
-        """Zero CYCLES, the array's counters and every mover's."""
-        raise NotImplementedError
+        """Zero the time, the array's counters and every mover's."""
+        self.registers.write_fields("system", "CONTROL", clear_counters=1)
 
     def counters(self) -> dict[str, dict[str, int]]:
-        """By mover name: active, starved, blocked, conflict, accesses."""
-        raise NotImplementedError
+        """For each mover: active, starved, blocked and conflict cycles, and accesses."""
+        names = ("active", "starved", "blocked", "conflict", "accesses")
+        return {
+            mover.name: {name: self.registers.read(mover.name, name.upper()) for name in names}
+            for mover in self.config.movers
+        }
 
     def array_counters(self) -> dict[str, int]:
-        """The system page's span_first, span_last, array_active, array_steps, array_bubbles..."""
-        raise NotImplementedError
+        """The system's counters: cycles, span_first, span_last and, with an array, array_*."""
+        page = self.registers.map.page("system")
+        return {
+            register.name.lower(): self.registers.read("system", register.name)
+            for register in page.registers
+            if register.name.startswith(("CYCLES", "SPAN_", "ARRAY_"))
+        }
+
+    def write_descriptor(self, mover: str, slot: int, descriptor: BufferDescriptor) -> None:
+        """As :meth:`Program.write`."""
+        self.program.write(mover, slot, descriptor)
 
     def push(self, mover: str, slot: int, repeat: int = 1, interrupt: bool = False) -> int:
-        raise NotImplementedError
+        """As :meth:`Program.push`: the token of the task."""
+        return self.program.push(mover, slot, repeat, interrupt)
 
     def wait(self, mover: str, retired_target: int, timeout: int = DEFAULT_TIMEOUT) -> None:
-        raise NotImplementedError
+        """As :meth:`Program.wait`."""
+        self.program.wait(mover, retired_target, timeout)
 
-    def send(self, source: MemRef | DeviceArray, *, to: Any, mode: str = "sg") -> Transfer:
-        raise NotImplementedError
+    def send(self, source: Operand, *, to: ScratchpadAddress, mode: str = "sg") -> Transfer:
+        """Begin to move `source`, in the order of its walk, to the scratchpad, densely.
 
-    def recv(self, target: MemRef | DeviceArray, *, from_: Any, mode: str = "sg") -> Transfer:
-        raise NotImplementedError
+        Raises
+        ------
+        NotDeviceMemory, MappingError, DescriptorError, QueueFullError
+            Nothing was pushed.
+        """
+        ref = self._operand("source", source)
+        _check_mode(mode)
+        pair = DmaPair.find(self.config, "mm2s")
+        steps = send_descriptors(self.config, pair, ref, to)
+        return self._transfer(steps, ref, read=True)
+
+    def recv(self, target: Operand, *, from_: ScratchpadAddress, mode: str = "sg") -> Transfer:
+        """Begin to move bytes from the scratchpad to `target`, in the order of its walk.
+
+        Raises as `send`.
+        """
+        ref = self._operand("target", target)
+        _check_mode(mode)
+        pair = DmaPair.find(self.config, "s2mm")
+        steps = recv_descriptors(self.config, pair, from_, ref)
+        return self._transfer(steps, ref, read=False)
 
     def gemm(
         self,
-        a: MemRef | DeviceArray,
-        b: MemRef | DeviceArray,
-        out: MemRef | DeviceArray,
-        c: MemRef | DeviceArray | None = None,
+        a: Operand,
+        b: Operand,
+        out: Operand,
+        c: Operand | None = None,
         timeout: int = DEFAULT_TIMEOUT,
     ) -> GemmReport:
-        raise NotImplementedError
+        """``out = a @ b (+ c)``: int8 operands, int32 result modulo 2**32, any M, N, K >= 1.
+
+        Matrices lie in device memory, row-major with any distance between rows; `c` may be `out`.
+        The product is compiled, run and waited for; `timeout` is in cycles, for every single wait.
+
+        Raises
+        ------
+        NotDeviceMemory, MappingError
+            Before anything is pushed.
+        DeviceError, DeviceTimeout
+            As :meth:`wait`; `reset` makes the device usable again.
+        """
+        refs = [self._operand(name, x) for name, x in (("a", a), ("b", b), ("out", out))]
+        addend = None if c is None else self._operand("c", c)
+        check_operands(*refs, addend)
+        runner = GemmRunner(
+            self.program,
+            GemmMapper(self.config),
+            a=refs[0],
+            b=refs[1],
+            out=refs[2],
+            c=addend,
+            timeout=timeout,
+        )
+        report = runner.run()
+        self._count(report.dma_calls, report.dma_bds, report.bytes_read, report.bytes_written)
+        return report
+
+    def _operand(self, name: str, operand: Operand) -> MemRef:
+        """A view that lies in this device's memory."""
+        ref = operand if isinstance(operand, MemRef) else MemRef.from_numpy(np.asanyarray(operand))
+        base, size = self.transport.memory_base, self.transport.memory.size
+        low, high = ref.extent
+        if not (base <= low and high <= base + size):
+            raise NotDeviceMemory(
+                f"{name} covers {low:#x} to {high:#x}; the device's memory is {base:#x} to "
+                f"{base + size:#x}"
+            )
+        return ref
+
+    def _transfer(self, steps: list[Step], ref: MemRef, *, read: bool) -> Transfer:
+        token = self.program.submit(steps)
+        self._count(1, len(steps), ref.nbytes * read, ref.nbytes * (not read))
+        return Transfer(self.program, steps[-1][0], token)
+
+    def _count(self, calls: int, descriptors: int, read: int, written: int) -> None:
+        self.stats.dma_calls += calls
+        self.stats.dma_bds += descriptors
+        self.stats.bytes_read += read
+        self.stats.bytes_written += written
+
+
+def _check_mode(mode: str) -> None:
+    if mode != "sg":
+        raise MappingError(f"mode = {mode!r}: only 'sg' is built yet")

@@ -156,7 +156,7 @@ class MemRef:
         for dimension, (start, size, step) in enumerate(zip(offsets, sizes, strides, strict=True)):
             last = start + (size - 1) * step
             limit = self.sizes[dimension]
-            if size < 0 or size and not (0 <= start < limit and 0 <= last < limit):
+            if size < 0 or (size and not (0 <= start < limit and 0 <= last < limit)):
                 raise MemRefError(
                     f"dimension {dimension}: {size} elements from {start} in steps of {step} "
                     f"leave 0 to {limit - 1}"

@@ -1,0 +1,173 @@
+"""Matrices in the scratchpad: blocked layouts, and the descriptors of a DMA's scratchpad end.
+
+A byte stream of rows (each padded to whole beats) on one side, tiles on the other: the scratchpad
+mover's loops and spatial strides are the layout change, so it costs no pass over the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..hw.config import MemoryConfig, MoverConfig
+from .descriptor import BufferDescriptor
+from .errors import MappingError
+from .reach import channel_offsets
+
+__all__ = ["BlockedLayout", "beat_bytes", "consecutive", "contiguous"]
+
+
+def beat_bytes(memory: MemoryConfig, mover: MoverConfig) -> int:
+    """Bytes of a scratchpad mover's beat."""
+    return mover.channels * memory.word_bytes
+
+
+def consecutive(memory: MemoryConfig, mover: MoverConfig) -> tuple[int, ...]:
+    """Spatial strides that put a beat's channels on consecutive words."""
+    return _spatial(mover, lambda channel: channel * memory.word_bytes)
+
+
+def contiguous(
+    memory: MemoryConfig, mover: MoverConfig, *, base: int, length: int
+) -> BufferDescriptor:
+    """The descriptor that walks ``ceil(length / beat)`` beats of the linear address space."""
+    beat = beat_bytes(memory, mover)
+    return BufferDescriptor(
+        base=base,
+        bounds=(-(-length // beat),),
+        strides=(beat,),
+        spatial_strides=consecutive(memory, mover),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockedLayout:
+    """A matrix as tiles, in rows of tiles.
+
+    Byte (row, column) of the matrix is byte ``(row % tile_rows) * tile_row_bytes + column %
+    tile_row_bytes`` of tile ``(row // tile_rows, column // tile_row_bytes)``.
+
+    Parameters
+    ----------
+    base, mode
+        Byte address of the first tile, and its addressing mode.
+    tile_rows, tile_row_bytes
+        Shape of a tile.
+    tile_pitch
+        Bytes from a tile to the one on its right; may exceed a tile.
+    tiles_down, tiles_across
+        Tiles in the matrix.
+    """
+
+    base: int
+    mode: int
+    tile_rows: int
+    tile_row_bytes: int
+    tile_pitch: int
+    tiles_down: int
+    tiles_across: int
+
+    @property
+    def row_pitch(self) -> int:
+        """Bytes from a tile to the one below."""
+        return self.tiles_across * self.tile_pitch
+
+    @property
+    def rows(self) -> int:
+        return self.tiles_down * self.tile_rows
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row of the matrix, padding included."""
+        return self.tiles_across * self.tile_row_bytes
+
+    @property
+    def bytes(self) -> int:
+        """Scratchpad bytes taken."""
+        return self.tiles_down * self.row_pitch
+
+    def by_rows(self, memory: MemoryConfig, mover: MoverConfig) -> BufferDescriptor:
+        """The descriptor with which `mover` takes or gives the matrix row after row.
+
+        Raises
+        ------
+        MappingError
+            A row is no whole number of beats, or a beat's words are no affine function of the
+            mover's channels.
+        """
+        beat, word = beat_bytes(memory, mover), memory.word_bytes
+        if self.row_bytes % beat:
+            raise MappingError(
+                f"rows of {self.row_bytes} bytes are not whole beats of {beat} ({mover.name})"
+            )
+        if self.tile_row_bytes % word:
+            raise MappingError(
+                f"tile rows of {self.tile_row_bytes} bytes are not whole words of {word}"
+            )
+        if beat % self.tile_row_bytes and self.tile_row_bytes % beat:
+            raise MappingError(
+                f"tile rows of {self.tile_row_bytes} bytes and beats of {beat} ({mover.name}): "
+                "one must be a multiple of the other"
+            )
+
+        def place(channel: int) -> int:
+            tile, inside = divmod(channel * word, self.tile_row_bytes)
+            return tile * self.tile_pitch + inside
+
+        if beat < self.tile_row_bytes:
+            along = [
+                (self.tile_row_bytes // beat, beat),
+                (self.tiles_across, self.tile_pitch),
+            ]
+        else:
+            tiles = beat // self.tile_row_bytes
+            along = [(self.tiles_across // tiles, tiles * self.tile_pitch)]
+        loops = [
+            *along,
+            (self.tile_rows, self.tile_row_bytes),
+            (self.tiles_down, self.row_pitch),
+        ]
+        loops = [(bound, stride) for bound, stride in loops if bound != 1]
+        return BufferDescriptor(
+            base=self.base,
+            bounds=tuple(bound for bound, _ in loops),
+            strides=tuple(stride for _, stride in loops),
+            spatial_strides=_spatial(mover, place),
+            mode=self.mode,
+        )
+
+    def by_tiles(
+        self,
+        memory: MemoryConfig,
+        mover: MoverConfig,
+        loops: tuple[tuple[int, int], ...],
+        *,
+        operator: int = 0,
+    ) -> BufferDescriptor:
+        """The descriptor with which `mover` walks whole tiles, a beat each.
+
+        `loops` are pairs of bound and byte stride, innermost first; loop 0 ends with a mark.
+        """
+        return BufferDescriptor(
+            base=self.base,
+            bounds=tuple(bound for bound, _ in loops),
+            strides=tuple(stride for _, stride in loops),
+            spatial_strides=consecutive(memory, mover),
+            mode=self.mode,
+            operator=operator,
+        )
+
+
+def _spatial(mover: MoverConfig, place: Callable[[int], int]) -> tuple[int, ...]:
+    """Spatial strides that put channel c at ``place(c)``; raises where none do."""
+    strides, step = [], 1
+    for bound in mover.spatial_bounds:
+        strides.append(place(step) - place(0) if bound > 1 else 0)
+        step *= bound
+    offsets = channel_offsets(mover.spatial_bounds, strides)
+    if offsets != [place(channel) - place(0) for channel in range(mover.channels)]:
+        raise MappingError(
+            f"the words of a beat are no affine function of {mover.name}'s channels "
+            f"{mover.spatial_bounds}"
+        )
+    return tuple(strides)

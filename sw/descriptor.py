@@ -1,0 +1,306 @@
+"""Buffer descriptors in human units, and their words.
+
+:class:`BufferDescriptor` has true byte strides; :meth:`BufferDescriptor.encode` turns them into the
+deltas that the address generators add (see hw/mover/descriptor.py), checks every field against its
+mover and its memory, and packs with the gateware's own layout. Nothing is masked to fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from amaranth.hdl import Shape
+
+from ..hw.mover.descriptor import Descriptor
+from .errors import DescriptorError
+from .reach import check_scratchpad
+
+__all__ = ["BufferDescriptor", "Guard"]
+
+OPERATOR_LIMIT = 1
+"""The array knows bit 0 of its operator word (C is present)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guard:
+    """An affine window of a DRAM mover.
+
+    Byte i of the run exists iff ``0 <= offset + sum(index * stride) + run * i < limit``; a byte
+    exists iff it does for every guard.
+
+    Parameters
+    ----------
+    offset
+        Value at the first row's first byte.
+    limit
+        Bound of the window.
+    strides
+        One a loop, innermost first; missing ones are 0.
+    run
+        1 if the value grows along the run.
+    """
+
+    offset: int = 0
+    limit: int = 1
+    strides: tuple[int, ...] = ()
+    run: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class BufferDescriptor:
+    """Where a mover's task goes.
+
+    Parameters
+    ----------
+    base
+        Byte address of the first row.
+    bounds, strides
+        Iterations and byte stride of each loop, innermost first; loops that the mover has beyond
+        them are 1 iteration. A bound of 0 moves nothing.
+    mark_level
+        Loops 0...mark_level end with a mark.
+    mode
+        Addressing mode, an index into ``memory.groups`` (scratchpad).
+    pad
+        Byte that stands for what a guard excludes.
+    operator
+        Word for the stream operator (bit 0 for the array: C is present).
+    spatial_strides
+        Byte stride of each spatial dimension (scratchpad).
+    run_length
+        Bytes a row (DRAM).
+    guards
+        Windows (DRAM); ones that the mover has beyond them exclude nothing.
+    use_next, next, ..., record, iteration_size, ...
+        As in the hardware's layout; what this hardware does not do yet is refused when set.
+    """
+
+    base: int
+    bounds: tuple[int, ...] = ()
+    strides: tuple[int, ...] = ()
+    mark_level: int = 0
+    mode: int = 0
+    pad: int = 0
+    operator: int = 0
+    spatial_strides: tuple[int, ...] = ()
+    run_length: int = 0
+    guards: tuple[Guard, ...] = ()
+    use_next: int = 0
+    next: int = 0
+    acquire_enable: int = 0
+    acquire_mode: int = 0
+    acquire_id: int = 0
+    acquire_value: int = 0
+    release_id: int = 0
+    release_delta: int = 0
+    extensions: int = 0
+    route: int = 0
+    record: int = 0
+    iteration_size: int = 0
+    iteration_current: int = 0
+    iteration_stride: int = 0
+
+    def encode(self, spec: Descriptor) -> list[int]:
+        """The descriptor's 32-bit words for the mover of `spec`, marked valid.
+
+        Raises
+        ------
+        DescriptorError
+            A field the mover lacks or that does not fit, or (scratchpad) an address of any channel
+            outside the memory, off a word, or in a bank that the channel does not reach.
+        """
+        return _Encoder(spec).encode(self)
+
+    @classmethod
+    def decode(cls, spec: Descriptor, words: Sequence[int]) -> Self:
+        """The descriptor that `words` encode for the mover of `spec`."""
+        bits = sum(word << 32 * index for index, word in enumerate(words))
+        view = spec.layout.from_bits(bits)
+        bounds = tuple(view.bounds[i] for i in range(spec.mover.loops))
+        values: dict[str, Any] = {
+            entry.name: view[entry.name]
+            for entry in fields(cls)
+            if entry.type == "int" and _has(spec, entry.name)
+        }
+        if spec.mover.is_scratchpad:
+            dimensions = range(len(spec.mover.spatial_bounds))
+            values["spatial_strides"] = tuple(view.spatial_strides[i] for i in dimensions)
+        values["guards"] = tuple(
+            Guard(
+                offset=view.guards[g].offset,
+                limit=view.guards[g].limit,
+                run=view.guards[g].run,
+                strides=_strides(
+                    bounds, [view.guards[g].deltas[i] for i in range(spec.mover.loops)]
+                ),
+            )
+            for g in range(spec.mover.guards)
+        )
+        values["strides"] = _strides(bounds, [view.deltas[i] for i in range(spec.mover.loops)])
+        return cls(bounds=bounds, **values)
+
+
+class _Encoder:
+    """Checks and packs for one mover."""
+
+    def __init__(self, spec: Descriptor) -> None:
+        self.spec = spec
+        self.mover = spec.mover
+
+    def encode(self, descriptor: BufferDescriptor) -> list[int]:
+        loops = self.mover.loops
+        self.require(
+            len(descriptor.bounds) == len(descriptor.strides),
+            "strides",
+            descriptor.strides,
+            f"one a bound, and there are {len(descriptor.bounds)} bounds",
+        )
+        self.require(
+            len(descriptor.bounds) <= loops, "bounds", descriptor.bounds, f"at most {loops} loops"
+        )
+        self.require(
+            0 <= descriptor.mark_level < loops,
+            "mark_level",
+            descriptor.mark_level,
+            f"must be from 0 to {loops - 1}",
+        )
+        bounds = self.padded("bounds", descriptor.bounds, 1)
+        strides = self.padded("strides", descriptor.strides, 0)
+        values: dict[str, Any] = {"valid": 1, "bounds": bounds, "deltas": _deltas(bounds, strides)}
+        for entry in fields(descriptor):
+            if entry.type != "int":
+                continue
+            value = getattr(descriptor, entry.name)
+            if entry.name in self.spec.unsupported or not _has(self.spec, entry.name):
+                self.require(value == 0, entry.name, value, "this hardware does not have the field")
+            else:
+                values[entry.name] = value
+        if self.spec.has_operator:
+            limit = f"must be from 0 to {OPERATOR_LIMIT}"
+            self.require(
+                0 <= descriptor.operator <= OPERATOR_LIMIT, "operator", descriptor.operator, limit
+            )
+        values |= self.shape(descriptor, bounds, strides)
+        for name, value in values.items():
+            self.require_fits(name, value, self.spec.layout[name].shape)
+        # After the fields: a value outside its field would make the address check's text obscure.
+        if self.mover.is_scratchpad:
+            check_scratchpad(
+                self.spec.config.memory,
+                self.mover,
+                base=descriptor.base,
+                bounds=bounds,
+                strides=strides,
+                spatial_strides=descriptor.spatial_strides,
+                mode=descriptor.mode,
+            )
+        bits = self.spec.layout.const(values).as_value().value
+        return [bits >> 32 * word & 0xFFFF_FFFF for word in range(self.spec.words)]
+
+    def shape(
+        self, descriptor: BufferDescriptor, bounds: Sequence[int], strides: Sequence[int]
+    ) -> dict[str, Any]:
+        """What only scratchpad or only DRAM movers have."""
+        spatial, guards = descriptor.spatial_strides, descriptor.guards
+        self.require(
+            len(spatial) == len(self.mover.spatial_bounds),
+            "spatial_strides",
+            spatial,
+            f"the mover has {len(self.mover.spatial_bounds)} spatial dimensions",
+        )
+        self.require(
+            len(guards) <= self.mover.guards,
+            "guards",
+            len(guards),
+            f"the mover has {self.mover.guards}",
+        )
+        if self.mover.is_scratchpad:
+            # The address unit is one bit wider than an address; what it cannot add it cannot check.
+            limit = 1 << self.spec.address_bits - 1
+            stated = f"must be from {-limit} to {limit - 1} in a scratchpad's address unit"
+            for name, steps in (
+                ("strides", _deltas(bounds, strides)),
+                ("spatial_strides", spatial),
+            ):
+                for step in steps:
+                    self.require(-limit <= step < limit, name, step, stated)
+            modes = len(self.spec.config.memory.groups)
+            self.require(
+                0 <= descriptor.mode < modes,
+                "mode",
+                descriptor.mode,
+                f"must be from 0 to {modes - 1}",
+            )
+            return {"spatial_strides": list(spatial)}
+        assert self.spec.config.dma is not None
+        bits = self.spec.config.dma.address_bits
+        low, high = _span(descriptor.base, bounds, strides, descriptor.run_length)
+        self.require(
+            low >= 0 and high <= 1 << bits,
+            "base",
+            f"{descriptor.base:#x}",
+            f"addresses from {low:#x} to {high:#x} leave {bits} bits",
+        )
+        filled = list(guards) + [Guard()] * (self.mover.guards - len(guards))
+        return {"guards": [self.guard(g, bounds) for g in filled]} if filled else {}
+
+    def guard(self, guard: Guard, bounds: Sequence[int]) -> dict[str, Any]:
+        strides = self.padded("guards.strides", guard.strides, 0)
+        deltas = _deltas(bounds, strides)
+        return {"offset": guard.offset, "limit": guard.limit, "run": guard.run, "deltas": deltas}
+
+    def padded(self, name: str, values: Sequence[int], fill: int) -> list[int]:
+        loops = self.mover.loops
+        self.require(len(values) <= loops, name, tuple(values), f"at most {loops} loops")
+        return [*values, *[fill] * (loops - len(values))]
+
+    def require(self, condition: bool, name: str, value: object, limit: str) -> None:
+        if not condition:
+            raise DescriptorError(self.mover.name, name, value, limit)
+
+    def require_fits(self, name: str, value: Any, shape: Any) -> None:
+        """Every number of a nested `value` lies in its place's range."""
+        if isinstance(value, dict):
+            for key, item in value.items():
+                self.require_fits(f"{name}.{key}", item, shape[key].shape)
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                self.require_fits(f"{name}[{index}]", item, shape.elem_shape)
+        else:
+            cast = Shape.cast(shape)
+            low = -(1 << cast.width - 1) if cast.signed else 0
+            high = (1 << cast.width - cast.signed) - 1
+            self.require(
+                low <= value <= high, name, value, f"must be from {low} to {high} in its field"
+            )
+
+
+def _has(spec: Descriptor, name: str) -> bool:
+    return any(key == name for key, _ in spec.layout)
+
+
+def _deltas(bounds: Sequence[int], strides: Sequence[int]) -> list[int]:
+    """Stride of each loop less the rewind of the loops inside it."""
+    deltas, rewind = [], 0
+    for bound, stride in zip(bounds, strides, strict=True):
+        deltas.append(stride - rewind)
+        rewind += (bound - 1) * stride
+    return deltas
+
+
+def _strides(bounds: Sequence[int], deltas: Sequence[int]) -> tuple[int, ...]:
+    strides, rewind = [], 0
+    for bound, delta in zip(bounds, deltas, strict=True):
+        strides.append(delta + rewind)
+        rewind += (bound - 1) * strides[-1]
+    return tuple(strides)
+
+
+def _span(base: int, bounds: Sequence[int], strides: Sequence[int], length: int) -> tuple[int, int]:
+    """Lowest byte address of the rows and the one after the highest."""
+    if 0 in bounds or length == 0:
+        return base, base
+    steps = [(bound - 1) * stride for bound, stride in zip(bounds, strides, strict=True)]
+    return base + sum(s for s in steps if s < 0), base + sum(s for s in steps if s > 0) + length
