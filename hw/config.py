@@ -76,7 +76,8 @@ class MemoryConfig:
         1: arbitrate and access in one cycle; 2: a register between arbiter and bank; 3: a register
         after the response multiplexer as well. The read latency in cycles is the same number.
     aging
-        A low-priority request that has lost this many cycles in a row at a bank is served next.
+        A low-priority request that has lost this many cycles in a row at a bank counts as a
+        high-priority one until it is served.
     """
 
     banks: int = 32
