@@ -1,0 +1,166 @@
+"""One bank of the scratchpad: an arbiter in front of a synchronous memory."""
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ..bus.tcdm import memory_request
+from ..bus.wires import adopt
+from ..config import MemoryConfig
+from .requester import Requester
+
+__all__ = ["Bank"]
+
+
+class Bank(wiring.Component):
+    """Serves one of the requests for it each cycle.
+
+    Two classes stand at a bank: the high one has the high-priority requesters and every aged one,
+    the low one has the others. The low class is served when nobody of the high class asks, and
+    within a class whoever asks first after the last winner, in a circle. `grant` is combinational.
+
+    With ``memory.crossbar_stages`` of 1 the memory is accessed in the cycle of the grant and `word`
+    has the word read in the next one; with 2 or 3 the granted request is registered first, and
+    `word` comes one cycle later. `word` holds until the next read.
+
+    Parameters
+    ----------
+    memory
+        The scratchpad.
+    index
+        The number of this bank.
+    requesters
+        Those that reach this bank; the *seat* of a requester is its place in this sequence.
+    seats
+        Width of `grant`, at least ``len(requesters)``: the same for all banks.
+
+    Members
+    -------
+    valid, request : one of each for each seat
+        The requester's stream; a request counts if its bank is `index`.
+    aged : 1 for each seat
+        Lifts a low-priority requester into the high class; not looked at for the others.
+    grant : `seats`
+        One-hot: whose request is taken in this cycle.
+    word : ``memory.bank_bits``
+    """
+
+    def __init__(
+        self, *, memory: MemoryConfig, index: int, requesters: Sequence[Requester], seats: int
+    ) -> None:
+        self._memory = memory
+        self._index = index
+        self._requesters = tuple(requesters)
+        self._seats = seats
+        count = len(self._requesters)
+        super().__init__(
+            {
+                "valid": In(1).array(count),
+                "request": In(memory_request(memory)).array(count),
+                "aged": In(1).array(count),
+                "grant": Out(seats),
+                "word": Out(memory.bank_bits),
+            }
+        )
+
+    @property
+    def memory(self) -> MemoryConfig:
+        return self._memory
+
+    @property
+    def index(self) -> int:
+        return self._index
+
+    @property
+    def requesters(self) -> tuple[Requester, ...]:
+        return self._requesters
+
+    @property
+    def seats(self) -> int:
+        return self._seats
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        self._arbitrate(m)
+        self._access(m)
+        return m
+
+    def _arbitrate(self, m: Module) -> None:
+        """Drive `grant` from the requests.
+
+        The steps are modules of their own because a simulator that runs a module's combinational
+        logic as one would otherwise gather all requests again for every change of a grant.
+        """
+        count = len(self._requesters)
+        low_seats = [seat for seat in range(count) if not self._requesters[seat].high_priority]
+        high = Signal(count)
+        low = Signal(count)
+        m.submodules.gather = gather = Module()
+        asking = [
+            self.valid[seat] & (self.request[seat].bank == self._index) for seat in range(count)
+        ]
+        gather.d.comb += high.eq(
+            Cat(
+                asks & self.aged[seat] if seat in low_seats else asks
+                for seat, asks in enumerate(asking)
+            )
+        )
+        if low_seats:
+            gather.d.comb += low.eq(
+                Cat(asks if seat in low_seats else 0 for seat, asks in enumerate(asking))
+            )
+
+        high_after = Signal(count)
+        low_after = Signal(count)
+        m.submodules.choose = choose = Module()
+        with choose.If(high.any()):
+            choose.d.comb += self.grant.eq(_first(high, high_after))
+        with choose.Elif(low.any()):
+            choose.d.comb += self.grant.eq(_first(low, low_after))
+
+        with m.If(high.any()):
+            m.d.sync += high_after.eq(~(self.grant | (self.grant - 1)))
+        with m.Elif(low.any()):
+            m.d.sync += low_after.eq(~(self.grant | (self.grant - 1)))
+
+    def _access(self, m: Module) -> None:
+        """Carry the granted request to the memory."""
+        memory, count = self._memory, len(self._requesters)
+        m.submodules.words = words = Memory(shape=memory.bank_bits, depth=memory.rows, init=[])
+        write_port = words.write_port(granularity=8)
+        read_port = words.read_port()
+        adopt(write_port, "addr", read_port.addr)
+        adopt(read_port, "data", self.word)
+
+        m.submodules.access = access = Module()
+        domain = access.d.comb if memory.crossbar_stages == 1 else access.d.sync
+        domain += [read_port.en.eq(0), write_port.en.eq(0)]
+        seat_bits = (count - 1).bit_length()
+        # The binary number of the winner selects a payload with far less logic than its one-hot.
+        winner = Cat(
+            Cat(self.grant[seat] for seat in range(count) if seat >> bit & 1).any()
+            for bit in range(seat_bits)
+        )
+        with access.If(self.grant.any()):
+            with access.Switch(winner):
+                for seat, requester in enumerate(self._requesters):
+                    request = self.request[seat]
+                    with access.Case(seat):
+                        domain += read_port.addr.eq(request.row)
+                        if requester.reads:
+                            domain += read_port.en.eq(~request.write if requester.writes else 1)
+                        if requester.writes:
+                            domain += [
+                                write_port.data.eq(request.data),
+                                write_port.en.eq(Mux(request.write, request.strobe, 0)),
+                            ]
+
+
+def _first(asking: Signal, after: Signal) -> Value:
+    """One-hot: the lowest bit of `asking` among those in `after`, or of all where there is none."""
+    eligible = asking & after
+    pool = Mux(eligible.any(), eligible, asking)
+    return (pool & -pool)[: len(asking)]

@@ -1,0 +1,125 @@
+"""A requester's side of the crossbar: its grant, its age, its responses."""
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..bus.tcdm import MemoryPortSignature
+from ..config import MemoryConfig
+from .requester import Requester
+
+__all__ = ["Link"]
+
+
+class Link(wiring.Component):
+    """Tells a requester that one of its banks has granted it, and brings the word read.
+
+    ``port.req.ready`` is combinational from `grants`. The response comes ``memory.latency`` cycles
+    after the grant of a read: combinationally multiplexed from `words`, or from a register after
+    that multiplexer with ``memory.crossbar_stages`` of 3.
+
+    `aged` is a register, set for a low-priority requester whose request has lost ``memory.aging``
+    cycles in a row, until its grant; it stays 0 for a high-priority one.
+
+    Parameters
+    ----------
+    memory
+        The scratchpad.
+    requester
+        Who is linked.
+    places
+        Its seat in each bank that it reaches, in the order of the banks.
+    seats
+        Width of a bank's grant.
+
+    Members
+    -------
+    port : the requester's memory port
+    grants, words : one of each for each bank reached, in order
+        That bank's `grant` and `word`.
+    aged : 1
+    """
+
+    def __init__(
+        self, *, memory: MemoryConfig, requester: Requester, places: Sequence[int], seats: int
+    ) -> None:
+        self._memory = memory
+        self._requester = requester
+        self._places = tuple(places)
+        self._seats = seats
+        super().__init__(
+            {
+                "port": In(MemoryPortSignature(memory)),
+                "grants": In(seats).array(len(self._places)),
+                "words": In(memory.bank_bits).array(len(self._places)),
+                "aged": Out(1),
+            }
+        )
+
+    @property
+    def memory(self) -> MemoryConfig:
+        return self._memory
+
+    @property
+    def requester(self) -> Requester:
+        return self._requester
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        return self._places
+
+    @property
+    def seats(self) -> int:
+        return self._seats
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        request = self.port.req
+        banks = list(self._requester.banks(self._memory))
+        with m.If(request.valid):
+            with m.Switch(request.payload.bank):
+                for bank, grant, place in zip(banks, self.grants, self._places, strict=True):
+                    with m.Case(bank):
+                        m.d.comb += request.ready.eq(grant[place])
+        if not self._requester.high_priority:
+            self._grow_old(m)
+        if self._requester.reads:
+            self._respond(m, banks)
+        return m
+
+    def _grow_old(self, m: Module) -> None:
+        lost = Signal(range(self._memory.aging))
+        with m.If(~self.port.req.valid | self.port.req.ready):
+            m.d.sync += [lost.eq(0), self.aged.eq(0)]
+        with m.Elif(lost == self._memory.aging - 1):
+            m.d.sync += self.aged.eq(1)
+        with m.Else():
+            m.d.sync += lost.eq(lost + 1)
+
+    def _respond(self, m: Module, banks: Sequence[int]) -> None:
+        request, response = self.port.req, self.port.rsp
+        stages = min(self._memory.latency, 2)
+        pending = Signal(stages)
+        bank: list[Value] = [request.payload.bank]
+        granted = request.valid & request.ready
+        if self._requester.writes:
+            granted &= ~request.payload.write
+        m.d.sync += pending.eq(Cat(granted, pending))
+        for stage in range(stages):
+            following = Signal(range(self._memory.banks), name=f"bank_{stage}")
+            with m.If(pending[stage - 1] if stage else request.valid):
+                m.d.sync += following.eq(bank[-1])
+            bank.append(following)
+
+        # A module of its own: the words change all the time, the grants need not be seen again.
+        m.submodules.response = select = Module()
+        registered = self._memory.crossbar_stages == 3
+        domain = select.d.sync if registered else select.d.comb
+        domain += response.valid.eq(pending[-1])
+        with select.If(pending[-1]):
+            with select.Switch(bank[-1]):
+                for number, word in zip(banks, self.words, strict=True):
+                    with select.Case(number):
+                        domain += response.data.eq(word)

@@ -1,0 +1,120 @@
+"""The banked scratchpad behind its crossbar."""
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from ..bus.tcdm import MemoryPortSignature
+from ..bus.wires import adopt
+from ..config import MemoryConfig
+from ..errors import ConfigError
+from .bank import Bank
+from .link import Link
+from .requester import Requester
+
+__all__ = ["Scratchpad"]
+
+
+class Scratchpad(wiring.Component):
+    """Banks of words that many requesters share, one access a bank and cycle.
+
+    Every bank arbitrates for itself among the requesters that reach it: the high-priority class
+    first, in a circle within a class (:class:`~weft.hw.memory.bank.Bank`). A low-priority request
+    that has lost ``memory.aging`` cycles in a row stands in the high class until it is served. A
+    request that loses waits; none is dropped. With n requesters that reach a bank
+
+    - a high-priority request for it loses at most n - 1 cycles,
+    - a low-priority one at most ``memory.aging`` + n - 1.
+
+    ``req.ready`` is the grant, combinational from the requests of the same cycle. A read answers
+    ``memory.latency`` cycles after its grant, in order. Accesses to a bank happen in the order of
+    their grants; a byte of a write is stored where its strobe is set.
+
+    A requester must not present a bank that it does not reach: nobody listens to it there, and such
+    a request would never be granted. The contents are 0 at power-up and survive a reset.
+
+    Parent and neighbours share the ports (:func:`~weft.hw.bus.wires.adopt`) rather than connect
+    them: ``adopt(scratchpad, "ports", [wiring.flipped(port) for port in ...])``.
+
+    Parameters
+    ----------
+    memory
+        Banks, rows, word width, stages of the crossbar.
+    requesters
+        One for each port.
+
+    Members
+    -------
+    ports : :class:`~weft.hw.bus.tcdm.MemoryPortSignature` for each requester
+
+    Raises
+    ------
+    ConfigError
+        There is no requester, one's reach exceeds the banks, or a bank is reached by none.
+
+    Source: DataMaestro, section III-A; the reach per port as in its public hardware.
+    """
+
+    def __init__(self, *, memory: MemoryConfig, requesters: Sequence[Requester]) -> None:
+        self._memory = memory
+        self._requesters = tuple(requesters)
+        for requester in self._requesters:
+            if requester.reach > memory.banks:
+                raise ConfigError(
+                    "requester.reach", requester.reach, f"exceeds memory.banks = {memory.banks}"
+                )
+        for bank in range(memory.banks):
+            if not any(requester.reaches(bank) for requester in self._requesters):
+                raise ConfigError("memory.banks", memory.banks, f"no requester reaches bank {bank}")
+        super().__init__(
+            {"ports": In(MemoryPortSignature(memory)).array(len(self._requesters))},
+        )
+
+    @property
+    def memory(self) -> MemoryConfig:
+        return self._memory
+
+    @property
+    def requesters(self) -> tuple[Requester, ...]:
+        return self._requesters
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        memory, requesters = self._memory, self._requesters
+        reaching = [
+            [number for number, requester in enumerate(requesters) if requester.reaches(bank)]
+            for bank in range(memory.banks)
+        ]
+        seats = max(len(numbers) for numbers in reaching)
+        banks = [
+            Bank(
+                memory=memory,
+                index=bank,
+                requesters=[requesters[number] for number in numbers],
+                seats=seats,
+            )
+            for bank, numbers in enumerate(reaching)
+        ]
+        links = []
+        for number, requester in enumerate(requesters):
+            reached = list(requester.banks(memory))
+            link = Link(
+                memory=memory,
+                requester=requester,
+                places=[reaching[bank].index(number) for bank in reached],
+                seats=seats,
+            )
+            adopt(link, "port", self.ports[number])
+            adopt(link, "grants", [banks[bank].grant for bank in reached])
+            adopt(link, "words", [banks[bank].word for bank in reached])
+            m.submodules[f"link_{number}"] = link
+            links.append(link)
+        for number, (bank, numbers) in enumerate(zip(banks, reaching, strict=True)):
+            requests = [self.ports[requester].req for requester in numbers]
+            adopt(bank, "valid", [request.valid for request in requests])
+            adopt(bank, "request", [request.payload for request in requests])
+            adopt(bank, "aged", [links[requester].aged for requester in numbers])
+            m.submodules[f"bank_{number}"] = bank
+        return m
