@@ -26,7 +26,7 @@ verilog: $(READY)
 	$(BIN)/weft generate -o build/verilog
 
 bench: $(READY)
-	$(BIN)/weft bench simspeed
+	$(BIN)/weft bench simspeed -o docs/simspeed
 
 clean:
 	rm -rf build $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

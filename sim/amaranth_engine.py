@@ -69,6 +69,9 @@ class AmaranthSimulation(Simulation):
         dut: Any = None,
     ) -> None:
         started = time.perf_counter()
+        self._waveform = ExitStack()
+        # A file that cannot be written is found out before the work, not after it.
+        file = None if vcd is None else self._waveform.enter_context(vcd.open("w"))
         if dut is None:
             from weft.hw.top import Top  # slow to import: only when it is what we run
 
@@ -95,9 +98,7 @@ class AmaranthSimulation(Simulation):
         self._simulator.add_clock(PERIOD)
         self._simulator.add_process(self._count if self._dram is None else self._serve_memory)
         self._simulator.add_process(self._serve_host)
-        self._waveform = ExitStack()
-        if vcd is not None:
-            file = self._waveform.enter_context(vcd.open("w"))
+        if file is not None:
             self._waveform.enter_context(self._simulator.write_vcd(file))
         self._build_seconds = time.perf_counter() - started
 

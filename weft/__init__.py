@@ -1,0 +1,27 @@
+"""weft: streamers, a scatter-gather DMA and a systolic GeMM, generated from Python.
+
+The public names load on first use, so that ``import weft.hw.agu`` pulls in no driver.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .engines import simulate
+    from .sw.memref import MemRef
+
+__all__ = ["MemRef", "__version__", "simulate"]
+
+_HOMES = {"MemRef": ".sw.memref", "simulate": ".engines"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,273 @@
+"""The command line: what it prints, and one line for whatever is wrong."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from weft import cli
+from weft.commands.run import verdict
+from weft.engines import open_simulation
+from weft.hw.config import AcceleratorConfig
+from weft.hw.errors import ConfigError
+from weft.sw import GemmReport
+from weft.workload import GemmWorkload
+
+GEMM = ["run", "gemm", "--m", "2", "--n", "3", "--k", "4"]
+COUNTERS = ("active", "starved", "blocked", "conflict", "accesses")
+
+
+class FakeDevice:
+    """Multiplies with numpy, and can be made to err."""
+
+    wrong = False
+
+    def __init__(self, transport: Any, config: AcceleratorConfig) -> None:
+        self.transport = transport
+        self.config = config
+
+    def allocate(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        return np.zeros(shape, dtype)
+
+    def clear_counters(self) -> None: ...
+
+    def gemm(self, a: Any, b: Any, out: Any, c: Any = None) -> GemmReport:
+        full = a.astype(np.int64) @ b.astype(np.int64) + (0 if c is None else c)
+        out[:] = full.astype(np.int32)
+        out[-1, -1] += 5 * self.wrong
+        return GemmReport(
+            cycles_total=100,
+            cycles_ideal=10,
+            macs=24,
+            dma_calls=3,
+            dma_bds=4,
+            bytes_read=20,
+            bytes_written=24,
+            tiles=((2, 3, 4),),
+        )
+
+    def counters(self) -> dict[str, dict[str, int]]:
+        return {m.name: dict.fromkeys(COUNTERS, 1) for m in self.config.movers}
+
+    def array_counters(self) -> dict[str, int]:
+        return {
+            "span_first": 11,
+            "span_last": 50,
+            "array_active": 20,
+            "array_steps": 10,
+            "array_bubbles": 2,
+        }
+
+
+class FakeSimulation:
+    engine = "python"
+
+    def __enter__(self) -> "FakeSimulation":
+        return self
+
+    def __exit__(self, *exception: object) -> None: ...
+
+
+@pytest.fixture
+def _fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No RTL: a device of numpy behind no simulation."""
+
+    def opened(config: Any, engine: str, **options: Any) -> Any:
+        if engine == "verilator":
+            return open_simulation(config, engine)
+        return FakeSimulation()
+
+    monkeypatch.setattr("weft.commands.run.open_simulation", opened)
+    monkeypatch.setattr("weft.commands.run.Device", FakeDevice)
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line that `arguments` give."""
+    assert cli.main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("weft: error: ")
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ([], "Missing command"),
+        (["run"], "Missing command"),
+        (["fly"], "No such command 'fly'"),
+        (["run", "gemm", "--m", "1", "--n", "1"], "Missing option '--k'"),
+        ([*GEMM, "--m", "0"], "'--m': 0 is not in the range x>=1"),
+        ([*GEMM, "--n", "-3"], "'--n': -3 is not"),
+        ([*GEMM, "--k", "four"], "'--k': 'four' is not a valid integer"),
+        ([*GEMM, "--m", "1000000000"], "operands and result take"),
+        ([*GEMM, "--config", "huge"], "config = 'huge'"),
+        ([*GEMM, "--config", "none.toml"], "No such file"),
+        ([*GEMM, "--engine", "verilator"], "engine = 'verilator': is not built yet"),
+        ([*GEMM, "--engine", "abacus"], "'abacus' is not one of"),
+        ([*GEMM, "--layout", "blocked"], "--layout blocked is not built yet"),
+        ([*GEMM, "--layout", "spiral"], "'spiral' is not one of"),
+        ([*GEMM, "--transpose-a"], "--transpose-a is not built yet"),
+        ([*GEMM, "--transpose-b"], "--transpose-b is not built yet"),
+        ([*GEMM, "--out", "int8"], "--out int8 is not built yet"),
+        ([*GEMM, "--backpressure", "1"], "'--backpressure': 1.0 is not in the range"),
+        ([*GEMM, "--latency", "-1"], "'--latency': -1 is not"),
+        ([*GEMM, "--seed", "-1"], "'--seed': -1 is not"),
+        ([*GEMM, "--trace", "x"], "No such option '--trace'"),
+        (["generate"], "Missing option '-o'"),
+        (["generate", "-o", "out", "--config", "huge"], "config = 'huge'"),
+        (["bench", "warp"], "No such command 'warp'"),
+        (["bench", "simspeed", "--config", "huge"], "config = 'huge'"),
+    ],
+)
+@pytest.mark.usefixtures("_fake")
+def test_bad_input_is_one_line_and_status_2(
+    arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert text in complaint(capsys, *arguments)
+
+
+def test_a_waveform_that_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "no" / "where.vcd"
+    assert str(path) in complaint(capsys, *GEMM, "--config", "tiny", "--vcd", str(path))
+
+
+def test_several_lines_become_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(name: object) -> None:
+        raise ConfigError("a", 1, "first\n  second\n")
+
+    monkeypatch.setattr("weft.commands.run.load_config", fail)
+    assert complaint(capsys, *GEMM) == "weft: error: a = 1: first; second\n"
+
+
+def test_interruption(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(name: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("weft.commands.run.load_config", interrupt)
+    assert cli.main(GEMM) == 130
+    assert capsys.readouterr().err.strip() == "weft: error: interrupted"
+
+
+def test_as_a_process() -> None:
+    def run(*arguments: str) -> Any:
+        return subprocess.run(
+            [sys.executable, "-m", "weft", *arguments], capture_output=True, text=True
+        )
+
+    done = run("--version")
+    assert (done.returncode, done.stdout) == (0, "weft 0.1.0\n")
+    done = run(*GEMM, "--m", "0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "weft: error: Invalid value for '--m': 0 is not in the range x>=1.\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["run"], ["run", "gemm"], ["generate"], ["bench"], ["bench", "simspeed"]]
+)
+def test_every_command_has_help(arguments: list[str]) -> None:
+    result = CliRunner().invoke(cli.weft, [*arguments, "--help"])
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
+
+
+@pytest.mark.usefixtures("_fake")
+def test_json_is_one_object_with_the_agreed_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*GEMM, "--json", "--accumulate", "--config", "tiny"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    result = json.loads(captured.out)
+    assert list(result)[:15] == [
+        "ok",
+        "workload",
+        "config",
+        "engine",
+        "cycles_total",
+        "cycles_span",
+        "cycles_active",
+        "cycles_ideal",
+        "macs",
+        "utilization_temporal",
+        "utilization_mac",
+        "movers",
+        "dma",
+        "sim_seconds",
+        "max_abs_error",
+    ]
+    assert result["ok"] is True
+    assert (result["config"], result["engine"]) == ("tiny", "python")
+    assert (result["cycles_total"], result["cycles_span"]) == (100, 40)
+    assert (result["cycles_active"], result["cycles_ideal"]) == (20, 10)
+    assert (result["macs"], result["utilization_temporal"]) == (24, 0.5)
+    assert result["utilization_mac"] == 24 / (64 * 100)
+    assert set(result["movers"]["A"]) == set(COUNTERS)
+    assert result["dma"] == {
+        "calls": 3,
+        "bds": 4,
+        "bytes_read": 20,
+        "bytes_written": 24,
+        "bus_utilization": round(44 / (2 * 16 * 100), 6),
+    }
+    assert result["max_abs_error"] == 0
+    assert result["array"] == {"active": 20, "steps": 10, "bubbles": 2}
+
+
+@pytest.mark.usefixtures("_fake")
+def test_the_table_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(GEMM) == 0
+    out = capsys.readouterr().out
+    for text in ("gemm 2x3x4 int8 on datamaestro", "verdict", "S2MM0", "bit-exact", "50.0%"):
+        assert text in out
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.usefixtures("_fake")
+def test_a_wrong_result_exits_with_1(
+    as_json: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(FakeDevice, "wrong", True)
+    assert cli.main([*GEMM, *["--json"] * as_json]) == 1
+    captured = capsys.readouterr()
+    assert captured.err == (
+        "weft: error: 1 of 6 elements differ from numpy's, first at [1, 2], by at most 5\n"
+    )
+    if as_json:
+        result = json.loads(captured.out)
+        assert (result["ok"], result["max_abs_error"]) == (False, 5)
+    else:
+        assert "bit-exact" not in captured.out
+
+
+def test_workload_limits() -> None:
+    with pytest.raises(ConfigError, match="k = 0"):
+        GemmWorkload(m=1, n=1, k=0)
+    work = GemmWorkload(m=3, n=5, k=7, accumulate=True)
+    assert work.bytes == 3 * 7 + 7 * 5 + 2 * 4 * 3 * 5
+    large = GemmWorkload(m=8192, n=8192, k=1)
+    assert large.memory_bytes % 4096 == 0
+    assert large.memory_bytes > large.bytes
+
+
+@pytest.mark.parametrize(
+    ("active", "starved", "blocked", "conflict", "word"),
+    [
+        (0, 0, 0, 0, "idle"),
+        (9, 1, 1, 0, "streaming"),
+        (1, 9, 2, 1, "starved"),
+        (1, 2, 9, 1, "blocked"),
+        (1, 9, 2, 8, "conflict"),
+    ],
+)
+def test_verdict(active: int, starved: int, blocked: int, conflict: int, word: str) -> None:
+    counters = dict(zip(COUNTERS, (active, starved, blocked, conflict, 0), strict=True))
+    assert verdict(counters) == word
