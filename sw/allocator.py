@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -123,7 +123,7 @@ class Allocator:
                 piece[:] = 0
                 array = piece.view(DeviceArray)
                 array._memory = self.memory
-                return array.view(kind).reshape(shape)
+                return cast(DeviceArray, array.view(kind).reshape(shape))
         largest = max((size for _, size in self._free), default=0)
         raise AllocationError(
             f"{length} bytes for {shape} {kind}: {self.free_bytes} of {self.memory.size} bytes are "

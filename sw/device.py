@@ -17,7 +17,7 @@ from .gemm import GemmMapper
 from .memref import MemRef
 from .program import DEFAULT_TIMEOUT, Program
 from .registers import Registers
-from .run_gemm import GemmReport, GemmRunner, check_operands
+from .run_gemm import GemmReport, GemmRunner
 from .transfer import (
     DmaPair,
     ScratchpadAddress,
@@ -225,16 +225,13 @@ class Device:
         DeviceError, DeviceTimeout
             As :meth:`wait`; `reset` makes the device usable again.
         """
-        refs = [self._operand(name, x) for name, x in (("a", a), ("b", b), ("out", out))]
-        addend = None if c is None else self._operand("c", c)
-        check_operands(*refs, addend)
         runner = GemmRunner(
             self.program,
             GemmMapper(self.config),
-            a=refs[0],
-            b=refs[1],
-            out=refs[2],
-            c=addend,
+            a=self._operand("a", a),
+            b=self._operand("b", b),
+            out=self._operand("out", out),
+            c=None if c is None else self._operand("c", c),
             timeout=timeout,
         )
         report = runner.run()

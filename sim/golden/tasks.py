@@ -1,0 +1,226 @@
+"""What one execution of a buffer descriptor moves, from the definition: sums over index vectors."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ...hw.bus.fault import FaultCode
+from ...hw.config import ArrayConfig, MemoryConfig
+from ...hw.mover.descriptor import Descriptor
+from .agu import marks, rows
+
+__all__ = ["Beat", "Fault", "ModelArray", "ModelDram", "ModelScratchpad", "Walk", "decode"]
+
+Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why, and at which address."""
+
+    code: FaultCode
+    address: int = 0
+
+
+@dataclass(frozen=True)
+class Beat:
+    """What a scratchpad mover hands over in a cycle; a DMA's last beat may be short."""
+
+    data: Bytes
+    mark: bool = False
+    end: bool = False
+    error: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walk:
+    """A decoded descriptor.
+
+    ``addresses`` is the byte address of every row; ``marks`` of a row whether it ends the marked
+    loops; ``exists`` (DRAM) tells of every byte of a run, a row each, whether it exists.
+    """
+
+    addresses: npt.NDArray[np.int64]
+    marks: npt.NDArray[np.bool_]
+    channels: npt.NDArray[np.int64]
+    exists: npt.NDArray[np.bool_]
+    mode: int
+    pad: int
+    operator: int
+
+
+def _true_strides(bounds: Sequence[int], deltas: Sequence[int]) -> list[int]:
+    strides: list[int] = []
+    for level, delta in enumerate(deltas):
+        strides.append(delta + sum((bounds[j] - 1) * strides[j] for j in range(level)))
+    return strides
+
+
+def decode(spec: Descriptor, words: Sequence[int]) -> Walk | Fault:
+    """The walk that `words` describe, or the fault that the mover's checks find."""
+    mover, loops = spec.mover, range(spec.mover.loops)
+    view = spec.layout.from_bits(sum(word << 32 * index for index, word in enumerate(words)))
+    if not view.valid:
+        return Fault(FaultCode.INVALID)
+    if any(view[name] for name in spec.unsupported):
+        return Fault(FaultCode.UNSUPPORTED)
+    bounds = [view.bounds[level] for level in loops]
+    strides = _true_strides(bounds, [view.deltas[level] for level in loops])
+    addresses = rows(bounds, strides, view.base)
+    channels, run = np.zeros(1, np.int64), 0
+    if mover.is_scratchpad:
+        spatial = [view.spatial_strides[d] for d in range(len(mover.spatial_bounds))]
+        channels = rows(mover.spatial_bounds, spatial, 0)
+    else:
+        run = view.run_length
+    exists = np.ones((addresses.size, run), np.bool_)
+    for guard in (view.guards[g] for g in range(mover.guards)):
+        values = rows(
+            bounds, _true_strides(bounds, [guard.deltas[level] for level in loops]), guard.offset
+        )
+        along = values[:, None] + guard.run * np.arange(run)
+        exists &= (along >= 0) & (along < guard.limit)
+    empty = math.prod(bounds) == 0 or (not mover.is_scratchpad and run == 0)
+    return Walk(
+        addresses=addresses[:0] if empty else addresses,
+        marks=marks(bounds, view.mark_level),
+        channels=channels,
+        exists=exists[:0] if empty else exists,
+        mode=view.mode,
+        pad=view.pad,
+        operator=view.operator,
+    )
+
+
+class ModelScratchpad:
+    """Banks of words; an addressing mode says where an address lies."""
+
+    def __init__(self, memory: MemoryConfig) -> None:
+        self.memory = memory
+        self.banks = np.zeros((memory.banks, memory.rows, memory.word_bytes), np.uint8)
+
+    def _places(self, mode: int, addresses: npt.NDArray[np.int64]) -> tuple[npt.NDArray, ...]:
+        word, group = addresses // self.memory.word_bytes, self.memory.groups[mode]
+        within = word % (group * self.memory.rows)
+        return word // (group * self.memory.rows) * group + within % group, within // group
+
+    def check(self, walk: Walk, reach: int) -> Fault | None:
+        """The first flaw of a walk, row by row and channel by channel."""
+        every = walk.addresses[:, None] + walk.channels
+        outside = (every < 0) | (every >= self.memory.bytes)
+        askew = every % self.memory.word_bytes != 0
+        banks, _ = self._places(walk.mode, every)
+        channel = np.arange(walk.channels.size)
+        beyond = banks % reach != channel % reach if reach else np.zeros_like(outside)
+        for code, flaw in (
+            (FaultCode.ADDRESS_RANGE, outside),
+            (FaultCode.ALIGNMENT, askew),
+            (FaultCode.REACH, beyond),
+        ):
+            if flaw.any():
+                return Fault(code, int(every[flaw][0]))
+        return None
+
+    def read(self, walk: Walk) -> Bytes:
+        """A beat a row."""
+        every = walk.addresses[:, None] + walk.channels
+        return self.banks[self._places(walk.mode, every)].reshape(len(every), -1)
+
+    def write(self, walk: Walk, row: int, data: Bytes) -> None:
+        """One row; `data` may be short, and then only that many bytes are written."""
+        banks, lines = self._places(walk.mode, walk.addresses[row] + walk.channels)
+        for index in range(data.size):
+            channel, byte = divmod(index, self.memory.word_bytes)
+            self.banks[banks[channel], lines[channel], byte] = data[index]
+
+
+class ModelDram:
+    """Device memory with address ranges that answer with errors."""
+
+    def __init__(
+        self,
+        size: int,
+        base: int,
+        read_errors: Sequence[range] = (),
+        write_errors: Sequence[range] = (),
+    ) -> None:
+        self.bytes = np.zeros(size, np.uint8)
+        self.base = base
+        self.read_errors, self.write_errors = read_errors, write_errors
+
+    def _fault(self, address: int, ranges: Sequence[range], slave: FaultCode) -> Fault | None:
+        if any(address in bad for bad in ranges):
+            return Fault(slave, address)
+        if not 0 <= address - self.base < self.bytes.size:
+            return Fault(FaultCode(slave + 1), address)
+        return None
+
+    def read(self, walk: Walk) -> tuple[Bytes, Fault | None]:
+        """The walk's dense bytes, pad bytes for what does not exist, and the first fault."""
+        out, fault = np.full(walk.exists.shape, walk.pad, np.uint8), None
+        for row, start in enumerate(walk.addresses.tolist()):
+            for index in np.flatnonzero(walk.exists[row]).tolist():
+                bad = self._fault(start + index, self.read_errors, FaultCode.READ_SLVERR)
+                fault = fault or bad
+                if bad is None:
+                    out[row, index] = self.bytes[start + index - self.base]
+        return out.reshape(-1), fault
+
+    def write(self, walk: Walk, data: Bytes) -> Fault | None:
+        """Put dense bytes where the walk says; what does not exist is discarded."""
+        fault, lines = None, data.reshape(walk.exists.shape)
+        for row, start in enumerate(walk.addresses.tolist()):
+            for index in np.flatnonzero(walk.exists[row]).tolist():
+                bad = self._fault(start + index, self.write_errors, FaultCode.WRITE_SLVERR)
+                fault = fault or bad
+                if bad is None:
+                    self.bytes[start + index - self.base] = lines[row, index]
+        return fault
+
+
+class ModelArray:
+    """The product by its definition: sums of int8 products, modulo 2**32."""
+
+    def __init__(self, array: ArrayConfig) -> None:
+        self.array = array
+        self.operators: deque[int] = deque()
+        self.sum: npt.NDArray[np.int64] | None = None
+        self.steps = 0
+
+    def _matrix(self, beat: Beat, kind: str, width: int) -> npt.NDArray[np.int64]:
+        return beat.data.view(kind).reshape(-1, width).astype(np.int64)
+
+    def step(
+        self, a: deque[Beat], b: deque[Beat], c: deque[Beat]
+    ) -> tuple[bool, Beat | None] | None:
+        """One step, or None if an operand is missing.
+
+        Takes an A and a B beat, and a C beat where one begins a sum; says whether it did, and gives
+        the D beat if the step ends a sum.
+        """
+        if not a or not b:
+            return None
+        begins = self.sum is None and bool(self.operators[0] & 1)
+        if begins and not c:
+            return None
+        if self.sum is None:
+            zero = np.zeros((self.array.mu, self.array.nu), np.int64)
+            self.sum = self._matrix(c.popleft(), "<i4", self.array.nu) if begins else zero
+        left, right = a.popleft(), b.popleft()
+        self.sum = self.sum + self._matrix(left, "i1", self.array.ku) @ self._matrix(
+            right, "i1", self.array.nu
+        )
+        self.steps += 1
+        if left.end:
+            self.operators.popleft()
+        if not left.mark:
+            return begins, None
+        wrapped = (self.sum % (1 << 32)).astype("<u4")
+        self.sum = None
+        return begins, Beat(wrapped.reshape(-1).view(np.uint8), True, left.end)
