@@ -1,6 +1,6 @@
 """The spatial address generation unit: from one row address to a word of every channel."""
 
-from amaranth.hdl import Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -47,8 +47,8 @@ class SpatialAgu(wiring.Component):
         The address has ``memory.address_bits + 1`` bits.
     o : stream of :func:`~weft.hw.agu.row.channel_row`
     fault : :func:`~weft.hw.bus.fault.fault_report`
-        Set in the first cycle in which a row with a failing channel is offered, and in no other.
-        The address is in bytes, a negative one in two's complement.
+        Set for one cycle, the one after the first in which a row with a failing channel is
+        offered. The address is in bytes, a negative one in two's complement.
 
     Raises
     ------
@@ -105,20 +105,19 @@ class SpatialAgu(wiring.Component):
         outside = Signal()
         near = Signal(data.ArrayLayout(sum_shape, bounds[0]))
         far = [Signal(data.ArrayLayout(sum_shape, bound)) for bound in bounds[1:]]
+        strides = Signal(row.settings.spatial_strides.shape())
         mode = Signal.like(row.settings.mode)
         pad = Signal(8)
         mark = Signal()
         end = Signal()
 
-        advance = Signal()
-        m.d.comb += [
-            advance.eq(~self.o.valid | self.o.ready),
-            self.i.ready.eq(~valid | advance),
-        ]
+        advance = ~self.o.valid | self.o.ready
+        m.d.comb += self.i.ready.eq(~valid | advance)
         with m.If(self.i.valid & self.i.ready):
-            strides = row.settings.spatial_strides
+            given = row.settings.spatial_strides
             m.d.sync += [
                 valid.eq(1),
+                strides.eq(given),
                 outside.eq(row.address[-1]),
                 mode.eq(row.settings.mode),
                 pad.eq(row.settings.pad),
@@ -126,71 +125,96 @@ class SpatialAgu(wiring.Component):
                 end.eq(row.end),
             ]
             m.d.sync += [
-                near[index].eq(row.address + _multiple(strides[0], index) if index else row.address)
+                near[index].eq(row.address + _multiple(given[0], index) if index else row.address)
                 for index in range(bounds[0])
             ]
             m.d.sync += [
-                offsets[index].eq(_multiple(strides[dimension], index))
+                offsets[index].eq(_multiple(given[dimension], index))
                 for dimension, offsets in enumerate(far, 1)
                 for index in range(1, len(offsets))
             ]
         with m.Elif(advance):
             m.d.sync += valid.eq(0)
 
-        # Stage 2: sum, check, remap. In a module of its own, so that a simulator that evaluates a
-        # module's combinational logic as one only does it when stage 1 has changed.
-        m.submodules.channels = logic = Module()
+        # Stage 2: sum, check, remap. A simulator evaluates a module's combinational logic as one,
+        # and again for every step of a chain in it: hence a module for each of two steps.
+        m.submodules.sums = summing = Module()
+        m.submodules.checks = checking = Module()
+        address_bits = self._memory.address_bits
         byte_bits = (self._memory.word_bytes - 1).bit_length()
+        reach_bits = (self._mover.reach - 1).bit_length() if self._mover.reach else 0
         sums = [Signal(sum_shape, name=f"address_{channel}") for channel in channels]
-        placed = Signal(self.o.payload.channels.shape())
+        places = [Signal(address_bits - byte_bits, name=f"place_{channel}") for channel in channels]
         too_far = Signal(len(channels))
         unaligned = Signal(len(channels))
         unreachable = Signal(len(channels))
+        flaws: list[tuple[Value, Value, Value]] = []
         for channel in channels:
-            address, place = sums[channel], placed[channel]
             inner, rest = channel % bounds[0], channel // bounds[0]
             total = near[inner]
             for offsets in far:
                 index, rest = rest % len(offsets), rest // len(offsets)
                 if index:
                     total = total + offsets[index]
+            address = sums[channel]
+            summing.d.comb += address.eq(total)
             bank, bank_row = remap(self._memory, address[byte_bits:], mode)
-            logic.d.comb += [
-                address.eq(total),
-                place.bank.eq(bank),
-                place.row.eq(bank_row),
-                too_far[channel].eq(outside | address[self._memory.address_bits :].any()),
-                unaligned[channel].eq(address[:byte_bits].any()),
-                place.skip.eq(too_far[channel] | unaligned[channel] | unreachable[channel]),
-            ]
-            if self._mover.reach > 1:
-                reach_bits = (self._mover.reach - 1).bit_length()
-                logic.d.comb += unreachable[channel].eq(
-                    place.bank[:reach_bits] != channel % self._mover.reach
+            checking.d.comb += places[channel].eq(Cat(bank, bank_row))
+            flaws.append(
+                (
+                    outside | address[address_bits:].any(),
+                    address[:byte_bits].any(),
+                    bank[:reach_bits] != channel % (1 << reach_bits),
                 )
-        failing = Signal(len(channels))
-        logic.d.comb += failing.eq(too_far | unaligned | unreachable)
+            )
+        for flaw, found in zip(
+            (too_far, unaligned, unreachable), zip(*flaws, strict=True), strict=True
+        ):
+            checking.d.comb += flaw.eq(Cat(found))
 
-        m.d.sync += self.fault.code.eq(FaultCode.NONE)
+        # The lowest failing channel's indices; its address is summed again from them in the next
+        # cycle, which costs a fraction of a multiplexer over the sums of all channels.
+        blame = Signal(FaultCode)
+        blamed = [Signal(range(bound), name=f"blamed_{axis}") for axis, bound in enumerate(bounds)]
+        blamed_row = Signal(self._memory.address_bits + 1)
+        blamed_strides = Signal.like(strides)
+
+        m.d.sync += blame.eq(FaultCode.NONE)
         with m.If(advance):
             m.d.sync += self.o.valid.eq(valid)
             with m.If(valid):
+                failing = too_far | unaligned | unreachable
+                # Written whole, in the order of its fields: bank, row, skip.
+                spread = Cat(Cat(places[channel], failing[channel]) for channel in channels)
                 m.d.sync += [
-                    self.o.payload.channels.eq(placed),
+                    self.o.payload.channels.eq(spread),
                     self.o.payload.pad.eq(pad),
                     self.o.payload.mark.eq(mark),
                     self.o.payload.end.eq(end),
                     self.o.payload.error.eq(failing.any()),
                 ]
+                with m.If(failing.any()):
+                    m.d.sync += [blamed_row.eq(near[0]), blamed_strides.eq(strides)]
                 for channel in channels:
                     with m.If(failing[channel]) if channel == 0 else m.Elif(failing[channel]):
-                        code = Mux(unaligned[channel], FaultCode.ALIGNMENT, FaultCode.REACH)
-                        m.d.sync += [
-                            self.fault.code.eq(
-                                Mux(too_far[channel], FaultCode.ADDRESS_RANGE, code)
-                            ),
-                            self.fault.address.eq(sums[channel]),
-                        ]
+                        with m.If(too_far[channel]):
+                            m.d.sync += blame.eq(FaultCode.ADDRESS_RANGE)
+                        with m.Elif(unaligned[channel]):
+                            m.d.sync += blame.eq(FaultCode.ALIGNMENT)
+                        with m.Else():
+                            m.d.sync += blame.eq(FaultCode.REACH)
+                        rest = channel
+                        for index, bound in zip(blamed, bounds, strict=True):
+                            m.d.sync += index.eq(rest % bound)
+                            rest //= bound
+
+        m.d.sync += self.fault.code.eq(blame)
+        with m.If(blame != FaultCode.NONE):
+            address = blamed_row
+            for index, stride in zip(blamed, blamed_strides, strict=True):
+                for bit in range(len(index)):
+                    address = address + Mux(index[bit], stride.shift_left(bit), 0)
+            m.d.sync += self.fault.address.eq(address)
         return m
 
     def _sum_shape(self) -> Shape:

@@ -28,12 +28,8 @@ def indices(bounds: Sequence[int]) -> NDArray[np.int64]:
     """Every index vector in the order of the loops; one row a step, column l for loop l."""
     steps = np.arange(math.prod(bounds), dtype=np.int64)
     inside = [math.prod(bounds[:level]) for level in range(len(bounds))]
-    return np.array(
-        [steps // size % bound for size, bound in zip(inside, bounds, strict=True)]
-        if len(steps)
-        else [[]] * len(bounds),
-        dtype=np.int64,
-    ).T
+    columns = [steps // size % bound for size, bound in zip(inside, bounds, strict=True)]
+    return np.stack(columns, axis=1)
 
 
 def rows(bounds: Sequence[int], strides: Sequence[int], base: int) -> NDArray[np.int64]:
