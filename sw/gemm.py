@@ -242,8 +242,10 @@ class GemmMapper:
         """Tiles of `rows` x `width` bytes for a matrix of `height` x `row_bytes`.
 
         Rows are padded to whole beats of the DMA. A beat that spans several tiles meets the same
-        banks in each of them unless the pitch shifts them, so where the region has room a tile is
-        followed by as little space as the mover's reach allows.
+        banks in each of them, and so do all beats of a row, unless the pitch shifts them. (Rows of
+        one beat need no shift: the channels' FIFOs let several rows be under way.) So where rows
+        are longer, and the region has room, a tile is followed by as little space as the reach of
+        the array's mover allows.
         """
         word = self.config.memory.word_bytes
         whole = math.lcm(self.beat, width)
@@ -251,7 +253,8 @@ class GemmMapper:
         tile = rows * width
         shift = max(_bound(self.config, f"array.{port}").reach, 1)
         padded = tile + shift * word
-        spread = self.beat > width and shift % region.group
+        shifts = shift % region.group != 0
+        spread = width < self.beat < across * width and shifts
         roomy = down * across * padded <= region.size
         return BlockedLayout(
             base=region.base,
