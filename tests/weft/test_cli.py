@@ -271,3 +271,52 @@ def test_workload_limits() -> None:
 def test_verdict(active: int, starved: int, blocked: int, conflict: int, word: str) -> None:
     counters = dict(zip(COUNTERS, (active, starved, blocked, conflict, 0), strict=True))
     assert verdict(counters) == word
+
+
+ROW = {
+    "config": "tiny",
+    "engine": "python",
+    "workload": "idle",
+    "cycles": 500,
+    "seconds": 2.0,
+    "cycles_per_second": 250.0,
+    "outside_eval_share": 0.0125,
+    "build_seconds": 1.5,
+    "verilog_bytes": 3_947_928,
+    "verilog_seconds": 9.5,
+}
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_simspeed_prints_and_writes_its_rows(
+    ok: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("weft.commands.bench._measure", lambda system: [{**ROW, "ok": ok}])
+    command = ["bench", "simspeed", "--config", "tiny"]
+    assert cli.main([*command, "--json", "-o", str(tmp_path / "new" / "speed")]) == int(not ok)
+    captured = capsys.readouterr()
+    result = json.loads(captured.out)
+    assert list(result) == ["bench", "config", "config_hash", "commit", "rows", "summary"]
+    assert (result["bench"], result["config"]) == ("simspeed", "tiny")
+    assert result["rows"] == [ROW]
+    assert result["summary"] == {"tiny idle": 250.0}
+    assert bool(captured.err) is not ok
+    assert json.loads((tmp_path / "new" / "speed.json").read_text()) == result
+    table = (tmp_path / "new" / "speed.md").read_text()
+    assert "| tiny | python | idle | 500 | 2.0 | 250.0 | 0.0125 | 1.5 | 3,947,928 | 9.5 |" in table
+    assert cli.main(command) == int(not ok)
+    assert "3,947,928" in capsys.readouterr().out
+
+
+def test_generate_lists_what_it_wrote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("weft.generate.generate", lambda config, folder: [folder / config.name])
+    command = ["generate", "--config", "tiny", "-o", str(tmp_path)]
+    assert cli.main(command) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'tiny'}\n"
+    assert cli.main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["files"] == [str(tmp_path / "tiny")]

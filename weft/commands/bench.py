@@ -161,9 +161,26 @@ def _markdown(result: dict[str, Any]) -> str:
 
 
 def _show(result: dict[str, Any]) -> None:
-    table = Table(title=result["bench"], title_justify="left")
-    for name in COLUMNS:
-        table.add_column(name.replace("_", " "), justify="left" if name in COLUMNS[:3] else "right")
-    for row in result["rows"]:
-        table.add_row(*(_cell(row[name]) for name in COLUMNS))
-    Console().print(table)
+    rows = result["rows"]
+    speed = Table(title=f"simulation speed, {rows[0]['engine']} engine", title_justify="left")
+    for name in ("config", "workload"):
+        speed.add_column(name)
+    for name in ("cycles", "seconds", "cycles/s", "outside RTL"):
+        speed.add_column(name, justify="right")
+    for row in rows:
+        figures = (_cell(row[name]) for name in ("cycles", "seconds", "cycles_per_second"))
+        outside = f"{row['outside_eval_share']:.1%}"
+        speed.add_row(row["config"], row["workload"], *figures, outside)
+    build = Table(title="what it takes to build", title_justify="left")
+    build.add_column("config")
+    for name in ("elaboration s", "Verilog s", "Verilog bytes"):
+        build.add_column(name, justify="right")
+    for row in rows:
+        if row["workload"] == "idle":
+            figures = (
+                _cell(row[name]) for name in ("build_seconds", "verilog_seconds", "verilog_bytes")
+            )
+            build.add_row(row["config"], *figures)
+    console = Console()
+    console.print(speed)
+    console.print(build)
