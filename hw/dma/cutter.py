@@ -1,0 +1,118 @@
+"""From runs of bytes to what one beat can take of them."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..mover.descriptor import RUN_LENGTH_BITS
+from .shaper import run_layout
+
+__all__ = ["RunCutter", "piece_layout"]
+
+
+def piece_layout(address_bits: int, lanes: int) -> data.StructLayout:
+    """``count`` (1 ... lanes) successive bytes of a run, ``lane`` being that of the first.
+
+    Bytes that ``exist`` lie in one bus beat; the others are clipped and their ``lane`` is 0.
+    ``address`` is that of the run, ``end`` marks the BD's last piece.
+    """
+    return data.StructLayout(
+        {
+            "exists": 1,
+            "lane": range(lanes),
+            "count": range(lanes + 1),
+            "pad": 8,
+            "end": 1,
+            "address": address_bits,
+        }
+    )
+
+
+class RunCutter(wiring.Component):
+    """Cuts a run at the borders of bus beats.
+
+    The low clipped bytes come first (up to a beat of them a piece), then one piece for each bus
+    beat that the existing bytes touch, then the high clipped ones. A run accepted in cycle t offers
+    its first piece in t+1, then one piece a cycle; the next run is accepted in the cycle in which
+    the last piece is taken. ``o.payload`` is a function of registers; the ready path is
+    combinational from ``o`` to ``i``.
+
+    Parameters
+    ----------
+    address_bits
+        Width of a run's address, at least that of a lane number.
+    lanes
+        Bytes of a bus beat, a power of two.
+
+    Members
+    -------
+    i : stream of :func:`~weft.hw.dma.shaper.run_layout`
+    o : stream of :func:`piece_layout`
+    """
+
+    def __init__(self, *, address_bits: int, lanes: int) -> None:
+        self._address_bits = address_bits
+        self._lanes = lanes
+        super().__init__(
+            {
+                "i": In(stream.Signature(run_layout(address_bits))),
+                "o": Out(stream.Signature(piece_layout(address_bits, lanes))),
+            }
+        )
+
+    @property
+    def address_bits(self) -> int:
+        return self._address_bits
+
+    @property
+    def lanes(self) -> int:
+        return self._lanes
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        lanes = self._lanes
+        lane_bits = (lanes - 1).bit_length()
+        run = self.i.payload
+        piece = self.o.payload
+
+        low = Signal(RUN_LENGTH_BITS)
+        size = Signal(RUN_LENGTH_BITS)
+        high = Signal(RUN_LENGTH_BITS)
+        lane = Signal(lane_bits)
+        end = Signal()
+
+        left = Signal(RUN_LENGTH_BITS)
+        room = Signal(range(lanes + 1))
+        done = Signal()
+        final = Signal()
+        m.d.comb += [
+            piece.exists.eq((low == 0) & (size != 0)),
+            piece.lane.eq(Mux(piece.exists, lane, 0)),
+            left.eq(Mux(low != 0, low, Mux(size != 0, size, high))),
+            room.eq(lanes - piece.lane),
+            done.eq(left <= room),
+            piece.count.eq(Mux(done, left, room)),
+            final.eq(done & Mux(low != 0, (size == 0) & (high == 0), (size == 0) | (high == 0))),
+            piece.end.eq(end & final),
+            self.i.ready.eq(~self.o.valid | (self.o.ready & final)),
+        ]
+        with m.If(self.i.ready):
+            m.d.sync += self.o.valid.eq(self.i.valid)
+            with m.If(self.i.valid):
+                m.d.sync += [
+                    low.eq(run.low),
+                    size.eq(run.size),
+                    high.eq(run.high),
+                    lane.eq(run.address[:lane_bits]),
+                    end.eq(run.end),
+                    piece.pad.eq(run.pad),
+                    piece.address.eq(run.address),
+                ]
+        with m.Elif(self.o.ready):
+            with m.If(low != 0):
+                m.d.sync += low.eq(low - piece.count)
+            with m.Elif(size != 0):
+                m.d.sync += [size.eq(size - piece.count), lane.eq(0)]
+            with m.Else():
+                m.d.sync += high.eq(high - piece.count)
+        return m

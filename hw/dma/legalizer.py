@@ -1,0 +1,114 @@
+"""From runs of bytes to the bursts that AXI4 allows."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..mover.descriptor import RUN_LENGTH_BITS
+
+__all__ = ["PAGE_BYTES", "BurstLegalizer", "burst_layout", "span_layout"]
+
+PAGE_BYTES = 4096
+"""No AXI burst crosses a multiple of it."""
+
+
+def span_layout(address_bits: int) -> data.StructLayout:
+    """``size`` bytes from ``address`` up; ``end`` ends the BD."""
+    return data.StructLayout({"address": address_bits, "size": RUN_LENGTH_BITS, "end": 1})
+
+
+def burst_layout(address_bits: int) -> data.StructLayout:
+    """A burst of ``len`` + 1 full-width beats from the aligned ``addr`` up.
+
+    ``end``: the BD ends with it. ``none``: there is no burst, only the end of a BD.
+    """
+    return data.StructLayout({"addr": address_bits, "len": 8, "end": 1, "none": 1})
+
+
+class BurstLegalizer(wiring.Component):
+    """Cuts a span of bytes into INCR bursts of full-width beats.
+
+    The beats are those that hold a byte of the span; bursts are consecutive and each is as long as
+    the cap, the next 4 KiB boundary and the span allow. A span accepted in cycle t offers its first
+    burst in t+1, then one burst a cycle; the next span is accepted in the cycle in which the last
+    burst is taken. An empty span gives one entry with ``none`` set. ``o.payload`` is a function of
+    registers; the ready path is combinational from ``o`` to ``i``.
+
+    Parameters
+    ----------
+    address_bits, data_bits
+        Widths of the AXI4 address and data channels.
+    burst_beats
+        Cap on the length of a burst, a power of two that does not exceed a page.
+
+    Members
+    -------
+    i : stream of :func:`span_layout`
+    o : stream of :func:`burst_layout`
+
+    Source: AMBA AXI (ARM IHI 0022), burst length and the 4 KiB rule; the split of legalizer and
+    transport is that of PULP's iDMA.
+    """
+
+    def __init__(self, *, address_bits: int, data_bits: int, burst_beats: int) -> None:
+        self._address_bits = address_bits
+        self._data_bits = data_bits
+        self._burst_beats = burst_beats
+        super().__init__(
+            {
+                "i": In(stream.Signature(span_layout(address_bits))),
+                "o": Out(stream.Signature(burst_layout(address_bits))),
+            }
+        )
+
+    @property
+    def address_bits(self) -> int:
+        return self._address_bits
+
+    @property
+    def data_bits(self) -> int:
+        return self._data_bits
+
+    @property
+    def burst_beats(self) -> int:
+        return self._burst_beats
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        lanes = self._data_bits // 8
+        lane_bits = (lanes - 1).bit_length()
+        page_beats = PAGE_BYTES // lanes
+        page_bits = (page_beats - 1).bit_length()
+        span = self.i.payload
+
+        beat = Signal(self._address_bits - lane_bits)
+        left = Signal(range(-(-((1 << RUN_LENGTH_BITS) + lanes) // lanes)))
+        end = Signal()
+
+        to_page = page_beats - beat[:page_bits]
+        nearest = Signal(range(self._burst_beats + 1))
+        count = Signal(range(self._burst_beats + 1))
+        final = Signal()
+        m.d.comb += [
+            nearest.eq(Mux(to_page < self._burst_beats, to_page, self._burst_beats)),
+            final.eq(left <= nearest),
+            count.eq(Mux(final, left, nearest)),
+            self.o.payload.addr.eq(beat << lane_bits),
+            self.o.payload.len.eq(count - 1),
+            self.o.payload.end.eq(end & final),
+            self.o.payload.none.eq(left == 0),
+            self.i.ready.eq(~self.o.valid | (self.o.ready & final)),
+        ]
+        with m.If(self.i.ready):
+            m.d.sync += self.o.valid.eq(self.i.valid)
+            with m.If(self.i.valid):
+                # An empty span has no beat, wherever it lies.
+                touched = (span.address[:lane_bits] + span.size + (lanes - 1)) >> lane_bits
+                m.d.sync += [
+                    beat.eq(span.address >> lane_bits),
+                    left.eq(Mux(span.size == 0, 0, touched)),
+                    end.eq(span.end),
+                ]
+        with m.Elif(self.o.ready):
+            m.d.sync += [beat.eq(beat + count), left.eq(left - count)]
+        return m

@@ -1,0 +1,212 @@
+"""The DRAM port of a mover that reads: MM2S, memory to stream."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, flipped
+
+from ..bus.axi import Axi4Signature, Response
+from ..bus.queue import Queue
+from ..bus.streams import switch_beat
+from ..bus.wires import adopt
+from ..config import AcceleratorConfig, DmaConfig, MoverConfig
+from ..errors import ConfigError
+from ..mover.descriptor import Descriptor
+from ..mover.port import PortSignature
+from .buffer import BeatBuffer
+from .cutter import RunCutter
+from .legalizer import BurstLegalizer, burst_layout
+from .packer import BytePacker
+from .shaper import RunShaper, run_layout
+
+__all__ = ["Mm2sPort", "dma_of"]
+
+PIPELINE_ROWS = 8
+"""Rows between the issue of a burst and the packer when the bus answers at once."""
+
+
+def dma_of(config: AcceleratorConfig, mover: MoverConfig, kind: str) -> DmaConfig:
+    """The DMA that a port of `kind` for `mover` stands on; refuses any other mover."""
+    if mover.kind != kind:
+        raise ConfigError(f"movers.{mover.name}.kind", mover.kind, f"this port is for {kind}")
+    if config.dma is None:
+        raise ConfigError(f"movers.{mover.name}", mover.kind, "needs a [dma]")
+    return config.dma
+
+
+class Mm2sPort(wiring.Component):
+    """Reads runs of bytes over AXI4 and gives them as one dense stream.
+
+    Every row delivers ``run_length`` bytes; those outside its guards are the BD's pad byte and are
+    not read from the bus. The stream is dense across rows; a BD's last beat has ``end`` and may be
+    partial, and the next BD starts in lane 0.
+
+    Timing: a row accepted in cycle t raises its first AR in t+5. A beat answered in cycle t that
+    completes a stream beat is offered in t+4. After that, as long as data and room last, one burst,
+    one bus beat and one stream beat pass in every cycle, across rows and BDs; a run costs as many
+    cycles as it has bus beats, and clipped bytes one cycle for every full beat begun on each side.
+
+    Bus: INCR bursts of full-width beats, at most `dma.burst_beats`, none across 4 KiB, at most
+    `dma.read_outstanding` in flight. A burst is raised when all its beats have room in the read
+    buffer, so ``r`` is always accepted and a stalled stream never blocks the bus.
+
+    Retirement and faults: see :class:`~weft.hw.dma.packer.BytePacker`. One ``retired`` a BD, when
+    its last response is in *and* its last beat was taken. A bad response does not end the BD: its
+    bytes become the pad byte in beats with ``error``, and the BD reports READ_SLVERR or READ_DECERR
+    once, with the address of the burst of the first bad beat.
+
+    ``activity``: ``valid`` and ``ready`` are those of ``o``; ``conflict`` is a stalled AR;
+    ``accesses`` are R beats.
+
+    Parameters
+    ----------
+    config
+        The system; it has a DMA.
+    mover
+        The mover above; its kind is ``mm2s``.
+
+    Members
+    -------
+    core : :class:`~weft.hw.mover.port.PortSignature`
+    o : stream of :func:`~weft.hw.bus.streams.switch_beat`
+    ar, r : stream
+        As in :class:`~weft.hw.bus.axi.Axi4Signature`.
+    drain : 1
+        While set, no further AR is raised; one that is raised holds until it is taken.
+    idle : 1
+        No AR is raised and no burst is in flight.
+
+    Raises
+    ------
+    ConfigError
+        If `mover` is of another kind, or there is no DMA.
+
+    Source: AMBA AXI (ARM IHI 0022); credits before the request follow from what PULP's iDMA
+    learned about reads admitted without room.
+    """
+
+    def __init__(self, *, config: AcceleratorConfig, mover: MoverConfig) -> None:
+        self._config = config
+        self._mover = mover
+        self._dma = dma = dma_of(config, mover, "mm2s")
+        bus = Axi4Signature(address_bits=dma.address_bits, data_bits=dma.data_bits).members
+        super().__init__(
+            {
+                "core": In(PortSignature(Descriptor(config, mover))),
+                "o": Out(stream.Signature(switch_beat(dma.data_bits))),
+                "ar": bus["ar"],
+                "r": bus["r"],
+                "drain": In(1),
+                "idle": Out(1),
+            }
+        )
+
+    @property
+    def config(self) -> AcceleratorConfig:
+        return self._config
+
+    @property
+    def mover(self) -> MoverConfig:
+        return self._mover
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        dma = self._dma
+        lane_bits = (dma.data_bytes - 1).bit_length()
+        m.submodules.shaper = shaper = RunShaper(
+            address_bits=dma.address_bits, guards=self._mover.guards
+        )
+        m.submodules.legalizer = legalizer = BurstLegalizer(
+            address_bits=dma.address_bits, data_bits=dma.data_bits, burst_beats=dma.burst_beats
+        )
+        m.submodules.bursts = bursts = Queue(burst_layout(dma.address_bits), depth=2)
+        m.submodules.runs = runs = Queue(
+            run_layout(lane_bits), depth=dma.read_outstanding + PIPELINE_ROWS
+        )
+        m.submodules.cutter = cutter = RunCutter(address_bits=lane_bits, lanes=dma.data_bytes)
+        m.submodules.packer = packer = BytePacker(data_bits=dma.data_bits, address_bits=lane_bits)
+        adopt(packer, "o", self.o)
+        answered = data.StructLayout({"data": dma.data_bits, "resp": Response, "last": 1})
+        m.submodules.buffer = buffer = BeatBuffer(answered, depth=dma.read_buffer)
+        # Start of every burst that has a beat to come or in the buffer: each holds a credit.
+        m.submodules.starts = starts = Queue(dma.address_bits, depth=dma.read_buffer)
+
+        adopt(shaper, "i", self.core.rows)
+        adopt(bursts, "i", flipped(legalizer.o))
+        adopt(cutter, "i", flipped(runs.o))
+        adopt(packer, "i_pieces", flipped(cutter.o))
+
+        # A run goes two ways at once: its bytes that exist to the bus, all of it to the packer.
+        run = shaper.o.payload
+        read = run.size != 0
+        m.d.comb += [
+            shaper.o.ready.eq(runs.i.ready & (legalizer.i.ready | ~read)),
+            runs.i.valid.eq(shaper.o.valid & (legalizer.i.ready | ~read)),
+            legalizer.i.valid.eq(shaper.o.valid & runs.i.ready & read),
+            legalizer.i.payload.address.eq(run.address),
+            legalizer.i.payload.size.eq(run.size),
+            legalizer.i.payload.end.eq(run.end),
+            runs.i.payload.address.eq(run.address[:lane_bits]),
+            runs.i.payload.low.eq(run.low),
+            runs.i.payload.size.eq(run.size),
+            runs.i.payload.high.eq(run.high),
+            runs.i.payload.pad.eq(run.pad),
+            runs.i.payload.end.eq(run.end),
+        ]
+
+        credits = Signal(range(dma.read_buffer + 1), init=dma.read_buffer)
+        outstanding = Signal(range(dma.read_outstanding + 1))
+        raised = Signal()
+        freed = packer.i_beats.valid & packer.i_beats.ready
+        answered_last = self.r.valid & self.r.payload.last
+        burst = bursts.o.payload
+        m.d.comb += [
+            raised.eq(
+                bursts.o.valid
+                & (~self.ar.valid | self.ar.ready)
+                & (credits > burst.len)
+                & (outstanding != dma.read_outstanding)
+                & ~self.drain
+            ),
+            bursts.o.ready.eq(raised),
+            starts.i.valid.eq(raised),
+            starts.i.payload.eq(burst.addr),
+            self.idle.eq(outstanding == 0),
+        ]
+        with m.If(~self.ar.valid | self.ar.ready):
+            m.d.sync += self.ar.valid.eq(raised)
+            with m.If(raised):
+                m.d.sync += [
+                    self.ar.payload.addr.eq(burst.addr),
+                    self.ar.payload.len.eq(burst.len),
+                ]
+        with m.If(raised | freed):
+            m.d.sync += credits.eq(credits + freed - (burst.len + 1 & raised.replicate(9)))
+        with m.If(raised & ~answered_last):
+            m.d.sync += outstanding.eq(outstanding + 1)
+        with m.Elif(answered_last & ~raised):
+            m.d.sync += outstanding.eq(outstanding - 1)
+
+        m.d.comb += [
+            self.r.ready.eq(1),
+            buffer.i.valid.eq(self.r.valid),
+            buffer.i.payload.data.eq(self.r.payload.data),
+            buffer.i.payload.resp.eq(self.r.payload.resp),
+            buffer.i.payload.last.eq(self.r.payload.last),
+            packer.i_beats.valid.eq(buffer.o.valid),
+            buffer.o.ready.eq(packer.i_beats.ready),
+            packer.i_beats.payload.data.eq(buffer.o.payload.data),
+            packer.i_beats.payload.resp.eq(buffer.o.payload.resp),
+            packer.i_beats.payload.address.eq(starts.o.payload),
+            starts.o.ready.eq(freed & buffer.o.payload.last),
+        ]
+
+        activity = self.core.activity
+        m.d.comb += [
+            self.core.retired.eq(packer.retired),
+            self.core.fault.eq(packer.fault),
+            activity.valid.eq(self.o.valid),
+            activity.ready.eq(self.o.ready),
+            activity.conflict.eq(self.ar.valid & ~self.ar.ready),
+            activity.accesses.eq(self.r.valid),
+        ]
+        return m

@@ -1,0 +1,253 @@
+"""The DRAM port of a mover that writes: S2MM, stream to memory."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, flipped
+
+from ..bus.axi import Axi4Signature
+from ..bus.fault import FaultCode, fault_report
+from ..bus.queue import Queue
+from ..bus.streams import switch_beat
+from ..bus.wires import adopt
+from ..config import AcceleratorConfig, MoverConfig
+from ..mover.descriptor import Descriptor
+from ..mover.port import PortSignature
+from .buffer import BeatBuffer
+from .cutter import RunCutter
+from .legalizer import BurstLegalizer, burst_layout
+from .read import dma_of
+from .shaper import RunShaper, run_layout
+from .unpacker import ByteUnpacker, write_beat
+
+__all__ = ["S2mmPort"]
+
+PIPELINE_ROWS = 8
+"""Rows of one beat between the unpacker and the raising of AW."""
+
+
+class S2mmPort(wiring.Component):
+    """Writes a dense stream to runs of bytes over AXI4.
+
+    Every row consumes ``run_length`` bytes; those outside its guards are dropped, and strobes are
+    exact to the byte. BDs of the source and of this port need not pair up: whatever follows a
+    source's ``end`` continues the stream densely, and a BD that wants more waits for it.
+
+    Timing: with its row there, a stream beat accepted in cycle t that completes a burst raises its
+    AW in t+4 and its first W beat in t+5. After that, as long as data, room and the bus last, a
+    stream beat and a W beat pass in every cycle, across runs and BDs; a run costs as many cycles as
+    it has bus beats, and clipped bytes one cycle for every full beat begun on each side.
+
+    Bus: INCR bursts of full-width beats, at most `dma.burst_beats`, none across 4 KiB, at most
+    `dma.write_outstanding` in flight. AW is raised when the whole burst is in the write buffer, and
+    no earlier than in the cycle of the last W beat of the burst before; W never waits for data in
+    a burst. ``b`` is accepted at once, or one cycle later behind the end of a BD without writes.
+
+    Retirement: one ``retired`` a BD, in order, when its last B is in *and* all its bytes are
+    consumed, two cycles after the later of them; that of a BD that writes nothing as well.
+
+    Faults: every bad B reports WRITE_SLVERR or WRITE_DECERR with its burst's address, two cycles
+    after it was accepted. Bytes of a stream beat with ``error`` are consumed and not written; the
+    BD reports UPSTREAM once, together with its ``retired``, with the address of the run that the
+    first of them fell in (a bus fault reported in the same cycle wins, and belongs to the same BD).
+    A report always belongs to the oldest BD that has not retired before.
+
+    ``activity``: ``valid`` and ``ready`` are those of ``i``; ``conflict`` is a stalled AW or W;
+    ``accesses`` are W beats.
+
+    Parameters
+    ----------
+    config
+        The system; it has a DMA.
+    mover
+        The mover above; its kind is ``s2mm``.
+
+    Members
+    -------
+    core : :class:`~weft.hw.mover.port.PortSignature`
+    i : stream of :func:`~weft.hw.bus.streams.switch_beat`
+    aw, w, b : stream
+        As in :class:`~weft.hw.bus.axi.Axi4Signature`.
+    drain : 1
+        While set, no further AW is raised; one that is raised holds until it is taken, and its
+        W beats follow.
+    idle : 1
+        No AW or W is raised and no burst is in flight.
+
+    Raises
+    ------
+    ConfigError
+        If `mover` is of another kind, or there is no DMA.
+
+    Source: AMBA AXI (ARM IHI 0022).
+    """
+
+    def __init__(self, *, config: AcceleratorConfig, mover: MoverConfig) -> None:
+        self._config = config
+        self._mover = mover
+        self._dma = dma = dma_of(config, mover, "s2mm")
+        bus = Axi4Signature(address_bits=dma.address_bits, data_bits=dma.data_bits).members
+        super().__init__(
+            {
+                "core": In(PortSignature(Descriptor(config, mover))),
+                "i": In(stream.Signature(switch_beat(dma.data_bits))),
+                "aw": bus["aw"],
+                "w": bus["w"],
+                "b": bus["b"],
+                "drain": In(1),
+                "idle": Out(1),
+            }
+        )
+
+    @property
+    def config(self) -> AcceleratorConfig:
+        return self._config
+
+    @property
+    def mover(self) -> MoverConfig:
+        return self._mover
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        dma = self._dma
+        m.submodules.shaper = shaper = RunShaper(
+            address_bits=dma.address_bits, guards=self._mover.guards
+        )
+        m.submodules.legalizer = legalizer = BurstLegalizer(
+            address_bits=dma.address_bits, data_bits=dma.data_bits, burst_beats=dma.burst_beats
+        )
+        m.submodules.bursts = bursts = Queue(burst_layout(dma.address_bits), depth=PIPELINE_ROWS)
+        m.submodules.runs = runs = Queue(run_layout(dma.address_bits), depth=PIPELINE_ROWS)
+        m.submodules.cutter = cutter = RunCutter(
+            address_bits=dma.address_bits, lanes=dma.data_bytes
+        )
+        m.submodules.unpacker = unpacker = ByteUnpacker(
+            data_bits=dma.data_bits,
+            address_bits=dma.address_bits,
+            completions=dma.write_outstanding + PIPELINE_ROWS,
+        )
+        adopt(unpacker, "i", self.i)
+        m.submodules.buffer = buffer = BeatBuffer(write_beat(dma.data_bits), depth=dma.write_buffer)
+        # Bursts raised and not answered, and between them the ends of BDs that have no last burst.
+        awaited = data.StructLayout({"addr": dma.address_bits, "end": 1, "none": 1})
+        m.submodules.tracker = tracker = Queue(awaited, depth=dma.write_outstanding + 2)
+
+        adopt(shaper, "i", self.core.rows)
+        adopt(bursts, "i", flipped(legalizer.o))
+        adopt(cutter, "i", flipped(runs.o))
+        adopt(unpacker, "i_pieces", flipped(cutter.o))
+        adopt(buffer, "i", flipped(unpacker.o))
+
+        # A run goes two ways at once: what the bus is to see of it, and all of it to the unpacker.
+        run = shaper.o.payload
+        seen = (run.size != 0) | run.end
+        m.d.comb += [
+            shaper.o.ready.eq(runs.i.ready & (legalizer.i.ready | ~seen)),
+            runs.i.valid.eq(shaper.o.valid & (legalizer.i.ready | ~seen)),
+            runs.i.payload.eq(run),
+            legalizer.i.valid.eq(shaper.o.valid & runs.i.ready & seen),
+            legalizer.i.payload.address.eq(run.address),
+            legalizer.i.payload.size.eq(run.size),
+            legalizer.i.payload.end.eq(run.end),
+        ]
+
+        buffered = Signal(range(dma.write_buffer + 2))  # beats that no raised burst has claimed
+        outstanding = Signal(range(dma.write_outstanding + 1))
+        left = Signal(range(dma.burst_beats + 1))  # beats of the present burst not yet on W
+        burst = bursts.o.payload
+        beats = burst.len + 1
+        stored = unpacker.o.valid & unpacker.o.ready
+        aw_free = ~self.aw.valid | self.aw.ready
+        send = Signal()
+        raised = Signal()
+        passed = Signal()
+        answered = self.b.valid & self.b.ready
+        m.d.comb += [
+            send.eq((left != 0) & buffer.o.valid & (~self.w.valid | self.w.ready)),
+            buffer.o.ready.eq(send),
+            raised.eq(
+                bursts.o.valid
+                & ~burst.none
+                & (buffered > burst.len)
+                & (outstanding != dma.write_outstanding)
+                & tracker.i.ready
+                & aw_free
+                & ((left == 0) | ((left == 1) & send))
+                & ~self.drain
+            ),
+            passed.eq(bursts.o.valid & burst.none & tracker.i.ready),
+            bursts.o.ready.eq(raised | passed),
+            tracker.i.valid.eq(raised | passed),
+            tracker.i.payload.addr.eq(burst.addr),
+            tracker.i.payload.end.eq(burst.end),
+            tracker.i.payload.none.eq(burst.none),
+            self.idle.eq(outstanding == 0),
+        ]
+        with m.If(aw_free):
+            m.d.sync += self.aw.valid.eq(raised)
+            with m.If(raised):
+                m.d.sync += [
+                    self.aw.payload.addr.eq(burst.addr),
+                    self.aw.payload.len.eq(burst.len),
+                ]
+        with m.If(~self.w.valid | self.w.ready):
+            m.d.sync += self.w.valid.eq(send)
+            with m.If(send):
+                m.d.sync += [
+                    self.w.payload.data.eq(buffer.o.payload.data),
+                    self.w.payload.strb.eq(buffer.o.payload.strb),
+                    self.w.payload.last.eq(left == 1),
+                ]
+        with m.If(raised):
+            m.d.sync += left.eq(beats)
+        with m.Elif(send):
+            m.d.sync += left.eq(left - 1)
+        with m.If(raised | stored):
+            m.d.sync += buffered.eq(buffered + stored - (beats & raised.replicate(9)))
+        with m.If(raised & ~answered):
+            m.d.sync += outstanding.eq(outstanding + 1)
+        with m.Elif(answered & ~raised):
+            m.d.sync += outstanding.eq(outstanding - 1)
+
+        # A BD retires when it is answered (its last B is in, or it has none) and done (its bytes
+        # are consumed). Answered BDs that are not done have a row in `runs` or in the cutter.
+        head = tracker.o.payload
+        done = unpacker.o_done
+        answers = Signal(range(PIPELINE_ROWS + 2))
+        ended = tracker.o.valid & tracker.o.ready & head.end
+        retire = (answers != 0) & done.valid
+        m.d.comb += [
+            self.b.ready.eq(~(tracker.o.valid & head.none)),
+            tracker.o.ready.eq(head.none | self.b.valid),
+            done.ready.eq(answers != 0),
+        ]
+        with m.If(ended & ~retire):
+            m.d.sync += answers.eq(answers + 1)
+        with m.Elif(retire & ~ended):
+            m.d.sync += answers.eq(answers - 1)
+
+        # Faults of the bus take as long as a retirement, so that none overtakes the one before.
+        refused = Signal(fault_report())
+        m.d.sync += [
+            refused.code.eq(FaultCode.NONE),
+            self.core.retired.eq(retire),
+            self.core.fault.eq(refused),
+        ]
+        with m.If(answered & self.b.payload.resp[1]):
+            code = Mux(self.b.payload.resp[0], FaultCode.WRITE_DECERR, FaultCode.WRITE_SLVERR)
+            m.d.sync += [refused.code.eq(code), refused.address.eq(head.addr)]
+        with m.If(retire & done.payload.error & (refused.code == FaultCode.NONE)):
+            m.d.sync += [
+                self.core.fault.code.eq(FaultCode.UPSTREAM),
+                self.core.fault.address.eq(done.payload.address),
+            ]
+
+        activity = self.core.activity
+        moved = self.w.valid & self.w.ready
+        m.d.comb += [
+            activity.valid.eq(self.i.valid),
+            activity.ready.eq(self.i.ready),
+            activity.conflict.eq((self.aw.valid & ~self.aw.ready) | (self.w.valid & ~self.w.ready)),
+            activity.accesses.eq(moved),
+            activity.written.eq(moved),
+        ]
+        return m

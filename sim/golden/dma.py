@@ -1,0 +1,77 @@
+"""What the DRAM ports of the DMA mean, byte by byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+
+__all__ = ["Guard", "Row", "bursts", "mm2s_bytes", "s2mm_write"]
+
+PAGE_BYTES = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guard:
+    """An affine window: byte i of a run is inside iff ``0 <= value + run * i < limit``."""
+
+    value: int
+    limit: int
+    run: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A run of ``length`` bytes from ``address`` up; a byte outside a guard does not exist."""
+
+    address: int
+    length: int
+    guards: tuple[Guard, ...] = ()
+    pad: int = 0
+    end: bool = False
+
+    def exists(self, i: int) -> bool:
+        """Whether byte i of the run exists."""
+        return all(0 <= guard.value + guard.run * i < guard.limit for guard in self.guards)
+
+    @property
+    def present(self) -> list[int]:
+        """Indices of the bytes that exist."""
+        return [i for i in range(self.length) if self.exists(i)]
+
+
+def mm2s_bytes(memory: Mapping[int, int], rows: Iterable[Row]) -> list[int]:
+    """The stream that reading `rows` delivers, byte for byte."""
+    return [
+        memory[row.address + i] if row.exists(i) else row.pad
+        for row in rows
+        for i in range(row.length)
+    ]
+
+
+def s2mm_write(memory: MutableMapping[int, int], rows: Iterable[Row], given: Sequence[int]) -> int:
+    """Write the stream `given` through `rows` into `memory`; returns how many bytes it took."""
+    taken = 0
+    for row in rows:
+        for i in row.present:
+            memory[row.address + i] = given[taken + i]
+        taken += row.length
+    return taken
+
+
+def bursts(address: int, length: int, width: int, cap: int) -> list[tuple[int, int]]:
+    """The bursts, as (aligned start, beats), that touch `length` bytes from `address` up.
+
+    The beats are those `width`-byte words that hold one of the bytes; successive beats share a
+    burst unless it already has `cap` of them or the next lies on a new 4 KiB page.
+    """
+    found: list[tuple[int, int]] = []
+    for start in _words(address, length, width):
+        if found and found[-1][1] < cap and start % PAGE_BYTES:
+            found[-1] = (found[-1][0], found[-1][1] + 1)
+        else:
+            found.append((start, 1))
+    return found
+
+
+def _words(address: int, length: int, width: int) -> Iterator[int]:
+    yield from sorted({(address + i) // width * width for i in range(length)})
