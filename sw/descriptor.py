@@ -19,6 +19,9 @@ from .reach import check_scratchpad
 
 __all__ = ["BufferDescriptor", "Guard"]
 
+STEP_BITS = 32
+"""Width of a stride or delta field."""
+
 OPERATOR_LIMIT = 1
 """The array knows bit 0 of its operator word (C is present)."""
 
@@ -182,20 +185,14 @@ class _Encoder:
             self.require(
                 0 <= descriptor.operator <= OPERATOR_LIMIT, "operator", descriptor.operator, limit
             )
+        for name, steps in (("strides", strides), ("spatial_strides", descriptor.spatial_strides)):
+            for step in steps:
+                self.require_step(name, step, "a byte stride")
         values |= self.shape(descriptor, bounds, strides)
         for name, value in values.items():
             self.require_fits(name, value, self.spec.layout[name].shape)
-        # After the fields: a value outside its field would make the address check's text obscure.
         if self.mover.is_scratchpad:
-            check_scratchpad(
-                self.spec.config.memory,
-                self.mover,
-                base=descriptor.base,
-                bounds=bounds,
-                strides=strides,
-                spatial_strides=descriptor.spatial_strides,
-                mode=descriptor.mode,
-            )
+            self.check_addresses(descriptor, bounds, strides)
         bits = self.spec.layout.const(values).as_value().value
         return [bits >> 32 * word & 0xFFFF_FFFF for word in range(self.spec.words)]
 
@@ -217,15 +214,6 @@ class _Encoder:
             f"the mover has {self.mover.guards}",
         )
         if self.mover.is_scratchpad:
-            # The address unit is one bit wider than an address; what it cannot add it cannot check.
-            limit = 1 << self.spec.address_bits - 1
-            stated = f"must be from {-limit} to {limit - 1} in a scratchpad's address unit"
-            for name, steps in (
-                ("strides", _deltas(bounds, strides)),
-                ("spatial_strides", spatial),
-            ):
-                for step in steps:
-                    self.require(-limit <= step < limit, name, step, stated)
             modes = len(self.spec.config.memory.groups)
             self.require(
                 0 <= descriptor.mode < modes,
@@ -245,6 +233,33 @@ class _Encoder:
         )
         filled = list(guards) + [Guard()] * (self.mover.guards - len(guards))
         return {"guards": [self.guard(g, bounds) for g in filled]} if filled else {}
+
+    def check_addresses(
+        self,
+        descriptor: BufferDescriptor,
+        bounds: Sequence[int],
+        strides: Sequence[int],
+    ) -> None:
+        """Every address of a scratchpad mover; then what only its adders could not represent."""
+        check_scratchpad(
+            self.spec.config.memory,
+            self.mover,
+            base=descriptor.base,
+            bounds=bounds,
+            strides=strides,
+            spatial_strides=descriptor.spatial_strides,
+            mode=descriptor.mode,
+        )
+        # Left for loops that never step.
+        for loop, delta in enumerate(_deltas(bounds, strides)):
+            text = f"what loop {loop} adds when the loops inside restart"
+            self.require_step("strides", delta, text)
+
+    def require_step(self, name: str, step: int, what: str) -> None:
+        """A step fits its field and (scratchpad) the address unit."""
+        limit = 1 << min(self.spec.address_bits, STEP_BITS) - 1
+        stated = f"{what} must be from {-limit} to {limit - 1}"
+        self.require(-limit <= step < limit, name, step, stated)
 
     def guard(self, guard: Guard, bounds: Sequence[int]) -> dict[str, Any]:
         strides = self.padded("guards.strides", guard.strides, 0)
