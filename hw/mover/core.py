@@ -33,7 +33,7 @@ class MoverCore(wiring.Component):
     mover is idle. The next BD is prefetched while one runs: rows follow without a bubble between
     executions and between tasks, one a cycle as far as ``port.rows.ready`` allows. A BD without
     rows (a bound or a run length of 0, or a failed check) waits until everything before it has
-    retired, so the rows after it begin 4 cycles later at best.
+    retired; the first row after it follows 3 cycles after that.
 
     *Queue.* A push to a full queue is dropped, counted in REFUSED, remembered in STATUS.refused,
     and ``refused`` pulses. A BD slot is read when its task leaves the queue; the host rewrites the
