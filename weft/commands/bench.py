@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -63,7 +64,7 @@ def simspeed(configs: tuple[str, ...], output: Path | None, as_json: bool) -> in
     """How fast the simulator builds and runs a system, idle and multiplying.
 
     `build_seconds` is elaboration and compilation for the engine, `outside_eval_share` the share of
-    the time spent in driver and DRAM model, `verilog_*` the emission of the same system.
+    the time spent in driver and DRAM model, `verilog_*` what `weft generate` takes and writes.
     """
     systems = [load_config(config) for config in configs]
     rows = [row for system in systems for row in _measure(system)]
@@ -90,7 +91,7 @@ def simspeed(configs: tuple[str, ...], output: Path | None, as_json: bool) -> in
 
 
 def _measure(system: AcceleratorConfig) -> list[dict[str, Any]]:
-    from ..generate import top_verilog  # loads the Verilog back end
+    from ..generate import generate  # loads the Verilog back end
 
     if system.array is None:
         raise click.UsageError(f"configuration {system.name} has no array to run a product on")
@@ -98,11 +99,12 @@ def _measure(system: AcceleratorConfig) -> list[dict[str, Any]]:
         m=TILES * system.array.mu, n=TILES * system.array.nu, k=TILES * system.array.ku
     )
     started = time.perf_counter()
-    text = top_verilog(system)
-    emission = {
-        "verilog_bytes": len(text),
-        "verilog_seconds": round(time.perf_counter() - started, 2),
-    }
+    with TemporaryDirectory() as folder:
+        verilog = next(path for path in generate(system, Path(folder)) if path.suffix == ".v")
+        emission = {
+            "verilog_bytes": verilog.stat().st_size,
+            "verilog_seconds": round(time.perf_counter() - started, 2),
+        }
     rows = []
     with (
         progress(f"simspeed {system.name}") as report,
