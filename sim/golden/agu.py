@@ -17,6 +17,7 @@ __all__ = [
     "channel_addresses",
     "deltas",
     "flaw",
+    "flaws",
     "indices",
     "locate",
     "marks",
@@ -75,3 +76,22 @@ def flaw(memory: MemoryConfig, address: int, group: int, reach: int, channel: in
     if reach and (bank - channel) % reach:
         return FaultCode.REACH
     return FaultCode.NONE
+
+
+def flaws(
+    memory: MemoryConfig,
+    spatial_bounds: Sequence[int],
+    strides: Sequence[int],
+    address: int,
+    group: int,
+    reach: int,
+) -> list[FaultCode]:
+    """Why each channel of a row may not access its address, or ``NONE``.
+
+    A row address outside the scratchpad takes every channel with it, even one that a spatial stride
+    would bring back.
+    """
+    if not 0 <= address < memory.bytes:
+        return [FaultCode.ADDRESS_RANGE] * math.prod(spatial_bounds)
+    addresses = channel_addresses(spatial_bounds, strides, address)
+    return [flaw(memory, at, group, reach, channel) for channel, at in enumerate(addresses)]

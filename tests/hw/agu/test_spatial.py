@@ -48,16 +48,9 @@ def verdict(
     """By the golden model: the row that leaves (skipped channels without a place), the fault."""
     chosen = given_row["settings"]
     group = memory.groups[chosen["mode"]]
-    addresses = golden.channel_addresses(
-        mover.spatial_bounds, chosen["spatial_strides"], given_row["address"]
-    )
-    codes = [
-        # Out of range on either side: only the hardware's extra bit is left of where it is.
-        FaultCode.ADDRESS_RANGE
-        if given_row["address"] >= memory.bytes
-        else golden.flaw(memory, address, group, mover.reach, channel)
-        for channel, address in enumerate(addresses)
-    ]
+    spread = (mover.spatial_bounds, chosen["spatial_strides"], given_row["address"])
+    addresses = golden.channel_addresses(*spread)
+    codes = golden.flaws(memory, *spread, group, mover.reach)
     failing = [(code, at) for code, at in zip(codes, addresses, strict=True) if code]
     leaves = {
         "channels": [
