@@ -82,6 +82,10 @@ class Program:
             for index, mover in enumerate(self.config.movers)
         }
 
+    def encode(self, mover: str, descriptor: BufferDescriptor) -> list[int]:
+        """The words of `descriptor` for `mover`; raises `DescriptorError` if it is impossible."""
+        return descriptor.encode(self._movers[mover].spec)
+
     def write(self, mover: str, slot: int, descriptor: BufferDescriptor) -> None:
         """Put `descriptor` into a BD slot; only words that differ from the slot's are written.
 
@@ -93,7 +97,7 @@ class Program:
             The mover has no such slot.
         """
         state = self._movers[mover]
-        self._store(state, slot, descriptor.encode(state.spec))
+        self._store(state, slot, self.encode(mover, descriptor))
 
     def place(self, mover: str, descriptor: BufferDescriptor) -> int:
         """Put `descriptor` into a slot of the driver's choice and return it.
@@ -107,7 +111,7 @@ class Program:
             Every slot belongs to a task that has not retired.
         """
         state = self._movers[mover]
-        words = descriptor.encode(state.spec)
+        words = self.encode(mover, descriptor)
         for slot, known in state.slots.items():
             if known == words:
                 return slot
@@ -150,7 +154,7 @@ class Program:
             One of them is impossible, or has no room: nothing was pushed.
         """
         for mover, descriptor in steps:
-            descriptor.encode(self._movers[mover].spec)
+            self.encode(mover, descriptor)
         for mover, count in Counter(mover for mover, _ in steps).items():
             self._require_room(self._movers[mover], count)
             self._free_slots(self._movers[mover], count)
@@ -265,11 +269,11 @@ class Program:
 
     def _free_slots(self, state: _Mover, count: int) -> list[int]:
         """BD slots that no pending task needs; raises unless there are `count`."""
+        # One look at the device may free a slot that takes fewer writes than a fresh one.
+        if state.pending:
+            self.retired(state.config.name)
         slots = range(state.config.descriptors)
         free = [slot for slot in slots if not state.uses(slot)]
-        if len(free) < count:
-            self.retired(state.config.name)
-            free = [slot for slot in slots if not state.uses(slot)]
         if len(free) < count:
             raise QueueFullError(
                 f"{len(free)} of {state.config.name}'s {len(slots)} BD slots are free and {count} "

@@ -178,8 +178,11 @@ class GemmRunner:
             loads.append((ref, self.mapper.layout_b(shape)))
         loaded = 0
         for index, (ref, layout) in enumerate(loads):
-            self._push(self.load.dram.name, self._rows(self.load, ref, layout))
+            rows = self._rows(self.load, ref, layout)
             walk = layout.by_rows(config.memory, self.load.scratchpad)
+            # Refused, if at all, before the other end waits for it.
+            program.encode(self.load.scratchpad.name, walk)
+            self._push(self.load.dram.name, rows)
             last = index + 1 == len(loads)
             loaded = self._push(self.load.scratchpad.name, walk, interrupt=last)
             self._transfers += 1

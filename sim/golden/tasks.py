@@ -105,7 +105,9 @@ class ModelScratchpad:
         self.memory = memory
         self.banks = np.zeros((memory.banks, memory.rows, memory.word_bytes), np.uint8)
 
-    def _places(self, mode: int, addresses: npt.NDArray[np.int64]) -> tuple[npt.NDArray, ...]:
+    def _places(
+        self, mode: int, addresses: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         word, group = addresses // self.memory.word_bytes, self.memory.groups[mode]
         within = word % (group * self.memory.rows)
         return word // (group * self.memory.rows) * group + within % group, within // group
@@ -130,7 +132,8 @@ class ModelScratchpad:
     def read(self, walk: Walk) -> Bytes:
         """A beat a row."""
         every = walk.addresses[:, None] + walk.channels
-        return self.banks[self._places(walk.mode, every)].reshape(len(every), -1)
+        words = self.banks[self._places(walk.mode, every)]
+        return words.reshape(len(every), walk.channels.size * self.memory.word_bytes)
 
     def write(self, walk: Walk, row: int, data: Bytes) -> None:
         """One row; `data` may be short, and then only that many bytes are written."""

@@ -1,0 +1,202 @@
+"""Lowering against the definitions: a descriptor moves the bytes of the walk, in its order."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from support.pages import named_config
+from weft.hw.config import AcceleratorConfig
+from weft.hw.mover.descriptor import Descriptor
+from weft.sim.golden.tasks import Walk, decode
+from weft.sw.blocked import BlockedLayout, contiguous
+from weft.sw.descriptor import BufferDescriptor
+from weft.sw.errors import DescriptorError, MappingError
+from weft.sw.lower import coalesce, discard, lower, lower_rows
+from weft.sw.memref import MemRef
+
+CONFIGS = {name: named_config(name) for name in ("tiny", "datamaestro")}
+MM2S = CONFIGS["tiny"].mover("MM2S0")
+
+
+def walk(config: AcceleratorConfig, mover: str, descriptor: BufferDescriptor) -> Walk:
+    spec = Descriptor(config, config.mover(mover))
+    found = decode(spec, descriptor.encode(spec))
+    assert isinstance(found, Walk)
+    return found
+
+
+def stream(descriptor: BufferDescriptor) -> list[int | None]:
+    """Address of every byte of the stream; None for one that does not exist."""
+    found = walk(CONFIGS["tiny"], "MM2S0", descriptor)
+    return [
+        start + index if exists else None
+        for start, row in zip(found.addresses.tolist(), found.exists, strict=True)
+        for index, exists in enumerate(row.tolist())
+    ]
+
+
+def view(sizes: Any, strides: Any, dtype: Any = np.int8, offset: int = 1000) -> MemRef:
+    return MemRef(address=4096, offset=offset, sizes=sizes, strides=strides, dtype=np.dtype(dtype))
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), rank=st.integers(0, 4), dtype=st.sampled_from([np.int8, np.int32]))
+def test_the_stream_is_the_walk(data: Any, rank: int, dtype: Any) -> None:
+    sizes = data.draw(st.tuples(*[st.integers(0, 5)] * rank))
+    strides = data.draw(st.tuples(*[st.sampled_from([-7, -1, 0, 1, 2, 5, 10, 25])] * rank))
+    ref = view(sizes, strides, dtype)
+    expected = [start + i for start in ref.access_order() for i in range(ref.itemsize)]
+    assert stream(lower(MM2S, ref)) == expected
+
+
+@pytest.mark.parametrize(
+    ("sizes", "strides", "run", "loops"),
+    [
+        ((6, 8), (8, 1), 48 * 4, []),
+        ((6, 1, 8), (8, 99, 1), 48 * 4, []),
+        ((6, 8), (10, 1), 8 * 4, [(6, 40)]),
+        ((3, 2, 8), (20, 10, 1), 8 * 4, [(6, 40)]),
+        ((3, 2, 8), (50, 10, 1), 8 * 4, [(2, 40), (3, 200)]),
+        ((8, 6), (1, 8), 4, [(6, 32), (8, 4)]),
+        ((), (), 4, []),
+    ],
+)
+def test_contiguous_dimensions_merge(sizes: Any, strides: Any, run: int, loops: Any) -> None:
+    assert coalesce(view(sizes, strides, np.int32)) == (run, loops)
+
+
+def test_long_loops_and_runs_are_factored_or_refused() -> None:
+    long_loop = lower(MM2S, view((100_000,), (3,)))
+    assert long_loop.bounds == (50_000, 2)
+    assert long_loop.strides == (3, 150_000)
+    long_run = lower(MM2S, view((5 << 23,), (1,)))
+    assert long_run.run_length * long_run.bounds[0] == 5 << 23
+    assert long_run.strides == (long_run.run_length,)
+    with pytest.raises(MappingError, match="a loop of 65537 iterations exceeds 65535"):
+        lower(MM2S, view((65537,), (3,)))
+    with pytest.raises(MappingError, match="takes 5 loops; MM2S0 has 4"):
+        lower(MM2S, view((2,) * 5, (1000, 300, 100, 30, 3)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(length=st.integers(1, 60), drop=st.integers(0, 20))
+def test_what_is_dropped_does_not_exist(length: int, drop: int) -> None:
+    ref = view((length,), (1,))
+    expected = [*ref.access_order(), *[None] * drop]
+    assert stream(lower(MM2S, ref, drop=drop)) == expected
+    tail = stream(discard(MM2S, 4096, drop)) if drop else []
+    assert stream(lower(MM2S, ref)) + tail == expected
+
+
+def test_only_one_run_drops_its_tail() -> None:
+    with pytest.raises(MappingError, match="not one short run"):
+        lower(MM2S, view((3, 4), (9, 1)), drop=1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(1, 6),
+    width=st.integers(1, 6),
+    pitch=st.sampled_from([-9, 0, 6, 9]),
+    below=st.integers(0, 3),
+    right=st.integers(0, 9),
+)
+def test_rows_are_padded_right_and_below(
+    height: int, width: int, pitch: int, below: int, right: int
+) -> None:
+    ref = view((height, width), (pitch, 1), np.int32)
+    row_bytes = 4 * width + right
+    rows = [
+        [
+            ref.first_address + 4 * pitch * row + i if i < 4 * width else None
+            for i in range(row_bytes)
+        ]
+        for row in range(height)
+    ] + [[None] * row_bytes] * below
+    descriptor = lower_rows(MM2S, ref, rows=height + below, row_bytes=row_bytes)
+    assert stream(descriptor) == [address for row in rows for address in row]
+
+
+def test_a_matrix_whose_rows_touch_is_one_run() -> None:
+    descriptor = lower_rows(MM2S, view((64, 64), (64, 1)), rows=64, row_bytes=64)
+    assert descriptor.run_length == 4096
+    assert descriptor.guards == ()
+
+
+def test_rows_that_cannot_be_are_refused() -> None:
+    with pytest.raises(MappingError, match="the rows of a matrix must be contiguous"):
+        lower_rows(MM2S, view((4, 4), (1, 4)), rows=4, row_bytes=4)
+    with pytest.raises(MappingError, match="4 rows of 4 bytes do not fit 4 of 3"):
+        lower_rows(MM2S, view((4, 4), (4, 1)), rows=4, row_bytes=3)
+    bare = CONFIGS["tiny"].mover("X")
+    with pytest.raises(MappingError, match="X has no guard"):
+        lower_rows(bare, view((4, 4), (4, 1)), rows=5, row_bytes=4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data(), name=st.sampled_from(sorted(CONFIGS)), mover=st.sampled_from("XY"))
+def test_rows_of_the_stream_meet_the_tiles(data: Any, name: str, mover: str) -> None:
+    config = CONFIGS[name]
+    word = config.memory.word_bytes
+    beat = config.mover(mover).channels * word
+    inner = config.mover(mover).spatial_bounds[0] * word
+    width = data.draw(st.sampled_from([word, inner, beat, 2 * beat]))
+    beats = data.draw(st.integers(1, 3)) * max(width // beat, 1)
+    tile_rows = data.draw(st.integers(1, 4))
+    layout = BlockedLayout(
+        base=word * data.draw(st.integers(0, 9)),
+        mode=data.draw(st.integers(0, len(config.memory.groups) - 1)),
+        tile_rows=tile_rows,
+        tile_row_bytes=width,
+        tile_pitch=tile_rows * width + word * data.draw(st.integers(0, 2)),
+        tiles_down=data.draw(st.integers(1, 3)),
+        tiles_across=beats * beat // width,
+    )
+    found = walk(config, mover, layout.by_rows(config.memory, config.mover(mover)))
+    words = (found.addresses[:, None] + found.channels).reshape(-1)
+    expected = []
+    for row in range(layout.tiles_down * tile_rows):
+        for column in range(0, layout.row_bytes, word):
+            tile = row // tile_rows * layout.tiles_across + column // width
+            inside = row % tile_rows * width + column % width
+            expected.append(layout.base + tile * layout.tile_pitch + inside)
+    assert words.tolist() == expected
+    assert found.mode == layout.mode
+    assert max(expected) < layout.base + layout.bytes
+
+
+def test_layouts_that_no_beat_can_walk_are_refused() -> None:
+    memory, mover = CONFIGS["tiny"].memory, CONFIGS["tiny"].mover("Y")
+
+    def refused(width: int, across: int) -> str:
+        layout = BlockedLayout(
+            base=0,
+            mode=0,
+            tile_rows=2,
+            tile_row_bytes=width,
+            tile_pitch=2 * width,
+            tiles_down=1,
+            tiles_across=across,
+        )
+        with pytest.raises(MappingError) as caught:
+            layout.by_rows(memory, mover)
+        return str(caught.value)
+
+    assert "rows of 12 bytes are not whole beats of 16" in refused(4, 3)
+    assert "tile rows of 2 bytes are not whole words of 4" in refused(2, 8)
+    assert "one must be a multiple of the other" in refused(12, 4)
+    # Channels in fours cannot walk tile rows of two words.
+    memory, mover = CONFIGS["datamaestro"].memory, CONFIGS["datamaestro"].mover("Y")
+    assert "no affine function of Y's channels (4, 2)" in refused(16, 4)
+
+
+def test_a_contiguous_piece_ends_with_the_scratchpad() -> None:
+    memory, mover = CONFIGS["tiny"].memory, CONFIGS["tiny"].mover("Y")
+    found = walk(CONFIGS["tiny"], "Y", contiguous(memory, mover, base=memory.bytes - 32, length=17))
+    words = (found.addresses[:, None] + found.channels).reshape(-1).tolist()
+    assert words == list(range(memory.bytes - 32, memory.bytes, 4))
+    with pytest.raises(DescriptorError, match="leaves the scratchpad"):
+        walk(CONFIGS["tiny"], "Y", contiguous(memory, mover, base=memory.bytes - 16, length=17))
