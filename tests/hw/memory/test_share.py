@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from support.bench import collect, feed, run, stalls, watch
@@ -34,7 +36,7 @@ def test_both_get_through_in_order_and_a_request_holds(stall: float, seed: int) 
     for write in (0, 1):
         assert [request.data for request in taken if request.write == write] == list(range(count))
     if stall == 0.0:
-        assert all(a.write != b.write for a, b in zip(taken, taken[1:], strict=False))
+        assert all(a.write != b.write for a, b in pairwise(taken))
 
 
 def test_one_alone_has_every_cycle() -> None:

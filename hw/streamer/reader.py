@@ -1,0 +1,166 @@
+"""The memory port of a read mover: rows in, beats out."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..agu.spatial import SpatialAgu
+from ..bus.queue import Queue
+from ..bus.streams import compute_beat
+from ..bus.tcdm import MemoryPortSignature
+from ..bus.wires import adopt
+from ..config import AcceleratorConfig, MoverConfig
+from ..mover.descriptor import Descriptor
+from ..mover.port import PortSignature
+from .meter import Meter
+from .read_channel import ReadChannel
+from .ring import following
+from .rules import check_port
+
+__all__ = ["ReadPort"]
+
+
+class ReadPort(wiring.Component):
+    """Fetches the words of each row from the scratchpad and gives them as one beat.
+
+    Each channel has its own FIFO of addresses, requester and FIFO of words
+    (:class:`~weft.hw.streamer.read_channel.ReadChannel`), so channels run ahead of each other and
+    of the beat (fine-grained prefetch). Rows enter all channels together when all have room; a beat
+    leaves when all have its word. A beat comes a cycle if ``data_depth >= memory.latency + 3``,
+    ``address_depth >= 2``, and no bank is asked twice.
+
+    A row accepted in cycle t is in the channels' FIFOs in t+3, requested in t+4, and without a
+    conflict offered as a beat in ``t + memory.latency + 6``. ``o`` is a register. The words of
+    skipped channels are the BD's pad byte, repeated; ``error`` is set if a channel of the row
+    failed its address check.
+
+    ``core.retired`` comes, once for each row with ``end`` and in order, when every channel has the
+    response of that row, whether or not the beat has been taken: two cycles after the last one.
+    ``core.fault`` is that of the spatial unit. ``conflict`` and ``accesses`` of ``core.activity``
+    are a cycle late.
+
+    Parameters
+    ----------
+    config
+        The system.
+    mover
+        One of its movers of kind ``read``.
+
+    Members
+    -------
+    core : :class:`~weft.hw.mover.port.PortSignature`
+    o : stream of :func:`~weft.hw.bus.streams.compute_beat`
+        One word for each channel.
+    memory : :class:`~weft.hw.bus.tcdm.MemoryPortSignature` for each channel
+        ``req`` is a register.
+
+    Raises
+    ------
+    ConfigError
+        The mover is of another kind or has more than 255 channels.
+
+    Source: DataMaestro, sections III-B and III-C.
+    """
+
+    def __init__(self, *, config: AcceleratorConfig, mover: MoverConfig) -> None:
+        check_port(mover, "read")
+        self._config = config
+        self._mover = mover
+        self._descriptor = Descriptor(config, mover)
+        beat = compute_beat(mover.channels * config.memory.bank_bits)
+        super().__init__(
+            {
+                "core": In(PortSignature(self._descriptor)),
+                "o": Out(stream.Signature(beat)),
+                "memory": Out(MemoryPortSignature(config.memory)).array(mover.channels),
+            }
+        )
+
+    @property
+    def config(self) -> AcceleratorConfig:
+        return self._config
+
+    @property
+    def mover(self) -> MoverConfig:
+        return self._mover
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        memory, mover = self._config.memory, self._mover
+        m.submodules.spatial = spatial = SpatialAgu(
+            memory=memory, mover=mover, settings=self._descriptor.settings
+        )
+        adopt(spatial, "i", self.core.rows)
+        adopt(spatial, "fault", self.core.fault)
+        rows = spatial.o
+
+        push = Signal()
+        push_pointer = Signal(range(mover.address_depth))
+        pop = Signal()
+        pop_pointer = Signal(range(mover.data_depth))
+        retire = Signal()
+        channels = []
+        for index in range(mover.channels):
+            channel = ReadChannel(memory=memory, mover=mover, index=index)
+            adopt(channel, "row", rows.payload)
+            adopt(channel, "push", push)
+            adopt(channel, "push_pointer", push_pointer)
+            adopt(channel, "pop", pop)
+            adopt(channel, "pop_pointer", pop_pointer)
+            adopt(channel, "retire", retire)
+            adopt(channel, "memory", self.memory[index])
+            m.submodules[f"channel_{index}"] = channel
+            channels.append(channel)
+
+        # What belongs to a row as a whole waits beside the channels, in as many entries as a
+        # channel can hold addresses and words: it is never full when there is room in them.
+        whole = data.StructLayout({"pad": 8, "mark": 1, "end": 1, "error": 1})
+        m.submodules.wholes = wholes = Queue(whole, depth=mover.address_depth + mover.data_depth)
+        m.d.comb += [
+            rows.ready.eq(Cat(channel.room for channel in channels).all()),
+            push.eq(rows.valid & rows.ready),
+            wholes.i.valid.eq(push),
+            wholes.i.payload.pad.eq(rows.payload.pad),
+            wholes.i.payload.mark.eq(rows.payload.mark),
+            wholes.i.payload.end.eq(rows.payload.end),
+            wholes.i.payload.error.eq(rows.payload.error),
+        ]
+        with m.If(push):
+            m.d.sync += push_pointer.eq(following(push_pointer, mover.address_depth))
+
+        # The steps below are modules of their own so that a simulator that runs a module's
+        # combinational logic as one sees to each only when it has something to do.
+        m.submodules.gather = gather = Module()
+        gather.d.comb += [
+            pop.eq(
+                Cat(channel.filled for channel in channels).all() & (~self.o.valid | self.o.ready)
+            ),
+            wholes.o.ready.eq(pop),
+        ]
+        row, beat = wholes.o.payload, self.o.payload
+        pad = row.pad.replicate(memory.word_bytes)
+        with gather.If(pop):
+            gather.d.sync += [
+                pop_pointer.eq(following(pop_pointer, mover.data_depth)),
+                self.o.valid.eq(1),
+                beat.data.eq(
+                    Cat(Mux(channel.word.valid, channel.word.data, pad) for channel in channels)
+                ),
+                beat.mark.eq(row.mark),
+                beat.end.eq(row.end),
+                beat.error.eq(row.error),
+            ]
+        with gather.Elif(self.o.ready):
+            gather.d.sync += self.o.valid.eq(0)
+
+        m.submodules.retirement = retirement = Module()
+        retirement.d.comb += retire.eq(Cat(channel.ended for channel in channels).all())
+        retirement.d.sync += self.core.retired.eq(retire)
+
+        m.submodules.meter = meter = Meter(channels=mover.channels, writes=False)
+        adopt(meter, "valid", self.o.valid)
+        adopt(meter, "ready", self.o.ready)
+        adopt(meter, "granted", [channel.granted for channel in channels])
+        adopt(meter, "lost", [channel.lost for channel in channels])
+        adopt(meter, "o", self.core.activity)
+        return m

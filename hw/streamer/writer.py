@@ -1,0 +1,160 @@
+"""The memory port of a write mover: rows and beats in."""
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..agu.spatial import SpatialAgu
+from ..bus.fault import FaultCode, fault_report
+from ..bus.streams import compute_beat, switch_beat
+from ..bus.tcdm import MemoryPortSignature
+from ..bus.wires import adopt
+from ..config import AcceleratorConfig, MoverConfig
+from ..mover.descriptor import Descriptor
+from ..mover.port import PortSignature
+from .meter import Meter
+from .ring import following
+from .rules import check_port
+from .write_channel import WriteChannel
+
+__all__ = ["WritePort"]
+
+
+class WritePort(wiring.Component):
+    """Stores each beat in the scratchpad at the words of the next row.
+
+    Each channel has its own FIFOs of addresses and of words and its own requester
+    (:class:`~weft.hw.streamer.write_channel.WriteChannel`), so channels run ahead of each other.
+    Rows enter all channels together when all have room, and so do beats; ``i.ready`` is
+    combinational from registers of the channels only. One beat passes each cycle while no bank is
+    asked twice.
+
+    A row accepted in cycle t is in the channels' FIFOs in t+3, a beat accepted in cycle t in t+1;
+    when both are there the request follows in the next cycle. Skipped channels drop their word. Of
+    a beat with ``count`` the bytes at and beyond it are not written.
+
+    A BD ends with its own row, whatever ``end`` and ``mark`` of the beats are: ``core.retired``
+    comes, once for each row with ``end`` and in order, two cycles after every channel has had that
+    row granted. A beat with ``error`` is stored as it is and reported as ``UPSTREAM`` with address
+    0, in the cycle after it was accepted or, where a fault of the spatial unit comes then, after
+    that. ``conflict``, ``accesses`` and ``written`` of ``core.activity`` are a cycle late.
+
+    Parameters
+    ----------
+    config
+        The system.
+    mover
+        One of its movers of kind ``write``.
+
+    Members
+    -------
+    core : :class:`~weft.hw.mover.port.PortSignature`
+    i : stream of :func:`~weft.hw.bus.streams.switch_beat` if the mover is bound to a DRAM mover, \
+else of :func:`~weft.hw.bus.streams.compute_beat`
+        One word for each channel.
+    memory : :class:`~weft.hw.bus.tcdm.MemoryPortSignature` for each channel
+        ``req`` is a register.
+
+    Raises
+    ------
+    ConfigError
+        The mover is of another kind or has more than 255 channels.
+
+    Source: DataMaestro, sections III-B and III-C.
+    """
+
+    def __init__(self, *, config: AcceleratorConfig, mover: MoverConfig) -> None:
+        check_port(mover, "write")
+        self._config = config
+        self._mover = mover
+        self._descriptor = Descriptor(config, mover)
+        from_dram = any(mover.bind == other.name for other in config.movers)
+        layout = switch_beat if from_dram else compute_beat
+        self._beat = layout(mover.channels * config.memory.bank_bits)
+        super().__init__(
+            {
+                "core": In(PortSignature(self._descriptor)),
+                "i": In(stream.Signature(self._beat)),
+                "memory": Out(MemoryPortSignature(config.memory)).array(mover.channels),
+            }
+        )
+
+    @property
+    def config(self) -> AcceleratorConfig:
+        return self._config
+
+    @property
+    def mover(self) -> MoverConfig:
+        return self._mover
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        memory, mover = self._config.memory, self._mover
+        m.submodules.spatial = spatial = SpatialAgu(
+            memory=memory, mover=mover, settings=self._descriptor.settings
+        )
+        adopt(spatial, "i", self.core.rows)
+        rows = spatial.o
+
+        push = Signal()
+        push_pointer = Signal(range(mover.address_depth))
+        accept = Signal()
+        accept_pointer = Signal(range(mover.data_depth))
+        retire = Signal()
+        channels = []
+        for index in range(mover.channels):
+            channel = WriteChannel(memory=memory, mover=mover, index=index, beat=self._beat)
+            adopt(channel, "row", rows.payload)
+            adopt(channel, "beat", self.i.payload)
+            adopt(channel, "push", push)
+            adopt(channel, "push_pointer", push_pointer)
+            adopt(channel, "accept", accept)
+            adopt(channel, "accept_pointer", accept_pointer)
+            adopt(channel, "retire", retire)
+            adopt(channel, "memory", self.memory[index])
+            m.submodules[f"channel_{index}"] = channel
+            channels.append(channel)
+
+        m.d.comb += [
+            rows.ready.eq(Cat(channel.room for channel in channels).all()),
+            push.eq(rows.valid & rows.ready),
+        ]
+        with m.If(push):
+            m.d.sync += push_pointer.eq(following(push_pointer, mover.address_depth))
+
+        # The steps below are modules of their own so that a simulator that runs a module's
+        # combinational logic as one sees to each only when it has something to do.
+        m.submodules.spread = spread = Module()
+        spread.d.comb += [
+            self.i.ready.eq(Cat(channel.space for channel in channels).all()),
+            accept.eq(self.i.valid & self.i.ready),
+        ]
+        with spread.If(accept):
+            spread.d.sync += accept_pointer.eq(following(accept_pointer, mover.data_depth))
+
+        m.submodules.retirement = retirement = Module()
+        retirement.d.comb += retire.eq(Cat(channel.ended for channel in channels).all())
+        retirement.d.sync += self.core.retired.eq(retire)
+
+        m.submodules.faults = faults = Module()
+        upstream = Signal()
+        own = Signal(fault_report())
+        adopt(spatial, "fault", own)
+        faults.d.comb += self.core.fault.eq(own)
+        with faults.If(accept & self.i.payload.error):
+            faults.d.sync += upstream.eq(1)
+        with faults.Elif(own.code == FaultCode.NONE):
+            faults.d.sync += upstream.eq(0)
+        with faults.If(upstream & (own.code == FaultCode.NONE)):
+            faults.d.comb += [
+                self.core.fault.code.eq(FaultCode.UPSTREAM),
+                self.core.fault.address.eq(0),
+            ]
+
+        m.submodules.meter = meter = Meter(channels=mover.channels, writes=True)
+        adopt(meter, "valid", self.i.valid)
+        adopt(meter, "ready", self.i.ready)
+        adopt(meter, "granted", [channel.granted for channel in channels])
+        adopt(meter, "lost", [channel.lost for channel in channels])
+        adopt(meter, "o", self.core.activity)
+        return m

@@ -1,0 +1,290 @@
+import random
+from collections import Counter, defaultdict
+
+import pytest
+from amaranth.back import verilog
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from support.bench import collect, feed, run, stalls, watch
+from support.streamers import Streamers, feed_rows, random_task, rival, sweep
+from weft.hw.bus.fault import FaultCode
+from weft.hw.config import AcceleratorConfig, ConfigError, DmaConfig, MemoryConfig, MoverConfig
+from weft.hw.streamer import WritePort
+from weft.sim.golden.memory import Words
+from weft.sim.golden.streamer import Task, touched
+
+STREAM = Task(base=0, bounds=(2, 4, 2), strides=(8, 16, 64), spatial_strides=(2, 4))
+"""Beats of four words side by side: no bank is asked twice."""
+
+
+def system(*, stages=1, reach=0, depth=4, from_dram=False, shared=False) -> AcceleratorConfig:
+    """A write mover W; one that shares its ports with a reader R; or one fed by a DRAM mover."""
+    channels = {"spatial_bounds": (2, 2), "loops": 3, "reach": reach}
+    depths = {"address_depth": depth, "data_depth": depth}
+    bind, share = ("M" if from_dram else "export"), ("R" if shared else "")
+    movers = [
+        MoverConfig(
+            name="W", kind="write", bind=bind, shares_ports_with=share, **channels, **depths
+        )
+    ]
+    if shared:
+        movers.append(
+            MoverConfig(
+                name="R", kind="read", bind="export", shares_ports_with="W", **channels, **depths
+            )
+        )
+    if from_dram:
+        movers.append(MoverConfig(name="M", kind="mm2s", bind="W"))
+    return AcceleratorConfig(
+        name="test",
+        memory=MemoryConfig(
+            banks=8, bank_bits=16, rows=8, groups=(8, 4, 1), crossbar_stages=stages, aging=4
+        ),
+        movers=tuple(movers),
+        dma=DmaConfig(data_bits=64, burst_beats=4, read_buffer=4, write_buffer=4),
+    )
+
+
+def random_beats(config, count, toss, *, partial):
+    """Beats of four 16-bit words; where `partial`, some do not count to their end."""
+    for _ in range(count):
+        beat = {"data": toss.getrandbits(64), "error": 0}
+        if partial:
+            beat["count"] = toss.choice([8, 8, 8, toss.randint(0, 8)])
+            beat["end"] = beat["count"] < 8
+        yield beat
+
+
+def expected_contents(config, mover, tasks, beats, before):
+    """Each word's value, or None where channels that run ahead of each other may both write it."""
+    memory = config.memory
+    words, writers, beat = Words(memory), defaultdict(set), iter(beats)
+    for index, value in enumerate(before):
+        words.write(*divmod(index, memory.rows), value, -1)
+    for task in tasks:
+        for places in touched(memory, mover.spatial_bounds, mover.reach, task):
+            given = next(beat)
+            for channel, place in enumerate(places):
+                if place is not None:
+                    kept = min(max(given.get("count", 8) - 2 * channel, 0), 2)
+                    word = given["data"] >> 16 * channel & 0xFFFF
+                    words.write(*place, word, (1 << kept) - 1)
+                    writers[place].add(channel)
+    return [
+        words.read(bank, row) if len(writers[bank, row]) < 2 else None
+        for bank in range(memory.banks)
+        for row in range(memory.rows)
+    ]
+
+
+def write_tasks(config, tasks, beats, *, rows=0.0, give=0.0, rivals=(), seed=0):
+    """Run `tasks` on mover W, check what they leave behind, and tell what was seen."""
+    dut = Streamers(config, spare=1 + len(rivals))
+    port, memory, toss = dut.ports["W"], config.memory, random.Random(seed)
+    before = [toss.getrandbits(16) for _ in range(memory.banks * memory.rows)]
+    after: list = []
+    seen = Counter()
+
+    async def source(ctx):
+        await feed(ctx, port.i, beats, stalls(give, (seed, "give")))
+
+    async def rows_and_check(ctx):
+        seen.clear()
+        await sweep(ctx, dut.spare[0], memory, before)
+        await feed_rows(ctx, port, tasks, stalls(rows, (seed, "rows")))
+        while seen["retired"] < len(tasks):
+            await ctx.tick()
+        after[:] = await sweep(ctx, dut.spare[0], memory, None)
+
+    async def record(ctx):
+        while True:
+            _, _, retired, fault, activity, *requests = await ctx.tick().sample(
+                port.core.retired,
+                port.core.fault.code,
+                port.core.activity,
+                *[signal for port in port.memory for signal in (port.req.valid, port.req.ready)],
+            )
+            # Every channel has been granted, in earlier cycles, its words of all BDs so far.
+            if retired:
+                wanted = [sum(row[c] is not None for row in due[seen["retired"]]) for c in range(4)]
+                assert all(seen["granted", channel] >= wanted[channel] for channel in range(4))
+                seen["retired"] += 1
+            for channel in range(4):
+                seen["granted", channel] += requests[2 * channel] & requests[2 * channel + 1]
+            seen[FaultCode(fault)] += 1
+            seen["accesses"] += activity.accesses
+            seen["conflicts"] += activity.conflict
+            seen["active"] += activity.valid & activity.ready
+            seen["written"] += activity.written
+
+    due: list = []
+    for task in tasks:
+        rows_so_far = due[-1] if due else []
+        due.append(
+            rows_so_far + list(touched(memory, port.mover.spatial_bounds, port.mover.reach, task))
+        )
+    total = sum(place is not None for row in due[-1] for place in row)
+    run(
+        dut,
+        [source, rows_and_check],
+        background=[
+            record,
+            *[watch(wires.req, "request") for wires in port.memory],
+            *[rival(dut.spare[1 + i], memory, stall, (seed, i)) for i, stall in enumerate(rivals)],
+        ],
+        limit=20_000,
+    )
+    wanted = expected_contents(config, port.mover, tasks, beats, before)
+    for word, (value, want) in enumerate(zip(after, wanted, strict=True)):
+        assert want is None or value == want, f"word {word}"
+    assert seen["accesses"] == sum(seen["granted", channel] for channel in range(4)) == total
+    assert seen["active"] == len(beats)
+    assert seen["retired"] == len(tasks)
+    assert (seen["written"] > 0) == (total > 0)
+    return seen
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    stages=st.integers(1, 3),
+    reach=st.sampled_from([0, 0, 4]),
+    depth=st.sampled_from([2, 3, 8]),
+    partial=st.booleans(),
+    rows=st.sampled_from([0.0, 0.5, 0.9]),
+    give=st.sampled_from([0.0, 0.5, 0.9]),
+    rivals=st.lists(st.sampled_from([0.0, 0.5]), max_size=2),
+    seed=st.integers(0, 10_000),
+)
+def test_beats_go_to_the_words_of_the_rows(
+    stages, reach, depth, partial, rows, give, rivals, seed
+) -> None:
+    config = system(stages=stages, reach=reach, depth=depth, from_dram=partial)
+    toss = random.Random(seed)
+    tasks = [random_task(config.memory, config.movers[0], toss) for _ in range(toss.randint(1, 4))]
+    count = sum(len(task.addresses) for task in tasks)
+    beats = list(random_beats(config, count, toss, partial=partial))
+    write_tasks(config, tasks, beats, rows=rows, give=give, rivals=rivals, seed=seed)
+
+
+@pytest.mark.parametrize("depth", [2, 4])
+def test_a_beat_a_cycle_without_conflict_also_between_tasks(depth) -> None:
+    short = Task(base=8, bounds=(1, 1, 1), strides=(0, 0, 0), spatial_strides=(2, 4))
+    tasks = [STREAM, short, short, STREAM]
+    config = system(depth=depth)
+    dut = Streamers(config)
+    port = dut.ports["W"]
+    count = sum(len(task.addresses) for task in tasks)
+    granted, retired = [], []
+
+    async def source(ctx):
+        await feed(ctx, port.i, [{"data": 1}] * count)
+
+    async def rows(ctx):
+        await feed_rows(ctx, port, tasks)
+
+    async def record(ctx):
+        signals = [wires.req.valid for wires in port.memory]
+        for time in range(count + 12):
+            _, _, pulse, *valid = await ctx.tick().sample(port.core.retired, *signals)
+            if any(valid):
+                assert all(valid)
+                granted.append(time)
+            if pulse:
+                retired.append(time)
+
+    run(dut, [source, rows, record])
+    # The first row is accepted in cycle 0; a BD retires two cycles after its last grant.
+    assert granted == list(range(4, 4 + count))
+    assert retired == [4 + 15 + 2, 4 + 16 + 2, 4 + 17 + 2, 4 + 33 + 2]
+
+
+def test_rivals_cost_cycles_that_are_counted() -> None:
+    config, count = system(), len(STREAM.addresses)
+    beats = list(random_beats(config, count, random.Random(0), partial=False))
+    assert write_tasks(config, [STREAM], beats)["conflicts"] == 0
+    assert write_tasks(config, [STREAM], beats, rivals=[0.0, 0.0])["conflicts"] > 0
+
+
+def test_an_upstream_error_is_stored_and_reported() -> None:
+    config, count = system(), len(STREAM.addresses)
+    beats = list(random_beats(config, count, random.Random(0), partial=False))
+    assert write_tasks(config, [STREAM], beats)[FaultCode.UPSTREAM] == 0
+    for index in (3, 9):
+        beats[index]["error"] = 1
+    assert write_tasks(config, [STREAM], beats)[FaultCode.UPSTREAM] == 2
+
+
+def test_a_channel_out_of_range_drops_its_word_and_is_reported() -> None:
+    config = system()
+    tasks = [
+        STREAM,
+        Task(
+            base=config.memory.bytes - 8,
+            bounds=(3, 1, 1),
+            strides=(2, 0, 0),
+            spatial_strides=(2, 4),
+        ),
+    ]
+    count = sum(len(task.addresses) for task in tasks)
+    beats = list(random_beats(config, count, random.Random(0), partial=False))
+    seen = write_tasks(config, tasks, beats, give=0.3)
+    assert seen[FaultCode.ADDRESS_RANGE] == 2
+
+
+@pytest.mark.parametrize("stages", [1, 3])
+def test_what_a_writer_stored_a_reader_gives_back_through_shared_ports(stages) -> None:
+    """The next half is written while the last one is read."""
+    config, toss = system(stages=stages, shared=True), random.Random(stages)
+    dut = Streamers(config)
+    writer, reader = dut.ports["W"], dut.ports["R"]
+    halves = [
+        Task(base=base, bounds=(2, 4, 1), strides=(8, 16, 0), spatial_strides=(2, 4))
+        for base in (0, 64)
+    ]
+    tasks = halves * 4
+    beats = [toss.getrandbits(64) for _ in range(8 * len(tasks))]
+    progress = Counter()
+    taken: list = []
+
+    async def source(ctx):
+        await feed(ctx, writer.i, [{"data": beat} for beat in beats], stalls(0.2, "give"))
+
+    async def count(ctx):
+        progress.clear()
+        while True:
+            _, _, written, read = await ctx.tick().sample(writer.core.retired, reader.core.retired)
+            progress["written"] += written
+            progress["read"] += read
+
+    async def write(ctx):
+        for number, task in enumerate(tasks):
+            while progress["read"] < number - 1:
+                await ctx.tick()
+            await feed_rows(ctx, writer, [task])
+
+    async def read(ctx):
+        for number, task in enumerate(tasks):
+            while progress["written"] <= number:
+                await ctx.tick()
+            await feed_rows(ctx, reader, [task])
+
+    async def sink(ctx):
+        taken[:] = await collect(ctx, reader.o, len(beats), stalls(0.2, "take"))
+
+    run(dut, [source, write, read, sink], background=[count, watch(reader.o)])
+    assert [beat.data for beat in taken] == beats
+
+
+def test_another_kind_of_mover_is_refused() -> None:
+    reader = MoverConfig(name="R", kind="read", bind="export", spatial_bounds=(4,))
+    with pytest.raises(ConfigError, match=r"movers\.R\.kind = 'read': .* write mover"):
+        WritePort(config=system(), mover=reader)
+
+
+@pytest.mark.parametrize("from_dram", [False, True])
+def test_it_can_be_emitted(from_dram) -> None:
+    config = system(from_dram=from_dram)
+    dut = WritePort(config=config, mover=config.movers[0])
+    assert ("count" in dut.i.payload.shape().members) == from_dram
+    assert "module writer" in verilog.convert(dut, name="writer")

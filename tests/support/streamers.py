@@ -1,0 +1,159 @@
+"""Memory ports on a scratchpad, with tasks from their definitions and rivals for the banks."""
+
+import random
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+
+from weft.hw.bus.wires import adopt
+from weft.hw.config import AcceleratorConfig, MemoryConfig, MoverConfig
+from weft.hw.memory import PortShare, Requester, Scratchpad
+from weft.hw.streamer import ReadPort, WritePort
+from weft.sim.golden.streamer import Task
+
+from .bench import feed, stalls
+
+__all__ = ["Streamers", "feed_rows", "random_task", "rival", "sweep"]
+
+
+class Streamers(wiring.Component):
+    """The scratchpad movers of a configuration, and spare ports of high priority for the test."""
+
+    def __init__(self, config: AcceleratorConfig, *, spare: int = 1) -> None:
+        super().__init__({})
+        self.config = config
+        self.ports: dict[str, Any] = {}
+        self._shares: list[PortShare] = []
+        requesters: list[Requester] = []
+        wires: list[Any] = []
+        movers = [mover for mover in config.movers if mover.is_scratchpad]
+        for mover in movers:
+            kind = ReadPort if mover.kind == "read" else WritePort
+            self.ports[mover.name] = kind(config=config, mover=mover)
+        for mover in movers:
+            port = self.ports[mover.name]
+            if mover.shares_ports_with and not mover.is_source:
+                continue
+            both = bool(mover.shares_ports_with)
+            requesters += Requester.of_channels(
+                mover, reads=both or mover.is_source, writes=both or not mover.is_source
+            )
+            if not both:
+                wires += port.memory
+                continue
+            partner = self.ports[mover.shares_ports_with]
+            for reader, writer in zip(port.memory, partner.memory, strict=True):
+                share = PortShare(memory=config.memory)
+                adopt(share, "reader", wiring.flipped(reader))
+                adopt(share, "writer", wiring.flipped(writer))
+                self._shares.append(share)
+                wires.append(share.memory)
+        requesters += [
+            Requester(reach=0, residue=0, high_priority=True, reads=True, writes=True)
+        ] * spare
+        self.scratchpad = Scratchpad(memory=config.memory, requesters=requesters)
+        self.spare = self.scratchpad.ports[len(wires) :]
+        adopt(self.scratchpad, "ports", [wiring.flipped(port) for port in wires] + list(self.spare))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.scratchpad = self.scratchpad
+        for name, port in self.ports.items():
+            m.submodules[name] = port
+        for number, share in enumerate(self._shares):
+            m.submodules[f"share_{number}"] = share
+        return m
+
+
+def random_task(memory: MemoryConfig, mover: MoverConfig, toss: random.Random) -> Task:
+    """Mostly words that exist; now and then an address that does not."""
+    word = memory.word_bytes
+    spatial = [toss.choice([0, 1, 2, -1, 4]) * word for _ in mover.spatial_bounds]
+    if mover.reach:
+        # Contiguous, aligned beats are what a limited reach is for.
+        spatial = [word]
+        for bound in mover.spatial_bounds[:-1]:
+            spatial.append(spatial[-1] * bound)
+    step = (mover.reach or 1) * word
+    bounds = tuple(toss.choice([1, 1, 2, 3]) for _ in range(mover.loops))
+    base = toss.randrange(0, memory.bytes, step)
+    if toss.random() < 0.2:
+        base += toss.randrange(word)
+    return Task(
+        base=base,
+        bounds=bounds,
+        strides=tuple(toss.choice([0, 1, 2]) * step for _ in bounds),
+        spatial_strides=tuple(spatial),
+        mode=toss.randrange(len(memory.groups)) if not mover.reach else 0,
+        pad=toss.getrandbits(8),
+        mark_level=toss.randrange(len(bounds)),
+    )
+
+
+async def feed_rows(ctx: Any, port: Any, tasks: Iterable[Task], stall: Any = None) -> None:
+    """Give the rows of `tasks` to `port` as its core would."""
+    limit = 1 << (port.config.memory.address_bits + 1)
+    rows = []
+    for task in tasks:
+        count = len(task.addresses)
+        for index, (address, mark) in enumerate(zip(task.addresses, task.marks, strict=True)):
+            rows.append(
+                {
+                    "address": address % limit,
+                    "mark": mark,
+                    "end": index == count - 1,
+                    "first": index == 0,
+                    "settings": {
+                        "mode": task.mode,
+                        "pad": task.pad,
+                        "spatial_strides": list(task.spatial_strides),
+                    },
+                }
+            )
+    await feed(ctx, port.core.rows, rows, stall)
+
+
+async def sweep(ctx: Any, port: Any, memory: MemoryConfig, contents: Sequence[int] | None) -> Any:
+    """Write `contents` to all words, bank by bank, or (None) read them all."""
+    taken = []
+    places = [(bank, row) for bank in range(memory.banks) for row in range(memory.rows)]
+    ctx.set(port.req.valid, 1)
+    for index, (bank, row) in enumerate(places):
+        request = {"bank": bank, "row": row}
+        if contents is not None:
+            request |= {"write": 1, "data": contents[index], "strobe": -1}
+        ctx.set(port.req.payload, request)
+        granted = False
+        while not granted:
+            _, _, granted, response = await ctx.tick().sample(port.req.ready, port.rsp)
+            if response.valid:
+                taken.append(response.data)
+    ctx.set(port.req.valid, 0)
+    for _ in range(memory.latency):
+        _, _, response = await ctx.tick().sample(port.rsp)
+        if response.valid:
+            taken.append(response.data)
+    return taken
+
+
+def rival(port: Any, memory: MemoryConfig, stall: float, seed: object) -> Any:
+    """A background testbench that reads at random, as fast as it is let when `stall` is 0."""
+    toss = random.Random(repr(seed))
+
+    async def testbench(ctx: Any) -> None:
+        idle = stalls(stall, seed)
+        while True:
+            if next(idle):
+                await ctx.tick()
+                continue
+            bank = toss.randrange(memory.banks)
+            ctx.set(port.req.payload, {"bank": bank, "row": toss.randrange(memory.rows)})
+            ctx.set(port.req.valid, 1)
+            granted = False
+            while not granted:
+                _, _, granted = await ctx.tick().sample(port.req.ready)
+            ctx.set(port.req.valid, 0)
+
+    return testbench
