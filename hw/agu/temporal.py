@@ -53,6 +53,9 @@ class TemporalAgu(wiring.Component):
     ------
     ConfigError
         A parameter is out of its range.
+
+    Source: the pattern is that of DataMaestro, section III-B, whose stride counter for each loop
+    and sum over them this replaces.
     """
 
     def __init__(self, *, address_bits: int, loops: int, guards: int, settings: object) -> None:
