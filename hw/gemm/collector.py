@@ -47,7 +47,7 @@ class Collector(wiring.Component):
     def __init__(self, *, array: ArrayConfig) -> None:
         self._array = array
         mu, nu = array.mu, array.nu
-        # From the ticket to the cycle in which the slot is free again: the mesh, the rows, the beat.
+        # From the ticket to the cycle in which its slot is free: the mesh, the rows, the beat.
         cycles = 1 + (mu + nu) + mu + 1
         self._slots = 1 << (-(-cycles // mu)).bit_length()
         super().__init__(

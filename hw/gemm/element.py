@@ -103,7 +103,10 @@ class Element(wiring.Component):
                 self.o_a.eq(self.i_a),
                 self.o_b.eq(self.i_b),
                 products.eq(
-                    Cat(operand(self.i_a, k, bits) * operand(self.i_b, k, bits) for k in range(count))
+                    Cat(
+                        operand(self.i_a, k, bits) * operand(self.i_b, k, bits)
+                        for k in range(count)
+                    )
                 ),
             ]
 

@@ -1,5 +1,7 @@
 """The grid of processing elements with its skews."""
 
+from itertools import pairwise
+
 from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -26,14 +28,15 @@ class Mesh(wiring.Component):
     """``mu`` x ``nu`` elements: A moves right, B and control move down, C comes in at the top and
     results leave at the bottom.
 
-    Lane i of A and lane j of B, C, hold and control wait i and j cycles here, so that element (i, j)
-    sees the operands of cycle t in t+i+j. When the last step of a tile enters in cycle t, the bottom
-    row has its result in t+mu+1+j; the columns wait for the last one. In t+mu+nu, so, ``release`` is
-    up and ``o_d`` is row mu-1 of the tile; rows mu-2, ..., 0 follow, one a cycle.
+    Lane i of A and lane j of B, C, hold and control wait i and j cycles here, so that element
+    (i, j) sees the operands of cycle t in t+i+j. When the last step of a tile enters in cycle t,
+    the bottom row has its result in t+mu+1+j; the columns wait for the last one. In t+mu+nu,
+    therefore, ``release`` is up and ``o_d`` is row mu-1 of the tile; rows mu-2, ..., 0 follow, one
+    a cycle.
 
-    It never stalls. Its user keeps the last steps of two tiles at least mu cycles apart. A tile with
-    C is given mu rows of it on end, ``hold`` with the last; its first step enters in that cycle or
-    later, and the next tile's rows begin after that step.
+    It never stalls. Its user keeps the last steps of two tiles at least mu cycles apart. A tile
+    with C is given mu rows of it on end, ``hold`` with the last; its first step enters in that
+    cycle or later, and the next tile's rows begin after that step.
 
     Parameters
     ----------
@@ -82,7 +85,7 @@ class Mesh(wiring.Component):
         # Elements share the very signals of their neighbours; where a lane waits for its skew, the
         # end of the wait drives the port of the element at the edge.
         for i, row in enumerate(elements):
-            for left, element in zip(row, row[1:], strict=False):
+            for left, element in pairwise(row):
                 adopt(element, "i_a", left.o_a)
             if i == 0:
                 adopt(row[0], "i_a", self.i_a[0])
@@ -104,7 +107,7 @@ class Mesh(wiring.Component):
                 delay(m, before.hold, 1, into=top.hold)
                 delay(m, self.i_b[j], j, into=top.i_b)
                 delay(m, self.i_c[j], j, into=top.i_c)
-            for above, element in zip(column, column[1:], strict=False):
+            for above, element in pairwise(column):
                 adopt(element, "i_control", above.o_control)
                 adopt(element, "i_b", above.o_b)
                 adopt(element, "i_c", above.o_c)

@@ -13,10 +13,10 @@ __all__ = ["Preloader"]
 class Preloader(wiring.Component):
     """Pushes the rows of a C beat into the mesh, the bottom row first.
 
-    Row mu-1-r of a beat goes in its r-th cycle, stands in ``o_c`` in the cycle after, and the beat is
-    taken with row 0: the source holds the payload meanwhile. From that very cycle ``o`` offers the
-    tile, until the first step of a tile takes it; the next beat may start in the cycle after. So C
-    costs nothing when the first steps of tiles are mu cycles apart.
+    Row mu-1-r of a beat goes in its r-th cycle, stands in ``o_c`` in the cycle after, and the beat
+    is taken with row 0: the source holds the payload meanwhile. From that very cycle ``o`` offers
+    the tile, until the first step of a tile takes it; the next beat may start in the cycle after.
+    So C costs nothing when the first steps of tiles are mu cycles apart.
 
     ``c.ready`` comes from registers; ``o.valid`` depends on ``c.valid`` in the same cycle.
 
