@@ -113,6 +113,8 @@ class Element(wiring.Component):
         # From here on a stage later: the control that goes with `products`.
         step = self.o_control
         dot = tree_sum([operand(products, k, 2 * bits) for k in range(count)])
+        # Two registers load it. Synthesis merges the two copies; as a signal of its own it would be
+        # a combinational process in every element for the simulator.
         total = Mux(step.preload, self.o_c, Mux(step.first, 0, accumulator)) + dot
         with m.If(step.last):
             m.d.sync += [self.o_result.eq(total), own_result.eq(1)]
