@@ -160,7 +160,7 @@ class ByteUnpacker(wiring.Component):
         # What the source spoilt is left out of the lanes from ... to.
         lane = Signal(range(lanes + 1))
         spoilt_old = kept.error & (old != 0)
-        spoilt_new = pull & beat.error & (count != old)
+        spoilt_new = pull & beat.error
         m.d.comb += lane.eq(piece.lane + served)
         above = Signal(lanes)
         above_bits = Signal(self._data_bits)

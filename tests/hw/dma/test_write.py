@@ -312,11 +312,11 @@ def test_seams_in_the_stream_cost_at_most_a_cycle_each():
 
 def test_upstream_failure_is_not_written_and_reported_once():
     rows = [line(0x1000, 16), line(0x2003, 40), line(0x3000, 8)]
-    trial = Trial(rows, data_bits=64, lengths=[16, 40, 8], spoilt={3, 5})
+    trial = Trial(rows, data_bits=64, lengths=[16, 40, 8], spoilt={3, 6})
     assert trial.faults == [(1, FaultCode.UPSTREAM, 0x2003)]
     assert sorted(set(range(0x2003, 0x2003 + 40)) - set(trial.slave.memory)) == [
         *range(0x2003 + 8, 0x2003 + 16),
-        *range(0x2003 + 24, 0x2003 + 32),
+        *range(0x2003 + 32, 0x2003 + 40),
     ]
 
 
