@@ -34,7 +34,7 @@ from .gemm import COUNTERS, GemmArray
 from .memory import PortShare, Requester, Scratchpad
 from .mover import Mover
 from .streamer import ReadPort, WritePort
-from .version import __version__
+from .version import VERSION
 
 __all__ = ["Accelerator"]
 
@@ -108,13 +108,11 @@ class Accelerator(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.control = control = SystemControl(
-            config=self._config, version=tuple(int(part) for part in __version__.split("."))
-        )
+        m.submodules.control = control = SystemControl(config=self._config, version=VERSION)
         m.submodules.bridge = bridge = AxiLiteBridge(register_map=self._registers)
         adopt(bridge, "axil", self.control)
         adopt(control, "irq", self.irq)
-        cores = [mover.core for mover in self._movers.values()]
+        cores: list[Any] = [mover.core for mover in self._movers.values()]
         adopt(
             bridge,
             "pages",
@@ -181,16 +179,16 @@ class Accelerator(wiring.Component):
                 adopt(self._movers[mover.config.bind].port, "i", flipped(mover.stream))
             elif mover.config.kind == "s2mm":
                 source = self._movers[mover.config.bind].stream
-                dense = DenseBeats(width=self._config.dma.data_bits)
+                dense = DenseBeats(width=source.payload.shape()["data"].width)
                 adopt(dense, "i", flipped(source))
                 adopt(mover.port, "i", flipped(dense.o))
                 yield f"dense_{name}", dense
         if self._config.array is None:
             return
         array = GemmArray(array=self._config.array)
+        bound = {mover.config.bind: mover for mover in self._movers.values()}
         for bind in ARRAY_PORTS:
-            source = self._config.bound_to(bind)
-            mover = self._movers[source.name]
+            mover = bound[bind]
             adopt(array, bind.removeprefix("array."), flipped(mover.stream))
             if mover.core.descriptor.has_operator:
                 adopt(array, "operator", flipped(mover.core.operator))

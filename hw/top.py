@@ -1,6 +1,7 @@
 """The flat top: the accelerator behind the port names that the field's tools infer."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
@@ -50,7 +51,7 @@ class Top(wiring.Component):
         self._config = config
         self._accelerator = Accelerator(config)
         #: (flat name, the accelerator's value, whether the top drives it)
-        self._pins: list[tuple[str, object, bool]] = []
+        self._pins: list[tuple[str, Any, bool]] = []
         self._constants: dict[str, tuple[int, int]] = {}
         self._pins += _bus_pins("s_axil", self._accelerator.control, is_master=False)
         if config.dma is not None:
@@ -97,7 +98,7 @@ class Top(wiring.Component):
         return m
 
 
-def _bus_pins(prefix: str, bus: object, *, is_master: bool) -> Iterator[tuple[str, object, bool]]:
+def _bus_pins(prefix: str, bus: Any, *, is_master: bool) -> Iterator[tuple[str, Any, bool]]:
     """Flat pins of an AXI4 or AXI4-Lite `bus`."""
     for channel, (master_gives, fields) in _CHANNELS.items():
         stream = getattr(bus, channel)
@@ -109,7 +110,7 @@ def _bus_pins(prefix: str, bus: object, *, is_master: bool) -> Iterator[tuple[st
         yield f"{prefix}_{channel}ready", stream.ready, not gives
 
 
-def _stream_pins(name: str, stream: object, gives: bool) -> Iterator[tuple[str, object, bool]]:
+def _stream_pins(name: str, stream: Any, gives: bool) -> Iterator[tuple[str, Any, bool]]:
     """Flat pins of an exported compute stream."""
     prefix = f"{'m' if gives else 's'}_axis_{name}"
     yield f"{prefix}_tdata", stream.payload.data, gives

@@ -2,6 +2,9 @@
 
 from importlib import metadata
 
-__all__ = ["__version__"]
+__all__ = ["VERSION", "__version__"]
 
 __version__ = metadata.version("weft")
+
+VERSION = tuple(int(part) for part in __version__.split("."))
+"""Major, minor, patch."""

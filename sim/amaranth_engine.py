@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from amaranth.hdl import Cat, Mux
+from amaranth.hdl import Cat, Fragment, Mux
 from amaranth.sim import Simulator
 
 from weft.hw.bus.axi import Response
@@ -18,6 +18,7 @@ from weft.sw.transport import BusError
 
 from .axi import AxiInputs
 from .dram import DramModel, DramParameters
+from .platform import SimulationPlatform
 from .simulation import MEMORY_BASE, MEMORY_BYTES, Simulation, SimulationError
 
 __all__ = ["AmaranthSimulation"]
@@ -94,7 +95,7 @@ class AmaranthSimulation(Simulation):
         self._command: _Command | None = None
         self._answer: Any = None
         self._failure = ""
-        self._simulator = Simulator(dut)
+        self._simulator = Simulator(Fragment.get(dut, SimulationPlatform()))
         self._simulator.add_clock(PERIOD)
         self._simulator.add_process(self._count if self._dram is None else self._serve_memory)
         self._simulator.add_process(self._serve_host)

@@ -3,12 +3,27 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import weft
+from weft.config import load_config
+from weft.hw.bus.axi import Response
+from weft.sim.dram import DramParameters, ErrorRange
+from weft.sw.descriptor import BufferDescriptor
+from weft.sw.device import Device
+from weft.sw.errors import (
+    BusError,
+    DescriptorError,
+    DeviceError,
+    DeviceMismatchError,
+    DeviceTimeout,
+    NotDeviceMemory,
+    QueueFullError,
+)
 
 
 def operands(dev: Any, M: int, N: int, K: int, seed: int = 0) -> tuple[Any, Any, Any]:
@@ -19,6 +34,19 @@ def operands(dev: Any, M: int, N: int, K: int, seed: int = 0) -> tuple[Any, Any,
     return a, b, dev.allocate((M, N), np.int32)
 
 
+@pytest.fixture(scope="module")
+def shared_tiny() -> Any:
+    """One simulation for the tests that leave it as they found it."""
+    return weft.simulate("tiny")
+
+
+@pytest.fixture
+def tiny(shared_tiny: Any) -> Any:
+    shared_tiny.reset()
+    shared_tiny.stats.host_copies = 0
+    return shared_tiny
+
+
 def product(a: Any, b: Any) -> Any:
     return (a.astype(np.int64) @ b.astype(np.int64)).astype(np.int32)
 
@@ -27,12 +55,11 @@ def product(a: Any, b: Any) -> Any:
     "shape",
     [(1, 1, 1), (7, 5, 3), (4, 4, 4), (8, 20, 8), (65, 33, 17), (9, 1, 70), (1, 40, 5)],
 )
-def test_odd_shapes_are_exact_without_a_host_copy(shape: tuple[int, int, int]) -> None:
-    dev = weft.simulate("tiny")
-    a, b, out = operands(dev, *shape)
-    dev.gemm(a, b, out=out)
+def test_odd_shapes_are_exact_without_a_host_copy(tiny: Any, shape: tuple[int, int, int]) -> None:
+    a, b, out = operands(tiny, *shape)
+    tiny.gemm(a, b, out=out)
     np.testing.assert_array_equal(out, product(a, b))
-    assert dev.stats.host_copies == 0
+    assert tiny.stats.host_copies == 0
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (7, 5, 3), (8, 200, 8)])
@@ -44,33 +71,31 @@ def test_odd_shapes_on_the_default_system(shape: tuple[int, int, int]) -> None:
     assert dev.stats.host_copies == 0
 
 
-def test_twice_the_scratchpad() -> None:
-    dev = weft.simulate("tiny")
-    M, N, K = 64, 64, 128
-    a, b, out = operands(dev, M, N, K)
-    assert a.nbytes + b.nbytes + out.nbytes >= 2 * dev.config.memory.bytes
-    dev.gemm(a, b, out=out)
+@pytest.mark.parametrize("shape", [(96, 88, 8), (4, 4, 4096)])
+def test_twice_the_scratchpad(tiny: Any, shape: tuple[int, int, int]) -> None:
+    M, N, K = shape
+    a, b, out = operands(tiny, M, N, K)
+    assert a.nbytes + b.nbytes + out.nbytes >= 2 * tiny.config.memory.bytes
+    tiny.gemm(a, b, out=out)
     np.testing.assert_array_equal(out, product(a, b))
-    assert dev.stats.host_copies == 0
+    assert tiny.stats.host_copies == 0
 
 
-def test_c_is_added_and_wraps() -> None:
-    dev = weft.simulate("tiny")
-    a, b, out = operands(dev, 10, 9, 11)
-    c = dev.allocate((10, 9), np.int32)
+def test_c_is_added_and_wraps(tiny: Any) -> None:
+    a, b, out = operands(tiny, 10, 9, 11)
+    c = tiny.allocate((10, 9), np.int32)
     c[:] = 2**31 - 1
-    dev.gemm(a, b, out=out, c=c)
+    tiny.gemm(a, b, out=out, c=c)
     expected = a.astype(np.int64) @ b.astype(np.int64) + c
     np.testing.assert_array_equal(out, expected.astype(np.uint32).astype(np.int32))
 
 
-def test_operands_may_be_views_with_any_row_pitch() -> None:
-    dev = weft.simulate("tiny")
-    big = dev.allocate((20, 31), np.int8)
+def test_operands_may_be_views_with_any_row_pitch(tiny: Any) -> None:
+    big = tiny.allocate((20, 31), np.int8)
     big[:] = np.random.default_rng(1).integers(-128, 128, big.shape)
-    out = dev.allocate((30, 40), np.int32)
+    out = tiny.allocate((30, 40), np.int32)
     a, b = big[3:12, 5:18], big[2:15, 1:8]
-    dev.gemm(a, b, out=out[4:13, 9:16])
+    tiny.gemm(a, b, out=out[4:13, 9:16])
     np.testing.assert_array_equal(out[4:13, 9:16], product(a, b))
     untouched = np.ones(out.shape, bool)
     untouched[4:13, 9:16] = False
@@ -127,3 +152,144 @@ def test_no_bubble_between_tiles() -> None:
     assert result["cycles_ideal"] == 16 * 8 * 16
     assert result["array"]["steps"] == result["cycles_ideal"]
     assert result["array"]["bubbles"] == 0
+
+
+def faulty(**errors: tuple[ErrorRange, ...]) -> Any:
+    return weft.simulate("tiny", dram=DramParameters(**errors))
+
+
+def test_read_error_names_mover_descriptor_and_address() -> None:
+    probe = weft.simulate("tiny")
+    a, _, _ = operands(probe, 8, 8, 40)
+    start = a.device_address + 5 * 40
+    dev = faulty(read_errors=(ErrorRange(start=start, stop=start + 1),))
+    a, b, out = operands(dev, 8, 8, 40)
+    beat = start & -(dev.config.dma.data_bytes)
+    message = r"mover MM2S0, BD \d+, address (0x[0-9a-f]+): the bus answered a read with SLVERR"
+    with pytest.raises(DeviceError, match=message) as caught:
+        dev.gemm(a, b, out=out)
+    burst = dev.config.dma.burst_beats * dev.config.dma.data_bytes
+    assert beat - burst < caught.value.address <= beat
+    # Usable again after a reset, with operands that the faulty range does not touch.
+    dev.reset()
+    a, b, out = operands(dev, 8, 8, 8)
+    dev.gemm(a, b, out=out)
+    np.testing.assert_array_equal(out, product(a, b))
+
+
+def test_write_error_names_mover_descriptor_and_address() -> None:
+    probe = weft.simulate("tiny")
+    _, _, out = operands(probe, 8, 8, 8)
+    hit = out.device_address + 100
+    bad = ErrorRange(start=hit, stop=hit + 1, response=Response.DECERR)
+    dev = faulty(write_errors=(bad,))
+    a, b, out = operands(dev, 8, 8, 8)
+    with pytest.raises(DeviceError, match=r"mover S2MM0, BD \d+, .* a write with DECERR") as caught:
+        dev.gemm(a, b, out=out)
+    assert abs(caught.value.address - hit) < 4096
+
+
+def test_full_queue_is_refused_by_the_driver_and_flagged_by_the_hardware(tiny: Any) -> None:
+    depth = tiny.config.mover("X").queue_depth
+    tiny.write_descriptor("X", 0, reading(tiny.config.mover("X")))
+    # S2MM0 has no task, so nobody takes X's stream, and the queue fills.
+
+    def push_until_full() -> None:
+        for _ in range(depth + 50):
+            tiny.push("X", 0)
+
+    with pytest.raises(QueueFullError, match="X"):
+        push_until_full()
+    tiny.registers.write_fields("X", "PUSH", descriptor=0)
+    assert tiny.registers.read("X", "REFUSED") == 1
+    assert tiny.registers.fields("X", "STATUS")["refused"]
+    with pytest.raises(QueueFullError, match="refused"):
+        tiny.program.check()
+
+
+def reading(mover: Any) -> BufferDescriptor:
+    strides = np.cumprod((1, *mover.spatial_bounds))[:-1] * 4
+    return BufferDescriptor(
+        base=0, bounds=(50,), strides=(0,), spatial_strides=tuple(int(s) for s in strides)
+    )
+
+
+@pytest.mark.parametrize("offset", [0x0FFC, 0x2, 0x24000, 1 << 20])
+def test_unmapped_or_misaligned_register_is_a_bus_error(tiny: Any, offset: int) -> None:
+    for access in (
+        lambda: tiny.transport.read_register(offset),
+        lambda: tiny.transport.write_register(offset, 1),
+    ):
+        with pytest.raises(BusError, match=f"{offset:#x}"):
+            access()
+    assert tiny.registers.read("system", "IDENTITY") == 0x54464557
+
+
+def test_impossible_descriptor_is_refused_by_the_driver(tiny: Any) -> None:
+    good = reading(tiny.config.mover("X"))
+    with pytest.raises(DescriptorError, match="address = 16384: channel 0 leaves"):
+        tiny.write_descriptor("X", 0, replace(good, base=16384))
+    with pytest.raises(DescriptorError, match="bounds"):
+        tiny.write_descriptor("X", 0, replace(good, bounds=(70_000,)))
+
+
+def test_impossible_descriptor_is_flagged_by_the_hardware(tiny: Any) -> None:
+    slot = tiny.registers.map.slot_address("X", 3)
+    tiny.registers.transport.write_register(slot, 0)
+    tiny.registers.write_fields("X", "PUSH", descriptor=3, interrupt=1)
+    assert tiny.transport.wait_interrupt(100)
+    with pytest.raises(DeviceError, match=r"mover X, BD 3, .*: the descriptor is not valid"):
+        tiny.program.check()
+    assert tiny.registers.read("X", "RETIRED") == 1
+
+
+def test_a_prefetched_descriptor_is_blamed_itself(tiny: Any) -> None:
+    good = replace(reading(tiny.config.mover("X")), bounds=(3,))
+    tiny.write_descriptor("X", 0, good)
+    # The driver would refuse the second one, so its words are written past it.
+    words = tiny.program.encode("X", good)
+    words[3] = tiny.config.memory.bytes - tiny.config.memory.word_bytes
+    for index, word in enumerate(words):
+        slot = tiny.registers.map.slot_address("X", 9)
+        tiny.transport.write_register(slot + 4 * index, word)
+    tiny.push("X", 0)
+    tiny.registers.write_fields("X", "PUSH", descriptor=9)
+    assert tiny.transport.wait_interrupt(100)
+    message = "mover X, BD 9, address 0x4000: an address lies outside the scratchpad"
+    with pytest.raises(DeviceError, match=message):
+        tiny.program.check()
+
+
+def test_another_configuration_is_refused_before_anything_else() -> None:
+    config = load_config("tiny")
+    other = replace(config, memory=replace(config.memory, aging=3))
+    dev = weft.simulate(config)
+    with pytest.raises(DeviceMismatchError, match=r"built from configuration [0-9a-f]{8}"):
+        Device(dev.transport, other)
+
+
+def test_timeout_shows_every_mover(tiny: Any) -> None:
+    tiny.write_descriptor("X", 0, reading(tiny.config.mover("X")))
+    token = tiny.push("X", 0, interrupt=True)
+    with pytest.raises(DeviceTimeout, match="X has retired 0 tasks") as caught:
+        tiny.wait("X", token, timeout=300)
+    for mover in tiny.config.movers:
+        assert mover.name in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [1, 15, 16, 100, 257])
+def test_bytes_go_to_the_scratchpad_and_back(tiny: Any, size: int) -> None:
+    there, back = tiny.allocate(size, np.uint8), tiny.allocate(size + 2, np.uint8)
+    there[:] = np.random.default_rng(size).integers(0, 256, size)
+    back[:] = 0xAA
+    tiny.send(there, to=tiny.scratchpad(64)).wait(10_000)
+    tiny.recv(back[1:-1], from_=tiny.scratchpad(64)).wait(10_000)
+    np.testing.assert_array_equal(back[1:-1], there)
+    assert back[0] == back[-1] == 0xAA
+    assert tiny.stats.host_copies == 0
+
+
+def test_host_memory_is_refused(tiny: Any) -> None:
+    host = np.zeros((4, 4), np.int8)
+    with pytest.raises(NotDeviceMemory, match="not in device memory"):
+        tiny.gemm(host, host, out=np.zeros((4, 4), np.int32))

@@ -6,7 +6,7 @@ The public names load on first use, so that ``import weft.hw.agu`` pulls in no d
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .version import __version__
+from .hw.version import __version__
 
 if TYPE_CHECKING:
     from .engines import simulate

@@ -9,7 +9,7 @@ from .commands.bench import bench
 from .commands.generate import generate
 from .commands.run import run
 from .hw.errors import WeftError
-from .version import __version__
+from .hw.version import __version__
 
 __all__ = ["main"]
 

@@ -23,11 +23,11 @@ __all__ = ["TOP_NAME", "generate", "register_header", "register_json", "top_veri
 TOP_NAME = "weft"
 
 
-def top_verilog(config: AcceleratorConfig) -> str:
-    """The system as one Verilog text whose top module is ``weft``."""
+def top_verilog(top: Top) -> str:
+    """`top` and all below it as one Verilog text whose top module is ``weft``."""
     # The Yosys that came with Amaranth: the search would prefer whatever stands in PATH.
     os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
-    return verilog.convert(Top(config), name=TOP_NAME, emit_src=False, strip_internal_attrs=True)
+    return verilog.convert(top, name=TOP_NAME, emit_src=False, strip_internal_attrs=True)
 
 
 def register_json(config: AcceleratorConfig) -> dict[str, Any]:
@@ -130,7 +130,8 @@ def register_header(config: AcceleratorConfig) -> str:
     return "\n".join([*lines, "", "#endif", ""])
 
 
-def _readme(config: AcceleratorConfig, top: Top) -> str:
+def _readme(top: Top) -> str:
+    config = top.config
     lines = [
         f"weft {__version__}, configuration {config.name}, hash {config.hash}",
         "",
@@ -152,11 +153,12 @@ def generate(config: AcceleratorConfig, folder: Path) -> list[Path]:
 
     Returns the paths. A folder that cannot be written is a :class:`WeftError`.
     """
+    top = Top(config)
     contents = {
-        "weft.v": top_verilog(config),
+        "weft.v": top_verilog(top),
         "weft_regs.h": register_header(config),
         "weft_regs.json": json.dumps(register_json(config), indent=2) + "\n",
-        "README.txt": _readme(config, Top(config)),
+        "README.txt": _readme(top),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)

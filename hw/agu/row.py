@@ -1,17 +1,31 @@
 """What goes into an address generation unit, and what it hands to the memory port below it."""
 
-from amaranth.hdl import signed
+from amaranth.hdl import Shape, signed
 from amaranth.lib import data
 
 from ..config import MemoryConfig
 
-__all__ = ["BOUND_BITS", "GUARD_BITS", "channel_row", "temporal_row", "temporal_task"]
+__all__ = [
+    "BOUND_BITS",
+    "GUARD_BITS",
+    "channel_row",
+    "present_fields",
+    "temporal_row",
+    "temporal_task",
+]
 
 BOUND_BITS = 16
 """Width of a loop bound."""
 
 GUARD_BITS = 32
 """Width of a guard's running value, signed."""
+
+
+def present_fields(fields: dict[str, object]) -> data.StructLayout:
+    """Verilog has no vector of no bits: what a mover without guards lacks is absent."""
+    return data.StructLayout(
+        {name: shape for name, shape in fields.items() if Shape.cast(shape).width}
+    )
 
 
 def temporal_task(
@@ -26,7 +40,7 @@ def temporal_task(
     guard = data.StructLayout(
         {"offset": signed(GUARD_BITS), "deltas": data.ArrayLayout(signed(GUARD_BITS), loops)}
     )
-    return data.StructLayout(
+    return present_fields(
         {
             "base": address_bits,
             "bounds": data.ArrayLayout(BOUND_BITS, loops),
@@ -46,7 +60,7 @@ def temporal_row(address_bits: int, guards: int, settings: object) -> data.Struc
     that the port needs, constant over the BD and given with every row, so that no stage ever reads
     the next task's.
     """
-    return data.StructLayout(
+    return present_fields(
         {
             "address": address_bits,
             "guards": data.ArrayLayout(signed(GUARD_BITS), guards),

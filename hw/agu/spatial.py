@@ -106,6 +106,7 @@ class SpatialAgu(wiring.Component):
         near = Signal(data.ArrayLayout(sum_shape, bounds[0]))
         far = [Signal(data.ArrayLayout(sum_shape, bound)) for bound in bounds[1:]]
         strides = Signal(row.settings.spatial_strides.shape())
+        slot = Signal.like(row.settings.slot)
         mode = Signal.like(row.settings.mode)
         pad = Signal(8)
         mark = Signal()
@@ -119,6 +120,7 @@ class SpatialAgu(wiring.Component):
                 valid.eq(1),
                 strides.eq(given),
                 outside.eq(row.address[-1]),
+                slot.eq(row.settings.slot),
                 mode.eq(row.settings.mode),
                 pad.eq(row.settings.pad),
                 mark.eq(row.mark),
@@ -177,6 +179,7 @@ class SpatialAgu(wiring.Component):
         blame = Signal(FaultCode)
         blamed = [Signal(range(bound), name=f"blamed_{axis}") for axis, bound in enumerate(bounds)]
         blamed_row = Signal(self._memory.address_bits + 1)
+        blamed_slot = Signal.like(slot)
         blamed_strides = Signal.like(strides)
 
         m.d.sync += blame.eq(FaultCode.NONE)
@@ -194,7 +197,11 @@ class SpatialAgu(wiring.Component):
                     self.o.payload.error.eq(failing.any()),
                 ]
                 with m.If(failing.any()):
-                    m.d.sync += [blamed_row.eq(near[0]), blamed_strides.eq(strides)]
+                    m.d.sync += [
+                        blamed_row.eq(near[0]),
+                        blamed_slot.eq(slot),
+                        blamed_strides.eq(strides),
+                    ]
                 for channel in channels:
                     with m.If(failing[channel]) if channel == 0 else m.Elif(failing[channel]):
                         with m.If(too_far[channel]):
@@ -214,7 +221,8 @@ class SpatialAgu(wiring.Component):
             for index, stride in zip(blamed, blamed_strides, strict=True):
                 for bit in range(len(index)):
                     address = address + Mux(index[bit], stride.shift_left(bit), 0)
-            m.d.sync += self.fault.address.eq(address)
+            m.d.sync += [self.fault.address.eq(address), self.fault.descriptor.eq(blamed_slot)]
+        m.d.comb += self.fault.named.eq(1)
         return m
 
     def _sum_shape(self) -> Shape:

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
 from ..errors import ConfigError
+from .fault import FaultCode
 from .page import RegisterPage
 from .registers import IDENTITY, RegisterBusSignature, system_page
 from .wires import adopt
@@ -25,7 +26,8 @@ class SystemControl(wiring.Component):
     follows the unmasked bits one cycle later.
 
     *First error.* The first ``faulted`` pulse since reset is kept with the code and descriptor that
-    its mover shows in that cycle; of several in one cycle, that of the lowest index.
+    its mover shows in that cycle; of several in one cycle, that of the lowest index. UPSTREAM gives
+    way to any other code: that is the fault at the source of the stream.
 
     *Time.* CYCLES counts every cycle. SPAN_FIRST takes its value at the first ``issued`` and
     SPAN_LAST at the latest ``written`` since reset or ``clear_counters``.
@@ -70,7 +72,7 @@ array_blocked_d : 32; only with an array
         A part of `version` does not fit its byte.
     """
 
-    def __init__(self, *, config: AcceleratorConfig, version: tuple[int, int, int]) -> None:
+    def __init__(self, *, config: AcceleratorConfig, version: tuple[int, ...]) -> None:
         if len(version) != 3 or not all(0 <= part < 256 for part in version):
             raise ConfigError("version", version, "must be three numbers from 0 to 255")
         self._config = config
@@ -105,7 +107,7 @@ array_blocked_d : 32; only with an array
         return self._config
 
     @property
-    def version(self) -> tuple[int, int, int]:
+    def version(self) -> tuple[int, ...]:
         return self._version
 
     def elaborate(self, platform: object) -> Module:
@@ -150,9 +152,12 @@ array_blocked_d : 32; only with an array
         adopt(page, "first_error", record)
         with m.If(self.reset):
             m.d.sync += record.eq(0)
-        with m.Elif(~record.valid):
+        # A failed stream is a consequence: the fault at its source takes its place, whichever of
+        # the two is reported first.
+        with m.Elif(~record.valid | (record.code == FaultCode.UPSTREAM)):
             for index in reversed(range(len(self._config.movers))):
-                with m.If(self.faulted[index]):
+                cause = self.fault_code[index] != FaultCode.UPSTREAM
+                with m.If(self.faulted[index] & (cause | ~record.valid)):
                     m.d.sync += [
                         record.valid.eq(1),
                         record.mover.eq(index),

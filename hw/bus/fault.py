@@ -4,9 +4,12 @@ from enum import IntEnum
 
 from amaranth.lib import data
 
+from ..config import MAX_DESCRIPTORS
+
 __all__ = ["FAULT_ADDRESS_BITS", "FAULT_TEXT", "FaultCode", "fault_report"]
 
 FAULT_ADDRESS_BITS = 64
+DESCRIPTOR_BITS = (MAX_DESCRIPTORS - 1).bit_length()
 
 
 class FaultCode(IntEnum):
@@ -49,6 +52,9 @@ def fault_report() -> data.StructLayout:
     """A port's report to its core: ``code`` (NONE when there is nothing) and ``address``.
 
     Combinational or registered, it counts in any cycle in which ``code`` is not NONE. The core
-    keeps the first.
+    keeps the first. A fault belongs to the oldest BD in flight unless it is ``named``: then to that
+    of slot ``descriptor``, which may have been prefetched.
     """
-    return data.StructLayout({"code": 8, "address": FAULT_ADDRESS_BITS})
+    return data.StructLayout(
+        {"code": 8, "address": FAULT_ADDRESS_BITS, "named": 1, "descriptor": DESCRIPTOR_BITS}
+    )

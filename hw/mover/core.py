@@ -1,6 +1,6 @@
 """What every mover has above its memory port: registers, queue, BDs, loops, retirement."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -43,11 +43,11 @@ class MoverCore(wiring.Component):
     is the last execution of each: it shows a retirement in cycle t from t+1 on, and ``done`` is
     high in t+1 if the task was pushed with ``interrupt``. A task without rows retires in its turn.
 
-    *Faults.* ``port.fault`` belongs to the oldest execution in flight, so a port reports at the
-    latest in the cycle in which it retires the BD. The first fault since CONTROL.clear_error is
-    kept with code, BD slot and address (0 for one found by a check); ``faulted`` is high in the
-    cycle after every report, never later than the retirement shows. A task never waits for a fault
-    to be cleared.
+    *Faults.* ``port.fault`` belongs to the BD that it names, else to the oldest execution in
+    flight; a port reports at the latest in the cycle in which it retires the BD. The first fault
+    since CONTROL.clear_error is kept with code, BD slot and address (0 for one found by a check);
+    ``faulted`` is high in the cycle after every report, never later than the retirement shows. A
+    task never waits for a fault to be cleared.
 
     ``registers`` answers in the cycle after a request. Status and counters are those of
     :class:`~weft.hw.mover.loader.Loader` and :class:`~weft.hw.mover.monitor.ActivityMonitor`;
@@ -237,7 +237,13 @@ class MoverCore(wiring.Component):
             with m.If(from_port):
                 m.d.sync += [
                     self.fault_code.eq(self.port.fault.code),
-                    self.fault_descriptor.eq(flight.o.payload.descriptor),
+                    self.fault_descriptor.eq(
+                        Mux(
+                            self.port.fault.named,
+                            self.port.fault.descriptor,
+                            flight.o.payload.descriptor,
+                        )
+                    ),
                     Cat(low, high).eq(self.port.fault.address),
                 ]
             with m.Else():

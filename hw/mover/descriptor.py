@@ -18,7 +18,7 @@ from __future__ import annotations
 from amaranth.hdl import Shape, signed, unsigned
 from amaranth.lib import data
 
-from ..agu.row import BOUND_BITS, GUARD_BITS
+from ..agu.row import BOUND_BITS, GUARD_BITS, present_fields
 from ..config import MAX_DESCRIPTORS, AcceleratorConfig, MoverConfig
 from ..errors import ConfigError
 
@@ -146,7 +146,10 @@ class Descriptor:
 
     @property
     def settings(self) -> data.StructLayout:
-        """The fields that the mover's port needs with every row (names as in the layout)."""
+        """The fields that the mover's port needs with every row (names as in the layout).
+
+        A scratchpad row has its BD's ``slot`` as well, so that a fault names the right one.
+        """
         if not self.mover.is_scratchpad:
             return dram_settings(self.mover.guards)
         memory = self.config.memory
@@ -154,6 +157,7 @@ class Descriptor:
         stride = signed(memory.address_bits + 1)
         return data.StructLayout(
             {
+                "slot": range(MAX_DESCRIPTORS),
                 "mode": range(max(len(memory.groups), 2)),
                 "pad": 8,
                 "spatial_strides": data.ArrayLayout(stride, len(self.mover.spatial_bounds)),
@@ -171,7 +175,7 @@ class Descriptor:
 
 def dram_settings(guards: int) -> data.StructLayout:
     """The fields that a DRAM port needs with every row."""
-    return data.StructLayout(
+    return present_fields(
         {
             "run_length": RUN_LENGTH_BITS,
             "pad": 8,

@@ -141,7 +141,10 @@ class Loader(wiring.Component):
         ]
         m.d.comb += [task.deltas[level].eq(bd.deltas[level]) for level in range(mover.loops)]
         if mover.is_scratchpad:
-            m.d.comb += task.settings.mode.eq(bd.mode)
+            m.d.comb += [
+                task.settings.slot.eq(self.descriptor_loaded),
+                task.settings.mode.eq(bd.mode),
+            ]
             m.d.comb += [
                 task.settings.spatial_strides[dimension].eq(bd.spatial_strides[dimension])
                 for dimension in range(len(mover.spatial_bounds))

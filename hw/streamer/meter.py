@@ -59,9 +59,8 @@ class Meter(wiring.Component):
             self.o.valid.eq(self.valid),
             self.o.ready.eq(self.ready),
             self.o.conflict.eq(Cat(self.lost).any()),
+            self.o.written.eq(granted.any() if self._writes else 0),
         ]
         with m.If(granted.any()):
             m.d.comb += self.o.accesses.eq(sum(self.granted))
-            if self._writes:
-                m.d.comb += self.o.written.eq(1)
         return m

@@ -27,6 +27,7 @@ def settings_layout(memory: MemoryConfig, dimensions: int) -> data.StructLayout:
         {
             "mode": range(max(len(memory.groups), 2)),
             "pad": 8,
+            "slot": 6,
             "spatial_strides": data.ArrayLayout(signed(memory.address_bits + 1), dimensions),
         }
     )
@@ -38,7 +39,12 @@ def build(memory: MemoryConfig, mover: MoverConfig) -> SpatialAgu:
 
 
 def row(address: int, strides: list[int], mode: int = 0, **fields: Any) -> dict[str, Any]:
-    chosen = {"mode": mode, "pad": fields.pop("pad", 0), "spatial_strides": strides}
+    chosen = {
+        "slot": fields.pop("slot", 0),
+        "mode": mode,
+        "pad": fields.pop("pad", 0),
+        "spatial_strides": strides,
+    }
     return {"address": address, "mark": 0, "end": 0, "settings": chosen} | fields
 
 
@@ -177,10 +183,12 @@ def test_the_lowest_failing_channel_is_reported(
     reports = []
 
     async def source(ctx):
-        await feed(ctx, dut.i, [row(address, [stride])])
+        await feed(ctx, dut.i, [row(address, [stride], slot=5)])
         for _ in range(6):
             _, _, *report = await ctx.tick().sample(dut.o.valid, dut.fault.code, dut.fault.address)
             reports.append(tuple(report))
+        assert ctx.get(dut.fault.named)
+        assert ctx.get(dut.fault.descriptor) == 5
 
     run(dut, [source])
     assert reports[0] == (0, 0, 0)

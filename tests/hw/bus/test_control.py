@@ -4,6 +4,7 @@ from amaranth.back import verilog
 from support.bench import run
 from support.pages import named_config, read, write
 from weft.hw.bus import SystemControl
+from weft.hw.bus.fault import FaultCode
 from weft.hw.bus.registers import IDENTITY, system_page
 from weft.hw.config import AcceleratorConfig, MoverConfig
 from weft.hw.errors import ConfigError
@@ -123,6 +124,20 @@ def test_the_first_error_is_kept_and_the_lowest_index_wins() -> None:
             "code": 3,
             "descriptor": 12,
         }
+
+    run(dut, [host])
+
+
+def test_a_failed_source_takes_the_place_of_its_sinks() -> None:
+    dut = control()
+
+    async def host(ctx):
+        for index, code in enumerate((FaultCode.UPSTREAM, FaultCode.UPSTREAM, FaultCode.REACH)):
+            ctx.set(dut.fault_code[index], code)
+        for pulses, mover in ((0b010, 1), (0b001, 1), (0b101, 2), (0b011, 2)):
+            await pulse(ctx, dut.faulted, pulses)
+            record = PAGE.register("FIRST_ERROR").unpack(await value(ctx, dut, "FIRST_ERROR"))
+            assert record["mover"] == mover
 
     run(dut, [host])
 

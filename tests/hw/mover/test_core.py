@@ -426,6 +426,33 @@ def test_a_port_s_fault_belongs_to_the_oldest_bd_in_flight() -> None:
     assert sum(faulted) == 3
 
 
+def test_a_fault_that_names_its_bd_is_charged_to_that_one() -> None:
+    host = CoreHost(CONFIG, "B")
+    port = host.core.port
+    slots: list[int] = []
+
+    async def program(ctx):
+        slots.clear()
+        ctx.set(port.rows.ready, 1)
+        for slot in (3, 1):
+            await host.store(ctx, slot, encode(host.core.descriptor, single(2)))
+            await host.push(ctx, Task(descriptor=slot))
+        await ctx.tick().repeat(8)
+        code = FaultCode.REACH
+        ctx.set(port.fault, {"code": code, "address": 8, "named": 1, "descriptor": 1})
+        await ctx.tick()
+        ctx.set(port.fault, {"code": 0})
+        assert await host.fields(ctx, "ERROR") == {"code": code, "descriptor": 1}
+
+    async def monitor(ctx):
+        async for _, _, valid, row in ctx.tick().sample(port.rows.valid, port.rows.payload):
+            if valid:
+                slots.append(row.settings.slot)
+
+    run(host.core, [program], background=[monitor])
+    assert slots == [3, 3, 1, 1]
+
+
 def test_counters_and_their_clear() -> None:
     host = CoreHost(CONFIG, "B")
     activity = host.core.port.activity
