@@ -29,10 +29,11 @@ class BytePacker(wiring.Component):
     beat has ``end`` and may be partial; no other is.
 
     The bytes of a beat whose response is bad become the pad byte, and every output beat that holds
-    one of them has ``error``. Each BD reports its first such response on ``fault``, one cycle after
-    its first beat with ``error`` is offered; ``retired`` is one pulse in the cycle after a BD's
-    last beat was taken, when all its responses are in. So a report always belongs to the oldest BD
-    that has not retired, and comes at the latest with its ``retired``.
+    one of them has ``error``. Each BD reports its first such response on ``fault``, in the cycle in
+    which its first beat with ``error`` is first offered; so whoever takes the beat knows no sooner.
+    ``retired`` is up in the cycle in which a BD's last beat is taken, when all its responses are
+    in: combinational from ``o.ready``. A report always belongs to the oldest BD that has not
+    retired, and comes at the latest with its ``retired``.
 
     Ready paths are combinational from ``o`` to both inputs.
 
@@ -127,7 +128,7 @@ class BytePacker(wiring.Component):
         waiting = Signal(switch_beat(self._data_bits))
         waiting_fault = Signal(fault_report())
         complete = Signal()
-        leaving_fault = Signal(fault_report())
+        reported = Signal()  # the BD whose beat leaves next has reported already
         out_free = Signal()
         fills = Signal()
         wraps = Signal()
@@ -145,18 +146,24 @@ class BytePacker(wiring.Component):
             merged.eq((placed.data & kept) | (waiting.data & ~kept)),
             merged_fault.eq(Mux(waiting_fault.code != 0, waiting_fault, placed.fault)),
         ]
+        m.d.sync += self.fault.code.eq(FaultCode.NONE)
         with m.If(out_free):
             m.d.sync += self.o.valid.eq(complete | (placed_valid & fills))
             with m.If(complete):
-                m.d.sync += [self.o.payload.eq(waiting), leaving_fault.eq(waiting_fault)]
+                m.d.sync += self.o.payload.eq(waiting)
+                with m.If(~reported):
+                    m.d.sync += self.fault.eq(waiting_fault)
+                m.d.sync += reported.eq(~waiting.end & (reported | waiting.error))
             with m.Elif(placed_valid & fills):
                 m.d.sync += [
                     self.o.payload.data.eq(merged),
                     self.o.payload.count.eq(Mux(wraps, lanes, placed.total)),
                     self.o.payload.end.eq(placed.end & ~wraps),
                     self.o.payload.error.eq(merged_fault.code != 0),
-                    leaving_fault.eq(merged_fault),
+                    reported.eq((~placed.end | wraps) & (reported | (merged_fault.code != 0))),
                 ]
+                with m.If(~reported):
+                    m.d.sync += self.fault.eq(merged_fault)
         with m.If(take):
             m.d.sync += [
                 waiting.data.eq(Mux(complete | wraps, placed.data, merged)),
@@ -172,15 +179,12 @@ class BytePacker(wiring.Component):
             with m.Elif(fills):
                 m.d.sync += [waiting.error.eq(0), waiting_fault.eq(0)]
             with m.Else():
-                m.d.sync += [waiting.error.eq(merged_fault.code != 0)]
-                m.d.sync += [waiting_fault.eq(merged_fault)]
+                m.d.sync += [
+                    waiting.error.eq(merged_fault.code != 0),
+                    waiting_fault.eq(merged_fault),
+                ]
         with m.Elif(complete & out_free):
             m.d.sync += [complete.eq(0), waiting.error.eq(0), waiting_fault.eq(0)]
 
-        reported = Signal()
-        m.d.sync += [self.retired.eq(0), self.fault.code.eq(FaultCode.NONE)]
-        with m.If(self.o.valid & self.o.payload.error & ~reported):
-            m.d.sync += [self.fault.eq(leaving_fault), reported.eq(1)]
-        with m.If(self.o.valid & self.o.ready & self.o.payload.end):
-            m.d.sync += [self.retired.eq(1), reported.eq(0)]
+        m.d.comb += self.retired.eq(self.o.valid & self.o.ready & self.o.payload.end)
         return m

@@ -49,10 +49,11 @@ class Mm2sPort(wiring.Component):
     `dma.read_outstanding` in flight. A burst is raised when all its beats have room in the read
     buffer, so ``r`` is always accepted and a stalled stream never blocks the bus.
 
-    Retirement and faults: see :class:`~weft.hw.dma.packer.BytePacker`. One ``retired`` a BD, when
-    its last response is in *and* its last beat was taken. A bad response does not end the BD: its
-    bytes become the pad byte in beats with ``error``, and the BD reports READ_SLVERR or READ_DECERR
-    once, with the address of the burst of the first bad beat.
+    Retirement and faults: see :class:`~weft.hw.dma.packer.BytePacker`. One ``retired`` a BD, in the
+    cycle in which its last beat is taken, its last response being in by then (combinational from
+    ``o.ready``). A bad response does not end the BD: its bytes become the pad byte in beats with
+    ``error``, and the BD reports READ_SLVERR or READ_DECERR once, with the address of the burst of
+    the first bad beat.
 
     ``activity``: ``valid`` and ``ready`` are those of ``o``; ``conflict`` is a stalled AR;
     ``accesses`` are R beats.

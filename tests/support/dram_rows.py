@@ -29,19 +29,13 @@ def dram_config(data_bits: int, *, guards: int = 2, **dma: int) -> AcceleratorCo
 
 def row_payload(shape: data.StructLayout, row: Row) -> Any:
     """`row` as a constant of the port's row layout."""
-    return shape.const(
-        {
-            "address": row.address,
-            "guards": [guard.value for guard in row.guards],
-            "end": row.end,
-            "settings": {
-                "run_length": row.length,
-                "pad": row.pad,
-                "limits": [guard.limit for guard in row.guards],
-                "runs": [guard.run for guard in row.guards],
-            },
-        }
-    )
+    settings: dict[str, object] = {"run_length": row.length, "pad": row.pad}
+    fields: dict[str, object] = {"address": row.address, "end": row.end, "settings": settings}
+    if row.guards:
+        fields["guards"] = [guard.value for guard in row.guards]
+        settings["limits"] = [guard.limit for guard in row.guards]
+        settings["runs"] = [guard.run for guard in row.guards]
+    return shape.const(fields)
 
 
 @st.composite

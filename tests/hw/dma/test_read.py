@@ -55,6 +55,8 @@ class Trial:
                 if fault.code:
                     # The BD it belongs to: the oldest that has not retired before.
                     self.faults.append((len(self.retired), FaultCode(fault.code), fault.address))
+                    assert valid
+                    assert beat.error
                 if retired:
                     self.retired.append(cycle)
                 cycle += 1
@@ -80,7 +82,7 @@ class Trial:
                 self.bytes.append([])
                 self.spoilt.append([])
         assert self.bytes.pop() == []
-        assert self.retired == [cycle + 1 for cycle in ends]
+        assert self.retired == ends
 
     def check_bursts(self):
         """The bus sees the bytes that exist and no other beat."""
