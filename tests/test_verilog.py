@@ -19,6 +19,11 @@ STYLE_WARNINGS = [
     "DECLFILENAME",  # one file holds every module
     "UNUSEDSIGNAL",  # carries of additions that wrap, fields that a module does not need
     "PROCASSINIT",  # registers have a reset and an initial value
+    "VARHIDDEN",  # a signal and an instance of one name in different modules
+    # Yosys writes constants as short as they go, `!x` for x == 0, and a case behind a default.
+    "WIDTHEXPAND",
+    "WIDTHTRUNC",
+    "CASEINCOMPLETE",
     "PINCONNECTEMPTY",
 ]
 

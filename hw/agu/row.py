@@ -1,8 +1,9 @@
 """What goes into an address generation unit, and what it hands to the memory port below it."""
 
-from amaranth.hdl import Shape, signed
+from amaranth.hdl import signed
 from amaranth.lib import data
 
+from ..bus.streams import present_fields
 from ..config import MemoryConfig
 
 __all__ = [
@@ -19,13 +20,6 @@ BOUND_BITS = 16
 
 GUARD_BITS = 32
 """Width of a guard's running value, signed."""
-
-
-def present_fields(fields: dict[str, object]) -> data.StructLayout:
-    """Verilog has no vector of no bits: what a mover without guards lacks is absent."""
-    return data.StructLayout(
-        {name: shape for name, shape in fields.items() if Shape.cast(shape).width}
-    )
 
 
 def temporal_task(

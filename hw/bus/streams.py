@@ -4,9 +4,10 @@ All of them are payloads of :class:`amaranth.lib.stream.Signature`: a beat moves
 ready meet, and payload and valid hold while it is stalled.
 """
 
+from amaranth.hdl import Shape
 from amaranth.lib import data
 
-__all__ = ["compute_beat", "switch_beat"]
+__all__ = ["compute_beat", "present_fields", "switch_beat"]
 
 
 def compute_beat(width: int) -> data.StructLayout:
@@ -25,3 +26,10 @@ def switch_beat(width: int) -> data.StructLayout:
     beat of the source's BD. ``error`` says that a fault spoilt the data.
     """
     return data.StructLayout({"data": width, "count": range(width // 8 + 1), "end": 1, "error": 1})
+
+
+def present_fields(fields: dict[str, object]) -> data.StructLayout:
+    """The layout of those of `fields` that have a bit: Verilog has no vector of none."""
+    return data.StructLayout(
+        {name: shape for name, shape in fields.items() if Shape.cast(shape).width}
+    )

@@ -18,7 +18,8 @@ from __future__ import annotations
 from amaranth.hdl import Shape, signed, unsigned
 from amaranth.lib import data
 
-from ..agu.row import BOUND_BITS, GUARD_BITS, present_fields
+from ..agu.row import BOUND_BITS, GUARD_BITS
+from ..bus.streams import present_fields
 from ..config import MAX_DESCRIPTORS, AcceleratorConfig, MoverConfig
 from ..errors import ConfigError
 

@@ -1,6 +1,6 @@
 """What a memory port tells its core to count."""
 
-from amaranth.hdl import Cat, Module
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -55,12 +55,16 @@ class Meter(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         granted = Cat(self.granted)
+        # Assigned whole: an output with constant bits and conditional ones is emitted as a process
+        # that nothing ever starts.
+        accesses = Signal(range(self._channels + 1))
         m.d.comb += [
+            self.o.accesses.eq(accesses),
             self.o.valid.eq(self.valid),
             self.o.ready.eq(self.ready),
             self.o.conflict.eq(Cat(self.lost).any()),
             self.o.written.eq(granted.any() if self._writes else 0),
         ]
         with m.If(granted.any()):
-            m.d.comb += self.o.accesses.eq(sum(self.granted))
+            m.d.comb += accesses.eq(sum(self.granted))
         return m

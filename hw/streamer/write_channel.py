@@ -6,6 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..agu.row import channel_row
+from ..bus.streams import present_fields
 from ..bus.tcdm import MemoryPortSignature
 from ..bus.wires import adopt
 from ..config import MemoryConfig, MoverConfig
@@ -108,7 +109,7 @@ class WriteChannel(wiring.Component):
 
         # Apart from the addresses: a beat and a row seldom come in the same cycle.
         partial = "count" in self.beat.shape().members
-        word = data.StructLayout({"data": bits, "strobe": size if partial else 0})
+        word = present_fields({"data": bits, "strobe": size if partial else 0})
         m.submodules.words = words = Memory(shape=word, depth=data_depth, init=[])
         m.submodules.enter = enter = Module()
         word_in = words.write_port()

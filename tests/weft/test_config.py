@@ -10,8 +10,8 @@ import weft
 from weft.config import config_names, load_config
 from weft.engines import dram_parameters, open_simulation
 from weft.hw.errors import ConfigError, WeftError
+from weft.hw.version import __version__
 from weft.sim.dram import DramParameters
-from weft.version import __version__
 
 
 def test_every_named_configuration_loads() -> None:
