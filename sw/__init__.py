@@ -1,5 +1,8 @@
 """The host side: views of device memory, descriptors, and the device that runs them."""
 
+if __name__ == "sw":
+    raise ImportError("import weft.sw, not sw")
+
 from .allocator import DeviceArray
 from .descriptor import BufferDescriptor, Guard
 from .device import Device
