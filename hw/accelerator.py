@@ -33,6 +33,7 @@ from .dma.dense import DenseBeats
 from .gemm import COUNTERS, GemmArray
 from .memory import PortShare, Requester, Scratchpad
 from .mover import Mover
+from .observer import Observer, trace_layout
 from .streamer import ReadPort, WritePort
 from .version import VERSION
 
@@ -58,6 +59,8 @@ class Accelerator(wiring.Component):
     ----------
     config
         The system.
+    observed
+        Whether there is a `trace`. It adds logic, and changes nothing else.
 
     Members
     -------
@@ -67,6 +70,8 @@ class Accelerator(wiring.Component):
         DRAM.
     irq : 1
         Level interrupt, see IRQ_DONE and IRQ_FAULT.
+    trace : :func:`~weft.hw.observer.trace_layout`; only if `observed`
+        What everybody does in this cycle.
 
     Attributes
     ----------
@@ -74,8 +79,9 @@ class Accelerator(wiring.Component):
         The streams of the movers bound to ``export``, as those movers see them.
     """
 
-    def __init__(self, config: AcceleratorConfig) -> None:
+    def __init__(self, config: AcceleratorConfig, *, observed: bool = False) -> None:
         self._config = config
+        self._observed = observed
         self._registers = RegisterMap(config)
         members = {
             "control": In(AxiLiteSignature(address_bits=self._registers.address_bits)),
@@ -86,7 +92,10 @@ class Accelerator(wiring.Component):
             members["bus"] = Out(
                 Axi4Signature(address_bits=dma.address_bits, data_bits=dma.data_bits)
             )
+        if observed:
+            members["trace"] = Out(trace_layout(config))
         super().__init__(members)
+        self._array = None if config.array is None else GemmArray(array=config.array)
         self._movers = {
             mover.name: Mover(
                 config=config, index=index, port=_PORTS[mover.kind](config=config, mover=mover)
@@ -105,6 +114,10 @@ class Accelerator(wiring.Component):
     @property
     def config(self) -> AcceleratorConfig:
         return self._config
+
+    @property
+    def observed(self) -> bool:
+        return self._observed
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -142,6 +155,13 @@ class Accelerator(wiring.Component):
                 reduce(or_, (mover.core.port.activity.written for mover in array_side), 0)
             ),
         ]
+        if self._observed:
+            m.submodules.observer = observer = Observer(
+                config=self._config, movers=self._movers, array=self._array
+            )
+            adopt(observer, "reset", control.reset)
+            adopt(observer, "clear_counters", control.clear_counters)
+            adopt(observer, "trace", self.trace)
         return m
 
     def _scratchpad(self) -> Iterator[tuple[str, Any]]:
@@ -183,9 +203,9 @@ class Accelerator(wiring.Component):
                 adopt(dense, "i", flipped(source))
                 adopt(mover.port, "i", flipped(dense.o))
                 yield f"dense_{name}", dense
-        if self._config.array is None:
+        array = self._array
+        if array is None:
             return
-        array = GemmArray(array=self._config.array)
         bound = {mover.config.bind: mover for mover in self._movers.values()}
         for bind in ARRAY_PORTS:
             mover = bound[bind]

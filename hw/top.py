@@ -33,6 +33,8 @@ class Top(wiring.Component):
     ----------
     config
         The system.
+    observed
+        Whether there is a ``trace`` port; for simulation.
 
     Members
     -------
@@ -45,11 +47,12 @@ class Top(wiring.Component):
         of the BD; ``tmark`` and ``terror`` are the beat's flags (a writer has ``terror`` alone).
     irq : 1
         Level interrupt.
+    trace : :func:`~weft.hw.observer.trace_layout`, packed; only if `observed`
     """
 
-    def __init__(self, config: AcceleratorConfig) -> None:
+    def __init__(self, config: AcceleratorConfig, *, observed: bool = False) -> None:
         self._config = config
-        self._accelerator = Accelerator(config)
+        self._accelerator = Accelerator(config, observed=observed)
         #: (flat name, the accelerator's value, whether the top drives it)
         self._pins: list[tuple[str, Any, bool]] = []
         self._constants: dict[str, tuple[int, int]] = {}
@@ -69,6 +72,8 @@ class Top(wiring.Component):
                     mover.name.lower(), self._accelerator.exports[mover.name], mover.is_source
                 )
         self._pins.append(("irq", self._accelerator.irq, True))
+        if observed:
+            self._pins.append(("trace", self._accelerator.trace.as_value(), True))
         members = {
             name: (Out if driven else In)(value.shape()) for name, value, driven in self._pins
         }
@@ -81,6 +86,10 @@ class Top(wiring.Component):
     @property
     def config(self) -> AcceleratorConfig:
         return self._config
+
+    @property
+    def observed(self) -> bool:
+        return self._accelerator.observed
 
     @property
     def accelerator(self) -> Accelerator:

@@ -25,6 +25,11 @@ class BeatBuffer(wiring.Component):
     Members
     -------
     i, o : stream of `shape`
+
+    Attributes
+    ----------
+    held : `range(depth + 1)`
+        Payloads in the memory.
     """
 
     def __init__(self, shape: object, *, depth: int) -> None:
@@ -33,6 +38,7 @@ class BeatBuffer(wiring.Component):
         self._shape = shape
         self._depth = depth
         super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+        self.held = Signal(range(depth + 1))
 
     @property
     def shape(self) -> object:
@@ -47,7 +53,7 @@ class BeatBuffer(wiring.Component):
         m.submodules.storage = storage = Memory(shape=self._shape, depth=self._depth, init=[])
         write_port = storage.write_port()
         read_port = storage.read_port()
-        held = Signal(range(self._depth + 1))
+        held = self.held
 
         def following(pointer: Signal) -> Value:
             return Mux(pointer == self._depth - 1, 0, pointer + 1)

@@ -76,6 +76,11 @@ class Mm2sPort(wiring.Component):
     idle : 1
         No AR is raised and no burst is in flight.
 
+    Attributes
+    ----------
+    fill : `range(dma.read_buffer + 1)`
+        Beats in the read buffer.
+
     Raises
     ------
     ConfigError
@@ -100,6 +105,9 @@ class Mm2sPort(wiring.Component):
                 "idle": Out(1),
             }
         )
+        answered = data.StructLayout({"data": dma.data_bits, "resp": Response, "last": 1})
+        self._buffer = BeatBuffer(answered, depth=dma.read_buffer)
+        self.fill = self._buffer.held
 
     @property
     def config(self) -> AcceleratorConfig:
@@ -126,8 +134,7 @@ class Mm2sPort(wiring.Component):
         m.submodules.cutter = cutter = RunCutter(address_bits=lane_bits, lanes=dma.data_bytes)
         m.submodules.packer = packer = BytePacker(data_bits=dma.data_bits, address_bits=lane_bits)
         adopt(packer, "o", self.o)
-        answered = data.StructLayout({"data": dma.data_bits, "resp": Response, "last": 1})
-        m.submodules.buffer = buffer = BeatBuffer(answered, depth=dma.read_buffer)
+        m.submodules.buffer = buffer = self._buffer
         # Start of every burst that has a beat to come or in the buffer: each holds a credit.
         m.submodules.starts = starts = Queue(dma.address_bits, depth=dma.read_buffer)
 

@@ -73,6 +73,11 @@ class S2mmPort(wiring.Component):
     idle : 1
         No AW or W is raised and no burst is in flight.
 
+    Attributes
+    ----------
+    fill : `range(dma.write_buffer + 1)`
+        Beats in the write buffer.
+
     Raises
     ------
     ConfigError
@@ -97,6 +102,8 @@ class S2mmPort(wiring.Component):
                 "idle": Out(1),
             }
         )
+        self._buffer = BeatBuffer(write_beat(dma.data_bits), depth=dma.write_buffer)
+        self.fill = self._buffer.held
 
     @property
     def config(self) -> AcceleratorConfig:
@@ -126,7 +133,7 @@ class S2mmPort(wiring.Component):
             completions=dma.write_outstanding + PIPELINE_ROWS,
         )
         adopt(unpacker, "i", self.i)
-        m.submodules.buffer = buffer = BeatBuffer(write_beat(dma.data_bits), depth=dma.write_buffer)
+        m.submodules.buffer = buffer = self._buffer
         # Bursts raised and not answered, and between them the ends of BDs that have no last burst.
         awaited = data.StructLayout({"addr": dma.address_bits, "end": 1, "none": 1})
         m.submodules.tracker = tracker = Queue(awaited, depth=dma.write_outstanding + 2)

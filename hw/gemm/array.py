@@ -47,6 +47,7 @@ class GemmArray(wiring.Component):
     ----------
     latency : int
     slots : int
+    feeder : :class:`~weft.hw.gemm.feeder.Feeder`
 
     Members
     -------
@@ -82,6 +83,7 @@ class GemmArray(wiring.Component):
     def __init__(self, *, array: ArrayConfig) -> None:
         self._array = array
         self._collector = Collector(array=array)
+        self.feeder = Feeder(array=array)
         super().__init__(
             {
                 "a": In(stream.Signature(compute_beat(array.a_bits))),
@@ -108,7 +110,7 @@ class GemmArray(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.feeder = feeder = Feeder(array=self._array)
+        m.submodules.feeder = feeder = self.feeder
         m.submodules.preloader = preloader = Preloader(array=self._array)
         m.submodules.mesh = mesh = Mesh(array=self._array)
         m.submodules.collector = collector = self._collector

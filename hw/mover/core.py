@@ -83,6 +83,12 @@ class MoverCore(wiring.Component):
     Attributes
     ----------
     descriptor : :class:`~weft.hw.mover.descriptor.Descriptor`
+    tasks : :class:`~weft.hw.bus.queue.Queue` of :func:`~weft.hw.mover.loader.mover_task`
+        Pushed, not yet loaded.
+    loader : :class:`~weft.hw.mover.loader.Loader`
+    flight : :class:`~weft.hw.bus.queue.Queue` of :func:`~weft.hw.mover.loader.flight_entry`
+        Executions in flight.
+    monitor : :class:`~weft.hw.mover.monitor.ActivityMonitor`
     """
 
     def __init__(self, *, config: AcceleratorConfig, index: int) -> None:
@@ -103,6 +109,11 @@ class MoverCore(wiring.Component):
         if self.descriptor.has_operator:
             members["operator"] = Out(stream.Signature(32))
         super().__init__(members)
+        mover = self.descriptor.mover
+        self.tasks = Queue(mover_task(), depth=mover.queue_depth)
+        self.loader = Loader(descriptor=self.descriptor)
+        self.flight = Queue(flight_entry(), depth=IN_FLIGHT)
+        self.monitor = ActivityMonitor(is_source=mover.is_source)
 
     @property
     def config(self) -> AcceleratorConfig:
@@ -117,16 +128,16 @@ class MoverCore(wiring.Component):
         mover = self.descriptor.mover
         page = m.submodules.page = RegisterPage(page=mover_page(self._config, self._index))
         store = m.submodules.store = BdStore(descriptor=self.descriptor)
-        tasks = m.submodules.tasks = Queue(mover_task(), depth=mover.queue_depth)
-        loader = m.submodules.loader = Loader(descriptor=self.descriptor)
+        tasks = m.submodules.tasks = self.tasks
+        loader = m.submodules.loader = self.loader
         agu = m.submodules.agu = TemporalAgu(
             address_bits=self.descriptor.address_bits,
             loops=mover.loops,
             guards=mover.guards,
             settings=self.descriptor.settings,
         )
-        flight = m.submodules.flight = Queue(flight_entry(), depth=IN_FLIGHT)
-        monitor = m.submodules.monitor = ActivityMonitor(is_source=mover.is_source)
+        flight = m.submodules.flight = self.flight
+        monitor = m.submodules.monitor = self.monitor
 
         adopt(loader, "i", wiring.flipped(tasks.o))
         adopt(store, "read", loader.read)

@@ -2,13 +2,13 @@
 
 from enum import IntEnum
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .port import activity
 
-__all__ = ["ActivityMonitor", "StallCause"]
+__all__ = ["ActivityMonitor", "Counted", "StallCause"]
 
 
 class StallCause(IntEnum):
@@ -25,6 +25,15 @@ class StallCause(IntEnum):
     BLOCKED = 3
     MEMORY = 4
     QUEUE = 5
+
+
+class Counted(IntEnum):
+    """What a mover counts a cycle as, see :class:`ActivityMonitor`; ``IDLE`` is not counted."""
+
+    IDLE = 0
+    ACTIVE = 1
+    STARVED = 2
+    BLOCKED = 3
 
 
 class ActivityMonitor(wiring.Component):
@@ -74,6 +83,16 @@ class ActivityMonitor(wiring.Component):
     @property
     def is_source(self) -> bool:
         return self._is_source
+
+    def counted(self) -> Value:
+        """What this cycle is counted as, a :class:`Counted`: for those who watch cycle by cycle."""
+        now = self.activity
+        waits = Mux(self.busy, Counted.STARVED, Counted.IDLE)
+        if self._is_source:
+            waits = Mux(now.valid, Counted.BLOCKED, waits)
+        else:
+            waits = Mux(self.busy & now.valid, Counted.BLOCKED, waits)
+        return Mux(now.valid & now.ready, Counted.ACTIVE, waits)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -54,6 +54,11 @@ class ReadPort(wiring.Component):
     memory : :class:`~weft.hw.bus.tcdm.MemoryPortSignature` for each channel
         ``req`` is a register.
 
+    Attributes
+    ----------
+    fill : `range(address_depth + data_depth + 1)`
+        Rows that the channels have and that are no beat yet.
+
     Raises
     ------
     ConfigError
@@ -75,6 +80,11 @@ class ReadPort(wiring.Component):
                 "memory": Out(MemoryPortSignature(config.memory)).array(mover.channels),
             }
         )
+        # What belongs to a row as a whole waits beside the channels, in as many entries as a
+        # channel can hold addresses and words: it is never full when there is room in them.
+        whole = data.StructLayout({"pad": 8, "mark": 1, "end": 1, "error": 1})
+        self._wholes = Queue(whole, depth=mover.address_depth + mover.data_depth)
+        self.fill = self._wholes.level
 
     @property
     def config(self) -> AcceleratorConfig:
@@ -112,10 +122,7 @@ class ReadPort(wiring.Component):
             m.submodules[f"channel_{index}"] = channel
             channels.append(channel)
 
-        # What belongs to a row as a whole waits beside the channels, in as many entries as a
-        # channel can hold addresses and words: it is never full when there is room in them.
-        whole = data.StructLayout({"pad": 8, "mark": 1, "end": 1, "error": 1})
-        m.submodules.wholes = wholes = Queue(whole, depth=mover.address_depth + mover.data_depth)
+        m.submodules.wholes = wholes = self._wholes
         m.d.comb += [
             rows.ready.eq(Cat(channel.room for channel in channels).all()),
             push.eq(rows.valid & rows.ready),
