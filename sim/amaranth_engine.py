@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,8 @@ class AmaranthSimulation(Simulation):
         Its timing and faults.
     vcd
         File for a waveform of every signal (about four times slower), or None.
+    observed
+        Record changes of the design's ``trace``, for :meth:`observed`.
     progress
         Called with the number of cycles now and then while the clock runs.
     dut
@@ -66,6 +68,7 @@ class AmaranthSimulation(Simulation):
         memory_base: int = MEMORY_BASE,
         dram: DramParameters | None = None,
         vcd: Path | None = None,
+        observed: bool = False,
         progress: Callable[[int], None] | None = None,
         dut: Any = None,
     ) -> None:
@@ -76,7 +79,7 @@ class AmaranthSimulation(Simulation):
         if dut is None:
             from weft.hw.top import Top  # slow to import: only when it is what we run
 
-            dut = Top(config)
+            dut = Top(config, observed=observed)
         self._dut = dut
         self.memory = np.zeros(memory_bytes, np.uint8)
         self.memory_base = memory_base
@@ -99,6 +102,10 @@ class AmaranthSimulation(Simulation):
         self._simulator.add_clock(PERIOD)
         self._simulator.add_process(self._count if self._dram is None else self._serve_memory)
         self._simulator.add_process(self._serve_host)
+        self._changes: list[tuple[int, int]] | None = None
+        if observed:
+            self._changes = []
+            self._simulator.add_process(self._record)
         if file is not None:
             self._waveform.enter_context(self._simulator.write_vcd(file))
         self._build_seconds = time.perf_counter() - started
@@ -138,6 +145,9 @@ class AmaranthSimulation(Simulation):
         if timeout_cycles < 1:
             raise SimulationError(f"timeout_cycles = {timeout_cycles}: must be at least 1")
         return self._perform(lambda ctx: self._wait(ctx, timeout_cycles))
+
+    def observed(self) -> Sequence[tuple[int, int]]:
+        return super().observed() if self._changes is None else self._changes
 
     def close(self) -> None:
         self._failure = self._failure or "it is closed"
@@ -223,6 +233,15 @@ class AmaranthSimulation(Simulation):
     async def _count(self, ctx: Any) -> None:
         async for _ in ctx.tick():
             self._cycles += 1
+
+    async def _record(self, ctx: Any) -> None:
+        assert self._changes is not None
+        cycle, shown = 0, None
+        async for _, _, value in ctx.tick().sample(self._dut.trace):
+            if value != shown:
+                shown = value
+                self._changes.append((cycle, value))
+            cycle += 1
 
     async def _serve_memory(self, ctx: Any) -> None:
         """The DRAM: one step an edge. Signals cost time, so few are read and fewer are set."""

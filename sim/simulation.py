@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -83,6 +84,17 @@ class Simulation(ABC):
     @abstractmethod
     def wait_interrupt(self, timeout_cycles: int) -> bool:
         """Run until the interrupt is high; False if it is not within `timeout_cycles` cycles."""
+
+    def observed(self) -> Sequence[tuple[int, int]]:
+        """The changes of the design's ``trace`` since the simulation began.
+
+        ``(t, value)`` says that it was ``value`` (:func:`~weft.hw.observer.trace_layout`, packed)
+        at the end of cycle t, just before the edge that ends it, and the same in every cycle up to
+        the next entry. Cycle 0 ends with the first edge.
+
+        Raises :class:`SimulationError` unless the simulation was made with ``observed=True``.
+        """
+        raise SimulationError("the simulation was made without observed=True")
 
     @abstractmethod
     def close(self) -> None:
