@@ -14,6 +14,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,13 @@ DRAM_KINDS = ("mm2s", "s2mm")
 
 MAX_DESCRIPTORS = 64
 """The `next` field of a descriptor has six bits."""
+
+MAX_CHANNELS = 255
+"""Of a scratchpad mover; its accesses in a cycle are counted in as many bits as this takes."""
+
+RESERVED_NAMES = ("array", "bridge", "control", "scratchpad", "system")
+RESERVED_PREFIXES = ("dense_", "share_")
+"""Parts and register pages of the system, which stand beside the movers."""
 
 
 def _check(condition: bool, name: str, value: object, rule: str) -> None:
@@ -136,7 +144,8 @@ class MoverConfig:
     Parameters
     ----------
     name
-        An identifier; names registers, counters and ports.
+        An ASCII identifier; names registers, counters and ports, of which some differ in case, so
+        that no two movers may, and none may be called as another part of the system is.
     kind
         ``read`` and ``write`` move a scratchpad beat, ``mm2s`` and ``s2mm`` a run of DRAM bytes.
     bind
@@ -180,7 +189,19 @@ class MoverConfig:
 
     def __post_init__(self) -> None:
         where = f"movers.{self.name}"
-        _check(self.name.isidentifier(), "movers.name", self.name, "must be an identifier")
+        _check(
+            self.name.isascii() and self.name.isidentifier(),
+            "movers.name",
+            self.name,
+            "must be an identifier of ASCII letters, digits and underscores",
+        )
+        _check(
+            self.name.lower() not in RESERVED_NAMES
+            and not self.name.lower().startswith(RESERVED_PREFIXES),
+            "movers.name",
+            self.name,
+            "is what another part of the system is called",
+        )
         _check(
             self.kind in SCRATCHPAD_KINDS + DRAM_KINDS,
             f"{where}.kind",
@@ -202,6 +223,12 @@ class MoverConfig:
             )
             for bound in self.spatial_bounds:
                 _check_range(f"{where}.spatial_bounds", bound, 1, 64)
+            _check(
+                self.channels <= MAX_CHANNELS,
+                f"{where}.spatial_bounds",
+                self.spatial_bounds,
+                f"more than {MAX_CHANNELS} channels",
+            )
             _check_range(f"{where}.address_depth", self.address_depth, 2, 64)
             _check_range(f"{where}.data_depth", self.data_depth, 2, 64)
             _check(self.guards == 0, f"{where}.guards", self.guards, "scratchpad movers have none")
@@ -234,6 +261,10 @@ class MoverConfig:
     def channels(self) -> int:
         """Scratchpad words moved side by side in a beat; 1 (``math.prod(())``) for a DRAM mover."""
         return math.prod(self.spatial_bounds)
+
+    def reaches(self, bank: int) -> bool:
+        """Whether one of its channels is wired to `bank`."""
+        return self.is_scratchpad and (self.reach == 0 or bank % self.reach < self.channels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -345,18 +376,31 @@ class AcceleratorConfig:
     dma: DmaConfig | None = None
 
     def __post_init__(self) -> None:
-        _check(bool(self.name), "name", self.name, "must not be empty")
-        names = [mover.name for mover in self.movers]
         _check(
-            len(set(names)) == len(names) and 0 < len(names) <= 32,
+            re.fullmatch(r"[A-Za-z0-9_.+-]+", self.name) is not None,
+            "name",
+            self.name,
+            "must be of ASCII letters, digits and . _ + -",
+        )
+        names = [mover.name for mover in self.movers]
+        _check(0 < len(names) <= 32, "movers", names, "must be 1 to 32 movers")
+        _check(
+            len({name.lower() for name in names}) == len(names),
             "movers",
             names,
-            "1 to 32 movers, each name once",
+            "each name once, whatever the case of its letters",
         )
         for mover in self.movers:
             self._check_bind(mover)
             if mover.is_scratchpad:
                 self._check_scratchpad(mover)
+        for bank in range(self.memory.banks):
+            _check(
+                any(mover.reaches(bank) for mover in self.movers),
+                "memory.banks",
+                self.memory.banks,
+                f"no channel of a mover reaches bank {bank}",
+            )
         if self.array is not None:
             bound = [mover.bind for mover in self.movers]
             for port in ARRAY_PORTS:

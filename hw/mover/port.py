@@ -5,12 +5,13 @@ from amaranth.lib.wiring import In, Out
 
 from ..agu.row import temporal_row
 from ..bus.fault import fault_report
+from ..config import MAX_CHANNELS
 from .descriptor import Descriptor
 
 __all__ = ["ACTIVITY_BITS", "PortSignature", "activity"]
 
-ACTIVITY_BITS = 8
-"""Width of `accesses`: at most 255 words in a cycle."""
+ACTIVITY_BITS = MAX_CHANNELS.bit_length()
+"""Width of `accesses`."""
 
 
 def activity() -> data.StructLayout:

@@ -62,7 +62,7 @@ class ReadPort(wiring.Component):
     Raises
     ------
     ConfigError
-        The mover is of another kind or has more than 255 channels.
+        The mover is of another kind.
 
     Source: DataMaestro, sections III-B and III-C.
     """

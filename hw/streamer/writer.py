@@ -58,7 +58,7 @@ else of :func:`~weft.hw.bus.streams.compute_beat`
     Raises
     ------
     ConfigError
-        The mover is of another kind or has more than 255 channels.
+        The mover is of another kind.
 
     Source: DataMaestro, sections III-B and III-C.
     """

@@ -79,6 +79,21 @@ def test_hash_depends_on_every_parameter() -> None:
             "no extension exists yet",
         ),
         (MoverConfig, {"name": "M", "kind": "mm2s", "bind": "export"}, "stays inside"),
+        (
+            MoverConfig,
+            {"name": "A", "kind": "read", "bind": "export", "spatial_bounds": (64, 4)},
+            r"spatial_bounds = \(64, 4\): more than 255 channels",
+        ),
+        *(
+            (MoverConfig, {"name": name, "kind": "read", "bind": "export"}, message)
+            for name, message in (
+                ("2", "movers.name = '2': must be an identifier"),
+                ("é", "movers.name = 'é': must be an identifier of ASCII"),
+                ("system", "movers.name = 'system': is what another part"),
+                ("Bridge", "movers.name = 'Bridge': is what another part"),
+                ("share_A_0", "movers.name = 'share_A_0': is what another part"),
+            )
+        ),
     ],
 )
 def test_impossible_section_is_refused(section: type, values: dict, message: str) -> None:
@@ -99,6 +114,10 @@ def changed(mover: str, **values: object) -> dict:
     [
         (changed("A", spatial_bounds=[8]), "movers.A.bind = 'array.a': beat is 256 bits, port 128"),
         (changed("A", name="B"), "each name once"),
+        (changed("A", name="b"), "each name once, whatever the case"),
+        (changed("A") | {"name": "two\nlines */"}, "name = 'two.*: must be of ASCII letters"),
+        (changed("A") | {"name": ""}, "name = '': must be of ASCII letters"),
+        (changed("A") | {"movers": []}, "must be 1 to 32 movers"),
         (changed("A", bind="array.b"), "exactly one mover binds array.a"),
         (changed("A", bind="nobody"), "must be an array port, a mover or 'export'"),
         (changed("X", bind="MM2S0"), "name each other"),
@@ -116,6 +135,14 @@ def changed(mover: str, **values: object) -> dict:
 def test_impossible_combination_is_refused(tree: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         AcceleratorConfig.from_dict(tree)
+
+
+def test_every_bank_is_reached() -> None:
+    # Four channels of every eight banks, and DRAM movers reach none.
+    mover = MoverConfig(name="A", kind="read", bind="export", spatial_bounds=(4,), reach=8)
+    with pytest.raises(ConfigError, match=r"memory\.banks = 32: no channel .* reaches bank 4"):
+        AcceleratorConfig(name="half", movers=(mover,))
+    AcceleratorConfig(name="all", movers=(mover, dataclasses.replace(mover, name="B", reach=4)))
 
 
 def test_missing_value_and_section() -> None:
