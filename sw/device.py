@@ -220,7 +220,7 @@ class Device:
 
         Raises
         ------
-        NotDeviceMemory, MappingError
+        NotDeviceMemory, MappingError, DescriptorError
             Before anything is pushed.
         DeviceError, DeviceTimeout
             As :meth:`wait`; `reset` makes the device usable again.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..hw.bus.fault import FAULT_TEXT, FaultCode
+from ..hw.bus.registers import RegisterError
 from ..hw.config import AcceleratorConfig, MoverConfig
 from ..hw.mover.descriptor import Descriptor
 from ..hw.mover.monitor import StallCause
@@ -14,7 +15,7 @@ from .descriptor import BufferDescriptor
 from .errors import DescriptorError, DeviceError, DeviceTimeout, QueueFullError
 from .registers import Registers
 
-__all__ = ["DEFAULT_TIMEOUT", "MAX_REPEAT", "Program"]
+__all__ = ["DEFAULT_TIMEOUT", "MAX_REPEAT", "Program", "PushedTask"]
 
 DEFAULT_TIMEOUT = 1_000_000
 """Cycles that a wait lasts unless it is told otherwise."""
@@ -54,6 +55,16 @@ class _Mover:
         return {i: word for i, word in enumerate(words) if known[i] != word}
 
 
+@dataclass(frozen=True, kw_only=True)
+class PushedTask:
+    """A task as the log of a :class:`Program` has it; `label` is for the reader, if not empty."""
+
+    mover: str
+    slot: int
+    token: int
+    label: str
+
+
 class Program:
     """What the host has asked of a device's movers.
 
@@ -67,11 +78,17 @@ class Program:
         Of the device.
     config
         The system.
+
+    Attributes
+    ----------
+    log : list of :class:`PushedTask`, or None
+        Every push since the last soft reset, where somebody has put a list to keep them.
     """
 
     def __init__(self, registers: Registers, config: AcceleratorConfig) -> None:
         self.registers = registers
         self.config = config
+        self.log: list[PushedTask] | None = None
         self._movers: dict[str, _Mover] = {}
         self.forget()
 
@@ -81,10 +98,12 @@ class Program:
             mover.name: _Mover(config=mover, spec=Descriptor(self.config, mover), index=index)
             for index, mover in enumerate(self.config.movers)
         }
+        if self.log is not None:
+            self.log.clear()
 
     def encode(self, mover: str, descriptor: BufferDescriptor) -> list[int]:
         """The words of `descriptor` for `mover`; raises `DescriptorError` if it is impossible."""
-        return descriptor.encode(self._movers[mover].spec)
+        return descriptor.encode(self._mover(mover).spec)
 
     def write(self, mover: str, slot: int, descriptor: BufferDescriptor) -> None:
         """Put `descriptor` into a BD slot; only words that differ from the slot's are written.
@@ -96,7 +115,7 @@ class Program:
         RegisterError
             The mover has no such slot.
         """
-        state = self._movers[mover]
+        state = self._mover(mover)
         self._store(state, slot, self.encode(mover, descriptor))
 
     def place(self, mover: str, descriptor: BufferDescriptor) -> int:
@@ -110,7 +129,7 @@ class Program:
         QueueFullError
             Every slot belongs to a task that has not retired.
         """
-        state = self._movers[mover]
+        state = self._mover(mover)
         words = self.encode(mover, descriptor)
         for slot, known in state.slots.items():
             if known == words:
@@ -120,8 +139,17 @@ class Program:
         self._store(state, slot, words)
         return slot
 
-    def push(self, mover: str, slot: int, repeat: int = 1, interrupt: bool = False) -> int:
+    def push(
+        self,
+        mover: str,
+        slot: int,
+        repeat: int = 1,
+        interrupt: bool = False,
+        label: str = "",
+    ) -> int:
         """Push a task that executes BD `slot` `repeat` times; its token.
+
+        `label` names it in the log.
 
         Raises
         ------
@@ -130,7 +158,7 @@ class Program:
         DescriptorError
             An impossible slot or repeat, or a slot that was never written.
         """
-        state = self._movers[mover]
+        state = self._mover(mover)
         if slot not in state.slots:
             raise DescriptorError(mover, "slot", slot, "no descriptor was written there")
         if not 1 <= repeat <= MAX_REPEAT:
@@ -143,6 +171,8 @@ class Program:
         state.pending.append((state.pushed, slot))
         if interrupt:
             state.interrupting.add(state.pushed)
+        if self.log is not None:
+            self.log.append(PushedTask(mover=mover, slot=slot, token=state.pushed, label=label))
         return state.pushed
 
     def submit(self, steps: Sequence[tuple[str, BufferDescriptor]]) -> int:
@@ -156,8 +186,9 @@ class Program:
         for mover, descriptor in steps:
             self.encode(mover, descriptor)
         for mover, count in Counter(mover for mover, _ in steps).items():
-            self._require_room(self._movers[mover], count)
-            self._free_slots(self._movers[mover], count)
+            state = self._mover(mover)
+            self._require_room(state, count)
+            self._free_slots(state, count)
         token = 0
         for index, (mover, descriptor) in enumerate(steps):
             slot = self.place(mover, descriptor)
@@ -166,7 +197,7 @@ class Program:
 
     def retired(self, mover: str) -> int:
         """The mover's RETIRED count, read now."""
-        state = self._movers[mover]
+        state = self._mover(mover)
         state.retired = self.registers.read(mover, "RETIRED")
         while state.pending and _reached(state.retired, state.pending[0][0]):
             token, _ = state.pending.popleft()
@@ -185,7 +216,7 @@ class Program:
         DeviceTimeout
             `timeout` cycles went by.
         """
-        state = self._movers[mover]
+        state = self._mover(mover)
         if not _reached(state.pushed, token):
             raise DescriptorError(mover, "token", token, f"only {state.pushed} tasks were pushed")
         transport = self.registers.transport
@@ -232,6 +263,14 @@ class Program:
             )
         refusing = [s.config.name for s in self._movers.values() if faults >> s.index & 1]
         raise QueueFullError(f"a push to the full queue of {', '.join(refusing)} was refused")
+
+    def _mover(self, name: str) -> _Mover:
+        try:
+            return self._movers[name]
+        except KeyError:
+            raise RegisterError(
+                f"mover {name!r}: must be one of {', '.join(self._movers)}"
+            ) from None
 
     def describe(self) -> str:
         """The state of every mover, on one line."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from .gemm import GemmMapper, GemmTask
 from .lower import lower_rows
 from .memref import MemRef
 from .program import Program
-from .transfer import DmaPair
+from .transfer import DmaPair, Step
 
 __all__ = ["GemmReport", "GemmRunner", "check_operands"]
 
@@ -147,9 +148,18 @@ class GemmRunner:
         self._transfers = self._bytes_read = self._bytes_written = 0
 
     def run(self) -> GemmReport:
-        """Run the product to its end; errors as :meth:`Program.wait`."""
+        """Run the product to its end.
+
+        Raises
+        ------
+        MappingError, DescriptorError
+            A descriptor of some task is impossible: nothing was pushed.
+        DeviceError, DeviceTimeout, QueueFullError
+            As :meth:`Program.wait`.
+        """
         M, N, K = check_operands(self.a, self.b, self.out, self.c)
         tasks = tuple(self.mapper.tasks(M, N, K))
+        self._check(tasks)
         for task in tasks:
             self._run(task)
         assert self._start is not None
@@ -164,36 +174,30 @@ class GemmRunner:
             tiles=tasks,
         )
 
-    def _run(self, task: GemmTask) -> None:
-        config, program, shape = self.mapper.config, self.program, task.shape
-        layout_d = self.mapper.layout_d(shape)
-        loads = []
-        if task.first and self.c is not None:
-            loads.append((self.c.subview((task.m, task.n), (shape.m, shape.n)), layout_d))
-        if task.load_a:
-            ref = self.a.subview((task.m, task.k), (shape.m, shape.k))
-            loads.append((ref, self.mapper.layout_a(shape)))
-        if task.load_b:
-            ref = self.b.subview((task.k, task.n), (shape.k, shape.n))
-            loads.append((ref, self.mapper.layout_b(shape)))
-        loaded = 0
-        for index, (ref, layout) in enumerate(loads):
-            rows = self._rows(self.load, ref, layout)
-            walk = layout.by_rows(config.memory, self.load.scratchpad)
-            # Refused, if at all, before the other end waits for it.
-            program.encode(self.load.scratchpad.name, walk)
-            self._push(self.load.dram.name, rows)
-            last = index + 1 == len(loads)
-            loaded = self._push(self.load.scratchpad.name, walk, interrupt=last)
-            self._transfers += 1
-            self._bytes_read += ref.nbytes
+    def _check(self, tasks: Sequence[GemmTask]) -> None:
+        """Encode what tasks of every kind push: those of one kind differ in DRAM addresses only."""
+        kinds = {(t.shape, t.load_a, t.load_b, t.first, t.last): t for t in tasks}
+        for task in kinds.values():
+            steps = [step for load in self._loads(task) for step in self._load_steps(*load)]
+            for mover, descriptor in (*steps, *self._stream_steps(task), *self._store_steps(task)):
+                self.program.encode(mover, descriptor)
 
-        with_c = self.c is not None or not task.first
-        slots = []
-        for port, descriptor in self.mapper.streams(shape, with_c=with_c).items():
-            mover = config.bound_to(port)
-            assert mover is not None, "the mapping found it"
-            slots.append((mover.name, program.place(mover.name, descriptor)))
+    def _run(self, task: GemmTask) -> None:
+        program = self.program
+        ends = (self.load.dram, self.load.scratchpad)
+        room = min(min(mover.queue_depth, mover.descriptors) for mover in ends)
+        loads, loaded = self._loads(task), 0
+        for index, load in enumerate(loads):
+            if index >= room:
+                program.wait(self.load.scratchpad.name, loaded, self.timeout)
+            source, sink = self._load_steps(*load)
+            self._push(*source)
+            awaited = index + 1 == len(loads) or index + 1 >= room
+            loaded = self._push(*sink, interrupt=awaited)
+            self._transfers += 1
+            self._bytes_read += load[0].nbytes
+
+        slots = [(mover, program.place(mover, bd)) for mover, bd in self._stream_steps(task)]
         if loads:
             program.wait(self.load.scratchpad.name, loaded, self.timeout)
         result = slots[-1][0]
@@ -201,22 +205,52 @@ class GemmRunner:
         for name, slot in slots:
             computed = program.push(name, slot, interrupt=name == result)
 
-        if not task.last:
-            program.wait(result, computed, self.timeout)
-            return
-        ref = self.out.subview((task.m, task.n), (shape.m, shape.n))
-        walk = layout_d.by_rows(config.memory, self.store.scratchpad)
-        source = program.place(self.store.scratchpad.name, walk)
-        sink = program.place(self.store.dram.name, self._rows(self.store, ref, layout_d))
+        stores = [(mover, program.place(mover, bd)) for mover, bd in self._store_steps(task)]
         program.wait(result, computed, self.timeout)
-        program.push(self.store.scratchpad.name, source)
-        stored = program.push(self.store.dram.name, sink, interrupt=True)
-        program.wait(self.store.dram.name, stored, self.timeout)
-        self._transfers += 1
-        self._bytes_written += ref.nbytes
+        stored = 0
+        for name, slot in stores:
+            stored = program.push(name, slot, interrupt=name == self.store.dram.name)
+        if stores:
+            program.wait(self.store.dram.name, stored, self.timeout)
+            self._transfers += 1
+            self._bytes_written += task.shape.m * task.shape.n * self.out.itemsize
 
-    def _rows(self, pair: DmaPair, ref: MemRef, layout: BlockedLayout) -> BufferDescriptor:
-        return lower_rows(pair.dram, ref, rows=layout.rows, row_bytes=layout.row_bytes)
+    def _loads(self, task: GemmTask) -> list[tuple[MemRef, BlockedLayout]]:
+        """The pieces of operands that a task brings in, and where they go."""
+        shape, loads = task.shape, []
+        if task.first and self.c is not None:
+            ref = self.c.subview((task.m, task.n), (shape.m, shape.n))
+            loads.append((ref, self.mapper.layout_d(shape)))
+        if task.load_a:
+            ref = self.a.subview((task.m, task.k), (shape.m, shape.k))
+            loads.append((ref, self.mapper.layout_a(shape)))
+        if task.load_b:
+            ref = self.b.subview((task.k, task.n), (shape.k, shape.n))
+            loads.append((ref, self.mapper.layout_b(shape)))
+        return loads
+
+    def _load_steps(self, ref: MemRef, layout: BlockedLayout) -> tuple[Step, Step]:
+        pair = self.load
+        walk = layout.by_rows(self.mapper.config.memory, pair.scratchpad)
+        return (pair.dram.name, _rows(pair, ref, layout)), (pair.scratchpad.name, walk)
+
+    def _stream_steps(self, task: GemmTask) -> list[Step]:
+        """What the array's movers do, the result's last."""
+        with_c = self.c is not None or not task.first
+        steps = []
+        for port, descriptor in self.mapper.streams(task.shape, with_c=with_c).items():
+            mover = self.mapper.config.bound_to(port)
+            assert mover is not None, "the mapping found it"
+            steps.append((mover.name, descriptor))
+        return steps
+
+    def _store_steps(self, task: GemmTask) -> tuple[Step, ...]:
+        if not task.last:
+            return ()
+        pair, layout = self.store, self.mapper.layout_d(task.shape)
+        ref = self.out.subview((task.m, task.n), (task.shape.m, task.shape.n))
+        walk = layout.by_rows(self.mapper.config.memory, pair.scratchpad)
+        return (pair.scratchpad.name, walk), (pair.dram.name, _rows(pair, ref, layout))
 
     def _push(self, mover: str, descriptor: BufferDescriptor, interrupt: bool = False) -> int:
         slot = self.program.place(mover, descriptor)
@@ -226,3 +260,7 @@ class GemmRunner:
 
     def _clock(self) -> int:
         return self.program.registers.read("system", "CYCLES")
+
+
+def _rows(pair: DmaPair, ref: MemRef, layout: BlockedLayout) -> BufferDescriptor:
+    return lower_rows(pair.dram, ref, rows=layout.rows, row_bytes=layout.row_bytes)

@@ -12,7 +12,14 @@ from .lower import coalesce, discard, lower
 from .memref import MemRef
 from .program import DEFAULT_TIMEOUT, Program
 
-__all__ = ["DmaPair", "ScratchpadAddress", "Transfer", "recv_descriptors", "send_descriptors"]
+__all__ = [
+    "DmaPair",
+    "ScratchpadAddress",
+    "Step",
+    "Transfer",
+    "recv_descriptors",
+    "send_descriptors",
+]
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,7 @@ class DmaPair:
 
 
 Step = tuple[str, BufferDescriptor]
+"""A mover and what it is to do."""
 
 
 def send_descriptors(

@@ -142,6 +142,50 @@ def test_operands_that_cannot_be_are_refused_before_anything_moves() -> None:
     assert dev.stats.dma_calls == 0
 
 
+@pytest.mark.parametrize(
+    ("mover", "values", "text"),
+    [
+        ("A", {"loops": 2}, r"descriptor of A: bounds = .* at most 2 loops"),
+        ("X", {"loops": 2}, r"descriptor of X: bounds = .* at most 2 loops"),
+        ("MM2S0", {"guards": 1}, "takes 2 guards; MM2S0 has 1"),
+        ("S2MM0", {"guards": 0}, "S2MM0 has no guard"),
+    ],
+)
+def test_a_product_beyond_a_mover_is_refused_before_anything_moves(
+    mover: str, values: dict[str, Any], text: str
+) -> None:
+    dev = opened(with_movers([mover], **values))
+    a, b = dev.allocate((9, 70), np.int8), dev.allocate((70, 31), np.int8)
+    with pytest.raises(WeftError, match=text):
+        dev.gemm(a, b, dev.allocate((9, 31), np.int32))
+    for each in dev.config.movers:
+        assert dev.registers.read(each.name, "RETIRED") == 0
+        assert not dev.registers.fields(each.name, "STATUS")["busy"]
+
+
+def with_movers(names: list[str], **values: Any) -> Any:
+    movers = [replace(m, **values) if m.name in names else m for m in TINY.movers]
+    return replace(TINY, movers=tuple(movers))
+
+
+@pytest.mark.parametrize("room", [1, 2])
+def test_short_queues_make_a_product_wait(room: int) -> None:
+    names = [mover.name for mover in TINY.movers]
+    dev = opened(with_movers(names, queue_depth=room, descriptors=room), prefetch=True)
+    check_product(dev, 20, 30, 600, True)
+
+
+def test_an_unknown_mover_is_named() -> None:
+    dev = opened()
+    for attempt in (
+        lambda: dev.push("Z", 0),
+        lambda: dev.wait("Z", 0),
+        lambda: dev.write_descriptor("Z", 0, OTHER),
+    ):
+        with pytest.raises(WeftError, match=r"'Z'.*: must be one of A, B, C, D, X, Y, MM2S0, S2MM0"):
+            attempt()
+
+
 def moved_by_one(out: Any) -> MemRef:
     """`out` moved by one element: not the same matrix, but over it."""
     return replace(MemRef.from_numpy(out), offset=-1)
