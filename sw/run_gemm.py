@@ -178,7 +178,7 @@ class GemmRunner:
         """Encode what tasks of every kind push: those of one kind differ in DRAM addresses only."""
         kinds = {(t.shape, t.load_a, t.load_b, t.first, t.last): t for t in tasks}
         for task in kinds.values():
-            steps = [step for load in self._loads(task) for step in self._load_steps(*load)]
+            steps = [step for _, *load in self._loads(task) for step in self._load_steps(*load)]
             for mover, descriptor in (*steps, *self._stream_steps(task), *self._store_steps(task)):
                 self.program.encode(mover, descriptor)
 
@@ -187,15 +187,15 @@ class GemmRunner:
         ends = (self.load.dram, self.load.scratchpad)
         room = min(min(mover.queue_depth, mover.descriptors) for mover in ends)
         loads, loaded = self._loads(task), 0
-        for index, load in enumerate(loads):
+        for index, (label, ref, layout) in enumerate(loads):
             if index >= room:
                 program.wait(self.load.scratchpad.name, loaded, self.timeout)
-            source, sink = self._load_steps(*load)
-            self._push(*source)
+            source, sink = self._load_steps(ref, layout)
+            self._push(*source, label=label)
             awaited = index + 1 == len(loads) or index + 1 >= room
-            loaded = self._push(*sink, interrupt=awaited)
+            loaded = self._push(*sink, label=label, interrupt=awaited)
             self._transfers += 1
-            self._bytes_read += load[0].nbytes
+            self._bytes_read += ref.nbytes
 
         slots = [(mover, program.place(mover, bd)) for mover, bd in self._stream_steps(task)]
         if loads:
@@ -203,30 +203,31 @@ class GemmRunner:
         result = slots[-1][0]
         computed = 0
         for name, slot in slots:
-            computed = program.push(name, slot, interrupt=name == result)
+            computed = program.push(name, slot, interrupt=name == result, label=_tile(task))
 
         stores = [(mover, program.place(mover, bd)) for mover, bd in self._store_steps(task)]
         program.wait(result, computed, self.timeout)
         stored = 0
         for name, slot in stores:
-            stored = program.push(name, slot, interrupt=name == self.store.dram.name)
+            last = name == self.store.dram.name
+            stored = program.push(name, slot, interrupt=last, label=f"store {task.m},{task.n}")
         if stores:
             program.wait(self.store.dram.name, stored, self.timeout)
             self._transfers += 1
             self._bytes_written += task.shape.m * task.shape.n * self.out.itemsize
 
-    def _loads(self, task: GemmTask) -> list[tuple[MemRef, BlockedLayout]]:
-        """The pieces of operands that a task brings in, and where they go."""
+    def _loads(self, task: GemmTask) -> list[tuple[str, MemRef, BlockedLayout]]:
+        """The pieces of operands that a task brings in: name, place in DRAM, layout here."""
         shape, loads = task.shape, []
         if task.first and self.c is not None:
             ref = self.c.subview((task.m, task.n), (shape.m, shape.n))
-            loads.append((ref, self.mapper.layout_d(shape)))
+            loads.append((f"load C {task.m},{task.n}", ref, self.mapper.layout_d(shape)))
         if task.load_a:
             ref = self.a.subview((task.m, task.k), (shape.m, shape.k))
-            loads.append((ref, self.mapper.layout_a(shape)))
+            loads.append((f"load A {task.m},{task.k}", ref, self.mapper.layout_a(shape)))
         if task.load_b:
             ref = self.b.subview((task.k, task.n), (shape.k, shape.n))
-            loads.append((ref, self.mapper.layout_b(shape)))
+            loads.append((f"load B {task.k},{task.n}", ref, self.mapper.layout_b(shape)))
         return loads
 
     def _load_steps(self, ref: MemRef, layout: BlockedLayout) -> tuple[Step, Step]:
@@ -252,14 +253,21 @@ class GemmRunner:
         walk = layout.by_rows(self.mapper.config.memory, pair.scratchpad)
         return (pair.scratchpad.name, walk), (pair.dram.name, _rows(pair, ref, layout))
 
-    def _push(self, mover: str, descriptor: BufferDescriptor, interrupt: bool = False) -> int:
+    def _push(
+        self, mover: str, descriptor: BufferDescriptor, *, label: str, interrupt: bool = False
+    ) -> int:
         slot = self.program.place(mover, descriptor)
         if self._start is None:
             self._start = self._clock()
-        return self.program.push(mover, slot, interrupt=interrupt)
+        return self.program.push(mover, slot, interrupt=interrupt, label=label)
 
     def _clock(self) -> int:
         return self.program.registers.read("system", "CYCLES")
+
+
+def _tile(task: GemmTask) -> str:
+    whole = task.first and task.last
+    return f"tile {task.m},{task.n}" + ("" if whole else f" from k {task.k}")
 
 
 def _rows(pair: DmaPair, ref: MemRef, layout: BlockedLayout) -> BufferDescriptor:
