@@ -178,7 +178,8 @@ class GemmRunner:
         """Encode what tasks of every kind push: those of one kind differ in DRAM addresses only."""
         kinds = {(t.shape, t.load_a, t.load_b, t.first, t.last): t for t in tasks}
         for task in kinds.values():
-            steps = [step for _, *load in self._loads(task) for step in self._load_steps(*load)]
+            loads = self._loads(task)
+            steps = [s for _, ref, layout in loads for s in self._load_steps(ref, layout)]
             for mover, descriptor in (*steps, *self._stream_steps(task), *self._store_steps(task)):
                 self.program.encode(mover, descriptor)
 
