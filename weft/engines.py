@@ -11,6 +11,7 @@ from .hw.errors import ConfigError
 from .sim.amaranth_engine import AmaranthSimulation
 from .sim.axi import Channel
 from .sim.dram import DramParameters
+from .sim.layout import write_layout
 from .sim.simulation import MEMORY_BYTES, Simulation
 from .sw.device import Device
 
@@ -56,16 +57,29 @@ def open_simulation(
     memory_bytes: int = MEMORY_BYTES,
     dram: DramParameters | None = None,
     vcd: Path | None = None,
+    observed: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Simulation:
-    """Build `config` in `engine`; ``auto`` takes the fastest engine there is."""
+    """Build `config` in `engine`; ``auto`` takes the fastest engine there is.
+
+    Beside a waveform stand its layouts for viewers, see :func:`~weft.sim.layout.write_layout`. With
+    `observed` the simulation records what :func:`~weft.sim.trace.timeline` makes a timeline of.
+    """
     if engine not in ENGINES:
         raise ConfigError("engine", engine, f"must be one of {', '.join(ENGINES)}")
     if engine == "verilator":
         raise ConfigError("engine", engine, "is not built yet, use python")
-    return AmaranthSimulation(
-        config, memory_bytes=memory_bytes, dram=dram, vcd=vcd, progress=progress
+    simulation = AmaranthSimulation(
+        config,
+        memory_bytes=memory_bytes,
+        dram=dram,
+        vcd=vcd,
+        observed=observed,
+        progress=progress,
     )
+    if vcd is not None:
+        write_layout(vcd, config, engine=simulation.engine)
+    return simulation
 
 
 def simulate(

@@ -10,7 +10,9 @@ from rich.table import Table
 
 from ..config import load_config
 from ..engines import ENGINES, dram_parameters, open_simulation
+from ..sim.trace import write_timeline
 from ..sw.device import Device
+from ..sw.program import PushedTask
 from ..workload import GemmWorkload, run_gemm
 from .common import config_option, json_option, print_json, progress
 
@@ -42,7 +44,13 @@ def run() -> None:
     "--vcd",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write a waveform (about four times slower).",
+    help="Write a waveform (about four times slower), and FILE.gtkw and FILE.sucl for viewers.",
+)
+@click.option(
+    "--trace",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a timeline in Chrome's trace format, for ui.perfetto.dev.",
 )
 @click.option(
     "--latency",
@@ -76,6 +84,7 @@ def gemm(
     engine: str,
     seed: int,
     vcd: Path | None,
+    trace: Path | None,
     latency: int | None,
     backpressure: float | None,
     layout: str,
@@ -99,6 +108,9 @@ def gemm(
     system = load_config(config)
     workload = GemmWorkload(m=m, n=n, k=k, accumulate=accumulate, seed=seed)
     dram = dram_parameters(latency=latency, backpressure=backpressure, seed=seed)
+    if trace is not None:
+        # A file that cannot be written is found out before the work, not after it.
+        trace.touch()
     with (
         progress(f"gemm {m}x{n}x{k} on {system.name}") as report,
         open_simulation(
@@ -107,10 +119,21 @@ def gemm(
             memory_bytes=workload.memory_bytes,
             dram=dram,
             vcd=vcd,
+            observed=trace is not None,
             progress=report,
         ) as simulation,
     ):
-        result = run_gemm(Device(simulation, system), workload, engine=simulation.engine)
+        device = Device(simulation, system)
+        tasks: list[PushedTask] = []
+        if trace is not None:
+            device.program.log = tasks
+        try:
+            result = run_gemm(device, workload, engine=simulation.engine)
+        finally:
+            # A run that failed is the one that somebody wants to see.
+            if trace is not None:
+                cycles = simulation.cycles
+                write_timeline(trace, system, simulation.observed(), cycles=cycles, tasks=tasks)
     if as_json:
         print_json(result)
     else:
