@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from amaranth.hdl import Shape
 
+from ..hw.agu.row import GUARD_BITS
 from ..hw.mover.descriptor import Descriptor
 from .errors import DescriptorError
 from .reach import check_scratchpad
@@ -264,6 +265,15 @@ class _Encoder:
     def guard(self, guard: Guard, bounds: Sequence[int]) -> dict[str, Any]:
         strides = self.padded("guards.strides", guard.strides, 0)
         deltas = _deltas(bounds, strides)
+        # The hardware's running value wraps, and a wrapped one would let a clipped byte exist.
+        low, high = _span(guard.offset, bounds, strides, 1)
+        most = 1 << GUARD_BITS - 1
+        self.require(
+            -most <= low and high <= most,
+            "guards.strides",
+            tuple(guard.strides),
+            f"values from {low} to {high - 1} leave the {GUARD_BITS} bits of a guard",
+        )
         return {"offset": guard.offset, "limit": guard.limit, "run": guard.run, "deltas": deltas}
 
     def padded(self, name: str, values: Sequence[int], fill: int) -> list[int]:

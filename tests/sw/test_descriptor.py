@@ -114,6 +114,16 @@ def test_decode_undoes_encode(
         ("MM2S0", {"strides": (1 << 31, 0)}, "strides = 2147483648: a byte stride must be"),
         ("MM2S0", {"base": 1}, "addresses from -0xf to 0x137 leave 64 bits"),
         ("MM2S0", {"guards": (Guard(limit=1 << 31),)}, r"guards\[0\].limit = 2147483648"),
+        (
+            "MM2S0",
+            {"bounds": (3, 3), "guards": (Guard(strides=(1 << 30, 0)),)},
+            r"guards.strides = \(1073741824, 0\): values from 0 to 2147483648 leave the 32 bits",
+        ),
+        (
+            "MM2S0",
+            {"bounds": (1, 2), "guards": (Guard(offset=-(1 << 31), strides=(0, -1)),)},
+            "values from -2147483649 to -2147483648 leave",
+        ),
         ("MM2S0", {"guards": (Guard(), Guard(), Guard())}, "guards = 3: the mover has 2"),
         ("MM2S0", {"guards": (Guard(run=2),)}, r"guards\[0\].run = 2: must be from 0 to 1"),
     ],

@@ -182,7 +182,7 @@ def test_an_unknown_mover_is_named() -> None:
         lambda: dev.wait("Z", 0),
         lambda: dev.write_descriptor("Z", 0, OTHER),
     ):
-        with pytest.raises(WeftError, match=r"'Z'.*: must be one of A, B, C, D, X, Y, MM2S0, S2MM0"):
+        with pytest.raises(WeftError, match="mover 'Z': must be one of A, B, C, D, X, Y, MM2S0"):
             attempt()
 
 
