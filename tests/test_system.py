@@ -43,7 +43,6 @@ def shared_tiny() -> Any:
 @pytest.fixture
 def tiny(shared_tiny: Any) -> Any:
     shared_tiny.reset()
-    shared_tiny.stats.host_copies = 0
     return shared_tiny
 
 
@@ -51,34 +50,42 @@ def product(a: Any, b: Any) -> Any:
     return (a.astype(np.int64) @ b.astype(np.int64)).astype(np.int32)
 
 
+def check_without_a_copy(dev: Any, M: int, N: int, K: int) -> None:
+    """The product is exact, and neither host nor DMA put a byte anywhere but into the result."""
+    a, b, out = operands(dev, M, N, K)
+    memory, copies = dev.transport.memory, dev.stats.host_copies
+    before = memory[: 1 << 20].copy()
+    assert out.device_address + out.nbytes <= dev.transport.memory_base + before.size
+    report = dev.gemm(a, b, out=out)
+    np.testing.assert_array_equal(out, product(a, b))
+    start = out.device_address - dev.transport.memory_base
+    before[start : start + out.nbytes] = memory[start : start + out.nbytes]
+    np.testing.assert_array_equal(memory[: before.size], before)
+    assert report.bytes_written == out.nbytes
+    assert dev.stats.host_copies == copies
+    for array in (a, b, out):
+        dev.free(array)
+
+
 @pytest.mark.parametrize(
     "shape",
     [(1, 1, 1), (7, 5, 3), (4, 4, 4), (8, 20, 8), (65, 33, 17), (9, 1, 70), (1, 40, 5)],
 )
 def test_odd_shapes_are_exact_without_a_host_copy(tiny: Any, shape: tuple[int, int, int]) -> None:
-    a, b, out = operands(tiny, *shape)
-    tiny.gemm(a, b, out=out)
-    np.testing.assert_array_equal(out, product(a, b))
-    assert tiny.stats.host_copies == 0
+    check_without_a_copy(tiny, *shape)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (7, 5, 3), (8, 200, 8)])
 def test_odd_shapes_on_the_default_system(shape: tuple[int, int, int]) -> None:
-    dev = weft.simulate("datamaestro")
-    a, b, out = operands(dev, *shape)
-    dev.gemm(a, b, out=out)
-    np.testing.assert_array_equal(out, product(a, b))
-    assert dev.stats.host_copies == 0
+    check_without_a_copy(weft.simulate("datamaestro"), *shape)
 
 
 @pytest.mark.parametrize("shape", [(96, 88, 8), (4, 4, 4096)])
 def test_twice_the_scratchpad(tiny: Any, shape: tuple[int, int, int]) -> None:
     M, N, K = shape
-    a, b, out = operands(tiny, M, N, K)
-    assert a.nbytes + b.nbytes + out.nbytes >= 2 * tiny.config.memory.bytes
-    tiny.gemm(a, b, out=out)
-    np.testing.assert_array_equal(out, product(a, b))
-    assert tiny.stats.host_copies == 0
+    needed = M * K + K * N + 4 * M * N
+    assert needed >= 2 * tiny.config.memory.bytes
+    check_without_a_copy(tiny, M, N, K)
 
 
 def test_c_is_added_and_wraps(tiny: Any) -> None:
@@ -286,7 +293,85 @@ def test_bytes_go_to_the_scratchpad_and_back(tiny: Any, size: int) -> None:
     tiny.recv(back[1:-1], from_=tiny.scratchpad(64)).wait(10_000)
     np.testing.assert_array_equal(back[1:-1], there)
     assert back[0] == back[-1] == 0xAA
-    assert tiny.stats.host_copies == 0
+
+
+def test_repeats_empty_tasks_and_several_descriptors_in_flight(tiny: Any) -> None:
+    beat = tiny.config.dma.data_bytes
+    data, back = tiny.allocate(2 * beat, np.uint8), tiny.allocate(6 * beat, np.uint8)
+    data[:] = np.random.default_rng(0).integers(0, 256, data.size)
+    nothing = BufferDescriptor(base=data.device_address, bounds=(0,), strides=(0,), run_length=1)
+    tiny.write_descriptor("MM2S0", 0, replace(nothing, bounds=(1,), run_length=data.size))
+    tiny.write_descriptor("MM2S0", 1, nothing)
+    y = reading(tiny.config.mover("Y"))
+    for slot, (beats, at) in enumerate([(1, 0), (0, 0), (5, 1)]):
+        walk = replace(y, base=at * beat, bounds=(beats,), strides=(beat,))
+        tiny.write_descriptor("Y", slot, walk)
+    for slot in (0, 1, 1, 2):
+        last = tiny.push("Y", slot, repeat=1 + 2 * (slot == 1), interrupt=slot == 2)
+    tiny.push("MM2S0", 1, repeat=256)
+    tiny.push("MM2S0", 0, repeat=3)
+    tiny.push("MM2S0", 1)
+    tiny.wait("Y", last, timeout=2000)
+    tiny.recv(back, from_=tiny.scratchpad(0)).wait(2000)
+    np.testing.assert_array_equal(back, np.tile(data, 3))
+    assert tiny.registers.read("Y", "RETIRED") == 4
+    assert tiny.registers.read("MM2S0", "RETIRED") == 3
+
+
+class GaveUpError(Exception):
+    """The host's, in the middle of a product."""
+
+
+@pytest.mark.parametrize("mover", ["MM2S0", "S2MM0"])
+def test_a_reset_in_mid_flight_leaves_a_device_that_works(
+    mover: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dev = weft.simulate("tiny", latency=40, backpressure=0.4, seed=1)
+    a, b, out = operands(dev, 7, 9, 13)
+
+    def push(name: str, *task: Any, real: Any = dev.program.push, **options: Any) -> int:
+        token = real(name, *task, **options)
+        if name == mover:
+            dev.transport.wait_interrupt(25)
+            raise GaveUpError
+        return token
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dev.program, "push", push)
+        with pytest.raises(GaveUpError):
+            dev.gemm(a, b, out)
+    assert dev.registers.fields(mover, "STATUS")["busy"]
+    # The memory checks the protocol in every cycle, before, during and after the reset.
+    dev.reset()
+    for each in dev.config.movers:
+        assert not dev.registers.fields(each.name, "STATUS")["busy"]
+        assert dev.registers.read(each.name, "RETIRED") == 0
+    dev.gemm(a, b, out)
+    np.testing.assert_array_equal(out, product(a, b))
+
+
+@pytest.mark.parametrize(
+    ("memory", "movers", "dma"),
+    [
+        ({"crossbar_stages": 2}, {"address_depth": 2, "data_depth": 3}, {"burst_beats": 1}),
+        ({"crossbar_stages": 3, "groups": (16,)}, {"shares_ports_with": ""}, {}),
+        ({"rows": 16, "groups": (1, 16, 8)}, {"queue_depth": 1, "descriptors": 1}, {}),
+    ],
+)
+def test_other_systems(memory: Any, movers: Any, dma: Any) -> None:
+    tiny = load_config("tiny")
+    assert tiny.dma is not None
+    config = replace(
+        tiny,
+        memory=replace(tiny.memory, **memory),
+        movers=tuple(
+            replace(mover, **movers) if mover.is_scratchpad or "queue_depth" in movers else mover
+            for mover in tiny.movers
+        ),
+        dma=replace(tiny.dma, **dma),
+    )
+    dev = weft.simulate(config, latency=7, backpressure=0.3)
+    check_without_a_copy(dev, 5, 9, 33)
 
 
 def test_host_memory_is_refused(tiny: Any) -> None:
