@@ -35,6 +35,8 @@ class LayoutSignal:
         What the viewer calls it.
     is_number
         Whether it reads best as a decimal number.
+    is_enum
+        Whether Amaranth's waveforms have it as text.
     """
 
     scope: str
@@ -42,6 +44,11 @@ class LayoutSignal:
     width: int = 1
     label: str
     is_number: bool = False
+    is_enum: bool = False
+
+    def bits(self, engine: str) -> int:
+        """Its width in a waveform of `engine`; text counts as one bit."""
+        return 1 if self.is_enum and engine == "python" else self.width
 
     def path(self, engine: str) -> str:
         """Full name in a waveform of `engine`."""
@@ -98,7 +105,7 @@ def _mover(config: AcceleratorConfig, mover: MoverConfig) -> Iterator[LayoutSign
     for name in ("valid", "ready", "conflict"):
         label = name if name == "conflict" else f"stream {name}"
         yield LayoutSignal(scope=monitor, name=f"port__activity.{name}", label=label)
-    yield LayoutSignal(scope=monitor, name="stall", width=3, label="stall, late", is_number=True)
+    yield LayoutSignal(scope=monitor, name="stall", width=3, label="stall, late", is_enum=True)
     yield LayoutSignal(scope=core, name="port__retired", label="retired")
     for scope, name, most, label in (
         ("loader", "descriptor_loaded", 255, "BD"),
@@ -132,8 +139,8 @@ def write_layout(waveform: Path, config: AcceleratorConfig, *, engine: str) -> l
             lines.append(f"divider_add {title}")
             with gtkw.group(title):
                 for signal in signals:
-                    path = signal.path(engine)
-                    suffix = f"[{signal.width - 1}:0]" if signal.width > 1 else ""
+                    path, bits = signal.path(engine), signal.bits(engine)
+                    suffix = f"[{bits - 1}:0]" if bits > 1 else ""
                     gtkw.trace(
                         path + suffix,
                         alias=f"{title} {signal.label}" if signal.scope else signal.label,

@@ -119,7 +119,6 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ([*GEMM, "--backpressure", "1"], "'--backpressure': 1.0 is not in the range"),
         ([*GEMM, "--latency", "-1"], "'--latency': -1 is not"),
         ([*GEMM, "--seed", "-1"], "'--seed': -1 is not"),
-        ([*GEMM, "--trace", "x"], "No such option '--trace'"),
         (["generate"], "Missing option '-o'"),
         (["generate", "-o", "out", "--config", "huge"], "config = 'huge'"),
         (["bench", "warp"], "No such command 'warp'"),
