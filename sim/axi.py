@@ -87,37 +87,45 @@ class AxiChecker:
     ----------
     beat_bytes
         Width of the data channels in bytes, a power of two.
+
+    Attributes
+    ----------
+    held : dict
+        For AR, AW and W: the fields of a cycle with valid and without ready just before, or None.
     """
 
     def __init__(self, *, beat_bytes: int) -> None:
         self._beat_bytes = beat_bytes
         self._size = beat_bytes.bit_length() - 1
         self._cycle = 0
-        self._held_ar: tuple[int, ...] | None = None
-        self._held_aw: tuple[int, ...] | None = None
-        self._held_w: tuple[int, ...] | None = None
+        self.held: dict[Channel, tuple[int, ...] | None] = {
+            Channel.AR: None,
+            Channel.AW: None,
+            Channel.W: None,
+        }
 
     def check(self, cycle: int, inputs: AxiInputs, outputs: AxiOutputs, beats_left: int) -> None:
         """Check `cycle`, with `beats_left` of the burst that a W beat would belong to."""
         self._cycle = cycle
-        if inputs.arvalid or self._held_ar is not None:
+        held = self.held
+        if inputs.arvalid or held[Channel.AR] is not None:
             address = (inputs.araddr, inputs.arlen, inputs.arsize, inputs.arburst)
-            self._check_held(Channel.AR, inputs.arvalid, self._held_ar, address)
+            self._check_held(Channel.AR, inputs.arvalid, held[Channel.AR], address)
             self._check_address(Channel.AR, *address)
-            self._held_ar = None if outputs.arready else address
-        if inputs.awvalid or self._held_aw is not None:
+            held[Channel.AR] = None if outputs.arready else address
+        if inputs.awvalid or held[Channel.AW] is not None:
             address = (inputs.awaddr, inputs.awlen, inputs.awsize, inputs.awburst)
-            self._check_held(Channel.AW, inputs.awvalid, self._held_aw, address)
+            self._check_held(Channel.AW, inputs.awvalid, held[Channel.AW], address)
             self._check_address(Channel.AW, *address)
-            self._held_aw = None if outputs.awready else address
-        if inputs.wvalid or self._held_w is not None:
+            held[Channel.AW] = None if outputs.awready else address
+        if inputs.wvalid or held[Channel.W] is not None:
             beat = (inputs.wdata, inputs.wstrb, inputs.wlast)
-            self._check_held(Channel.W, inputs.wvalid, self._held_w, beat)
+            self._check_held(Channel.W, inputs.wvalid, held[Channel.W], beat)
             if outputs.wready and inputs.wlast != (beats_left == 1):
                 self._fail(
                     Channel.W, f"wlast = {inputs.wlast} with {beats_left} beats left in the burst"
                 )
-            self._held_w = None if outputs.wready else beat
+            held[Channel.W] = None if outputs.wready else beat
 
     def _check_held(
         self, channel: Channel, valid: int, held: tuple[int, ...] | None, now: tuple[int, ...]

@@ -13,7 +13,7 @@ from weft.hw.errors import ConfigError
 
 from .axi import PAGE_BYTES, AxiChecker, AxiInputs, AxiOutputs, Channel
 
-__all__ = ["DramModel", "DramParameters", "ErrorRange", "mix"]
+__all__ = ["DramModel", "DramParameters", "ErrorRange", "check_memory", "mix"]
 
 _MASK = (1 << 64) - 1
 
@@ -102,6 +102,16 @@ class DramParameters:
             raise ConfigError(f"dram.{name}", value, f"must be from {low} to {high}")
 
 
+def check_memory(*, base: int, size: int) -> None:
+    """Raise :class:`ConfigError` unless a memory of `size` bytes can stand at address `base`."""
+    if base < 0 or base % PAGE_BYTES:
+        raise ConfigError("dram.base", base, f"must be a multiple of {PAGE_BYTES}")
+    if size <= 0 or size % PAGE_BYTES:
+        raise ConfigError("memory_bytes", size, f"must be a positive multiple of {PAGE_BYTES}")
+    if base + size > _MASK:
+        raise ConfigError("dram.base", base, f"{size} bytes from there do not fit 64 bits")
+
+
 class DramModel:
     """An AXI4 memory with latency, bandwidth, back-pressure and faults; bursts answer in order.
 
@@ -172,12 +182,7 @@ class DramModel:
     ) -> None:
         if beat_bytes not in (4, 8, 16, 32, 64, 128):
             raise ConfigError("dram.beat_bytes", beat_bytes, "4 to 128, a power of two")
-        if base < 0 or base % PAGE_BYTES:
-            raise ConfigError("dram.base", base, f"must be a multiple of {PAGE_BYTES}")
-        if memory.size == 0 or memory.size % PAGE_BYTES:
-            raise ConfigError(
-                "memory_bytes", memory.size, f"must be a positive multiple of {PAGE_BYTES}"
-            )
+        check_memory(base=base, size=memory.size)
         self.memory = memory
         self.base = base
         self.beat_bytes = beat_bytes

@@ -1,0 +1,325 @@
+"""From Verilog to a shared library: verilate, compile, link, and keep the result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from weft.hw.errors import WeftError
+
+from .bench import BENCH_NAME, Bench
+from .cache import BuildCache, cache_folder
+from .toolchain import Toolchain
+
+__all__ = ["BuildError", "Model", "ModelSource", "build_model", "model_cache", "model_is_cached"]
+
+HERE = Path(__file__).parent
+HARNESS = ("harness.cpp", "dram.h", "waveform.h", "shim/lz4.h", "shim/zlib.h")
+LIBRARY = "model.so"
+POLL_SECONDS = 0.02
+
+VERILATE = [
+    *("--cc", "-O3", "--noassert", "--prefix", "Vweft", "--timescale", "1ns/1ns"),
+    *("--x-assign", "fast", "--x-initial", "fast"),
+    *("-Wno-fatal", "-Wno-lint", "-Wno-style"),
+    # Small files keep every processor busy to the end.
+    *("--output-split", "20000", "--output-split-cfuncs", "2000"),
+]
+COMPILE = [
+    "-c",
+    "-std=c++20",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-DVL_TIME_CONTEXT",
+    "-DVL_USER_FATAL",
+]
+FAST, SLOW = "-O1", "-O0"
+"""What runs every cycle, and what runs once."""
+MACROS = ("COVERAGE", "SC", "TIMING", "TRACE_SAIF")
+"""Parts of Verilator that no model here has."""
+
+Report = Callable[[str], None]
+
+
+class BuildError(WeftError):
+    """A model could not be compiled: names the first error and the log."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSource:
+    """The design to compile.
+
+    Parameters
+    ----------
+    name
+        What the user calls it.
+    top
+        Its top module.
+    verilog
+        Gives its text.
+    identity
+        A hash of all that the text is made from, so that a model can be found again without making
+        the text; or None.
+    """
+
+    name: str
+    top: str
+    verilog: Callable[[], str]
+    identity: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A compiled design.
+
+    Parameters
+    ----------
+    library
+        The shared library.
+    address_bits, beat_bytes, observation_bits
+        See :class:`~weft.sim.verilator.bench.Bench`.
+    build_seconds
+        What making it took, once.
+    """
+
+    library: Path
+    address_bits: int
+    beat_bytes: int
+    observation_bits: int
+    build_seconds: float
+
+
+def model_cache() -> BuildCache:
+    """The models of this user."""
+    return BuildCache(cache_folder() / "verilator")
+
+
+def model_is_cached(source: ModelSource, toolchain: Toolchain, waveform: str | None = None) -> bool:
+    """Whether :func:`build_model` would have nothing to do, as far as `identity` tells."""
+    cache = model_cache()
+    digest = None if source.identity is None else cache.note(source.identity)
+    return digest is not None and cache.find(_key(source, digest, toolchain, waveform)) is not None
+
+
+def build_model(
+    source: ModelSource,
+    toolchain: Toolchain,
+    *,
+    waveform: str | None = None,
+    report: Report = lambda text: None,
+) -> Model:
+    """The compiled `source`, made now unless the cache has it.
+
+    Parameters
+    ----------
+    source
+        The design.
+    toolchain
+        What compiles it.
+    waveform
+        The model can write waveforms of this format, ``vcd`` or ``fst``, and is slower for it.
+    report
+        Called with what is being done, now and then.
+
+    Raises
+    ------
+    BuildError
+        Verilator or the compiler refused; the log stays in the cache folder.
+    WeftError
+        The cache cannot be written.
+    """
+    cache = model_cache()
+    digest = None if source.identity is None else cache.note(source.identity)
+    if digest is None:
+        report(f"{source.name}: Verilog")
+        verilog = source.verilog()
+        digest = _hash([verilog])
+        if source.identity is not None:
+            cache.write_note(source.identity, digest)
+    else:
+        verilog = None
+    key = _key(source, digest, toolchain, waveform)
+    folder = cache.find(key)
+    if folder is None:
+        build = _Build(
+            source=source,
+            verilog=verilog if verilog is not None else source.verilog(),
+            toolchain=toolchain,
+            waveform=waveform,
+            log=cache.root / f"{key}.log",
+            report=report,
+        )
+        folder = cache.make(
+            key,
+            build.fill,
+            waiting=lambda: report(f"{source.name}: another process builds this model, waiting"),
+        )
+    facts = json.loads((folder / "model.json").read_text())
+    return Model(
+        library=folder / LIBRARY,
+        **{name: facts[name] for name in Model.__dataclass_fields__ if name != "library"},
+    )
+
+
+def _key(source: ModelSource, digest: str, toolchain: Toolchain, waveform: str | None) -> str:
+    texts = [(HERE / name).read_text() for name in ("bench.py", "build.py", *HARNESS)]
+    versions = [*toolchain.versions.values(), *toolchain.compiler.command]
+    return _hash([source.top, digest, str(waveform), *versions, *texts])
+
+
+def _hash(texts: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(text.encode())
+        digest.update(b"\0")
+    return digest.hexdigest()[:32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Build:
+    """One build, in a folder that is given to :meth:`fill`."""
+
+    source: ModelSource
+    verilog: str
+    toolchain: Toolchain
+    waveform: str | None
+    log: Path
+    report: Report
+
+    def fill(self, folder: Path) -> None:
+        """Make library and facts in `folder`."""
+        started = time.perf_counter()
+        name = self.source.name
+        work = folder / "work"
+        work.mkdir()
+        bench = Bench.around(self.verilog, self.source.top)
+        (work / "design.v").write_text(self.verilog)
+        (work / "bench.v").write_text(bench.verilog)
+        (work / "ports.h").write_text(bench.header)
+        self.report(f"{name}: {self.toolchain.verilator}")
+        self._run([self._verilate(work)], self.toolchain.verilator.environment)
+        commands = [self._compile(work, file) for file in self._files(work)]
+        environment = os.environ | self.toolchain.compiler.environment
+        title = f"{name}: compiling with {self._compiler_name}"
+        self._run(commands, environment, lambda done: self.report(f"{title} {done}"))
+        self.report(f"{name}: linking")
+        self._run([self._link(work, folder / LIBRARY)], environment)
+        facts: dict[str, Any] = {
+            "name": name,
+            "waveform": self.waveform,
+            "address_bits": bench.address_bits,
+            "beat_bytes": bench.beat_bytes,
+            "observation_bits": bench.observation_bits,
+            "build_seconds": round(time.perf_counter() - started, 3),
+            **self.toolchain.versions,
+        }
+        (folder / "model.json").write_text(json.dumps(facts, indent=2) + "\n")
+        shutil.rmtree(work)
+        self.log.unlink(missing_ok=True)
+
+    @property
+    def _compiler_name(self) -> str:
+        program, *words = self.toolchain.compiler.command
+        return " ".join([Path(program).name, *words])
+
+    def _verilate(self, work: Path) -> list[str]:
+        options = [*VERILATE, "--top-module", BENCH_NAME, "--Mdir", str(work)]
+        if self.waveform is not None:
+            options += [f"--trace-{self.waveform}", "--trace-structs"]
+        binary = str(self.toolchain.verilator.binary)
+        return [binary, *options, str(work / "bench.v"), str(work / "design.v")]
+
+    def _files(self, work: Path) -> list[Path]:
+        """What is to be compiled, the longest work first."""
+        include = self.toolchain.verilator.include
+        files = [include / name for name in ("verilated.cpp", "verilated_threads.cpp")]
+        if self.waveform is not None:
+            files.append(include / f"verilated_{self.waveform}_c.cpp")
+        files += [HERE / "harness.cpp", *work.glob("*.cpp")]
+        return sorted(files, key=lambda file: file.stat().st_size, reverse=True)
+
+    def _compile(self, work: Path, file: Path) -> list[str]:
+        traced = self.waveform is not None
+        macros = {name: 0 for name in MACROS} | {
+            "TRACE": int(traced),
+            "TRACE_VCD": int(self.waveform == "vcd"),
+            "TRACE_FST": int(self.waveform == "fst"),
+        }
+        include = self.toolchain.verilator.include
+        folders = [HERE / "shim", work, include, include / "vltstd", HERE]
+        return [
+            *self.toolchain.compiler.command,
+            *COMPILE,
+            SLOW if "Slow" in file.name else FAST,
+            *self.toolchain.compiler.flags,
+            *(f"-DVM_{name}={value}" for name, value in macros.items()),
+            *(f"-I{folder}" for folder in folders),
+            str(file),
+            "-o",
+            str(work / f"{file.name}.o"),
+        ]
+
+    def _link(self, work: Path, library: Path) -> list[str]:
+        objects = sorted(str(file) for file in work.glob("*.o"))
+        command = self.toolchain.compiler.command
+        return [*command, "-shared", "-pthread", *objects, "-o", str(library)]
+
+    def _run(
+        self,
+        commands: Sequence[list[str]],
+        environment: dict[str, str],
+        progress: Callable[[str], None] = lambda done: None,
+    ) -> None:
+        """Run `commands`, as many at once as there are processors; none outlives this call."""
+        waiting = list(reversed(commands))
+        running: list[subprocess.Popen[bytes]] = []
+        done = 0
+        with self.log.open("wb") as log:
+            try:
+                while waiting or running:
+                    while waiting and len(running) < (os.cpu_count() or 1):
+                        command = waiting.pop()
+                        try:
+                            process = subprocess.Popen(
+                                command,
+                                stdout=log,
+                                stderr=subprocess.STDOUT,
+                                env=environment,
+                                # Compilers start programs of their own, which must end with them.
+                                process_group=0,
+                            )
+                        except OSError as error:
+                            raise BuildError(f"cannot run {command[0]}: {error.strerror}") from None
+                        running.append(process)
+                    time.sleep(POLL_SECONDS)
+                    for process in [each for each in running if each.poll() is not None]:
+                        running.remove(process)
+                        done += 1
+                        progress(f"{done}/{len(commands)}")
+                        if process.returncode:
+                            raise BuildError(self._complaint(process))
+            finally:
+                for process in running:
+                    with suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)
+                for process in running:
+                    process.wait()
+
+    def _complaint(self, process: subprocess.Popen[bytes]) -> str:
+        """One line for a command that failed."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        first = next((line.strip() for line in lines if "rror" in line), "")
+        arguments = process.args
+        program = Path(str(arguments[0] if isinstance(arguments, list) else arguments)).name
+        what = first or f"{program} ended with status {process.returncode}"
+        return f"cannot build the model of {self.source.name}: {what} (log: {self.log})"
