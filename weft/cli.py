@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import click
 
 from .commands.bench import bench
+from .commands.doctor import doctor
 from .commands.generate import generate
 from .commands.run import run
 from .hw.errors import WeftError
@@ -23,7 +24,7 @@ def weft() -> None:
     """Data-streaming engines, a scatter-gather DMA and a systolic GeMM, as RTL."""
 
 
-for command in (run, generate, bench):
+for command in (run, generate, bench, doctor):
     weft.add_command(command)
 
 
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _complain(f"{where}{error.strerror or error}", FAILED)
+    except MemoryError as error:
+        return _complain(f"out of memory: {error}", FAILED)
     except (click.Abort, KeyboardInterrupt):
         return _complain("interrupted", INTERRUPTED)
     return status if isinstance(status, int) else 0

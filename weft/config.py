@@ -6,7 +6,7 @@ from pathlib import Path
 from .hw.config import AcceleratorConfig
 from .hw.errors import ConfigError
 
-__all__ = ["config_names", "load_config"]
+__all__ = ["DEFAULT_CONFIG", "config_names", "load_config"]
 
 DEFAULT_CONFIG = "datamaestro"
 

@@ -14,7 +14,7 @@ from .sw.device import Device
 
 __all__ = ["GemmWorkload", "run_gemm"]
 
-OPERAND_LIMIT = 1 << 30
+OPERAND_LIMIT = 1 << 28
 """Bytes of operands and result; far beyond what a simulation finishes."""
 
 

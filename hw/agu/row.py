@@ -10,7 +10,6 @@ __all__ = [
     "BOUND_BITS",
     "GUARD_BITS",
     "channel_row",
-    "present_fields",
     "temporal_row",
     "temporal_task",
 ]

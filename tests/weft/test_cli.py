@@ -106,7 +106,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ([*GEMM, "--m", "0"], "'--m': 0 is not in the range x>=1"),
         ([*GEMM, "--n", "-3"], "'--n': -3 is not"),
         ([*GEMM, "--k", "four"], "'--k': 'four' is not a valid integer"),
-        ([*GEMM, "--m", "1000000000"], "operands and result take"),
+        ([*GEMM, "--m", "100000000"], "operands and result take 1600000012 bytes, the limit is"),
         ([*GEMM, "--config", "huge"], "config = 'huge'"),
         ([*GEMM, "--config", "none.toml"], "No such file"),
         ([*GEMM, "--engine", "verilator"], "engine = 'verilator': is not built yet"),
@@ -147,6 +147,16 @@ def test_several_lines_become_one(
 
     monkeypatch.setattr("weft.commands.run.load_config", fail)
     assert complaint(capsys, *GEMM) == "weft: error: a = 1: first; second\n"
+
+
+def test_a_host_without_room(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(name: object) -> None:
+        raise MemoryError("no room for 9 bytes")
+
+    monkeypatch.setattr("weft.commands.run.load_config", fail)
+    assert complaint(capsys, *GEMM) == "weft: error: out of memory: no room for 9 bytes\n"
 
 
 def test_interruption(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -252,7 +262,7 @@ def test_workload_limits() -> None:
         GemmWorkload(m=1, n=1, k=0)
     work = GemmWorkload(m=3, n=5, k=7, accumulate=True)
     assert work.bytes == 3 * 7 + 7 * 5 + 2 * 4 * 3 * 5
-    large = GemmWorkload(m=8192, n=8192, k=1)
+    large = GemmWorkload(m=8000, n=8000, k=1)
     assert large.memory_bytes % 4096 == 0
     assert large.memory_bytes > large.bytes
 
