@@ -42,7 +42,7 @@ MAX_DESCRIPTORS = 64
 MAX_CHANNELS = 255
 """Of a scratchpad mover; its accesses in a cycle are counted in as many bits as this takes."""
 
-RESERVED_NAMES = ("array", "bridge", "control", "scratchpad", "system")
+RESERVED_NAMES = ("array", "bridge", "control", "observer", "scratchpad", "system")
 RESERVED_PREFIXES = ("dense_", "share_")
 """Parts and register pages of the system, which stand beside the movers."""
 

@@ -90,6 +90,7 @@ def test_hash_depends_on_every_parameter() -> None:
                 ("2", "movers.name = '2': must be an identifier"),
                 ("é", "movers.name = 'é': must be an identifier of ASCII"),
                 ("system", "movers.name = 'system': is what another part"),
+                ("observer", "movers.name = 'observer': is what another part"),
                 ("Bridge", "movers.name = 'Bridge': is what another part"),
                 ("share_A_0", "movers.name = 'share_A_0': is what another part"),
             )
