@@ -75,12 +75,13 @@ def test_odd_shapes_are_exact_without_a_host_copy(tiny: Any, shape: tuple[int, i
     check_without_a_copy(tiny, *shape)
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (7, 5, 3), (8, 200, 8)])
-def test_odd_shapes_on_the_default_system(shape: tuple[int, int, int]) -> None:
-    check_without_a_copy(weft.simulate("datamaestro"), *shape)
+def test_odd_shapes_on_the_default_system() -> None:
+    dev = weft.simulate("datamaestro")
+    for shape in ((1, 1, 1), (7, 5, 3), (8, 200, 8)):
+        check_without_a_copy(dev, *shape)
 
 
-@pytest.mark.parametrize("shape", [(96, 88, 8), (4, 4, 4096)])
+@pytest.mark.parametrize("shape", [(96, 88, 8), (4, 16, 1664)])
 def test_twice_the_scratchpad(tiny: Any, shape: tuple[int, int, int]) -> None:
     M, N, K = shape
     needed = M * K + K * N + 4 * M * N
