@@ -15,7 +15,7 @@ from weft.hw.mover.core import IN_FLIGHT
 
 __all__ = ["SCOPES", "LayoutSignal", "waveform_groups", "write_layout"]
 
-SCOPES = {"python": "bench.top", "verilator": "TOP.weft"}
+SCOPES = {"python": "bench.top", "verilator": "bench.weft"}
 """Where the top stands in the waveforms of each engine."""
 
 

