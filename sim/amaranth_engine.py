@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from amaranth.hdl import Cat, Fragment, Mux
@@ -14,12 +13,14 @@ from amaranth.sim import Simulator
 
 from weft.hw.bus.axi import Response
 from weft.hw.config import AcceleratorConfig
+from weft.hw.errors import ConfigError
 from weft.sw.transport import BusError
 
 from .axi import AxiInputs
 from .dram import DramModel, DramParameters
 from .platform import SimulationPlatform
 from .simulation import MEMORY_BASE, MEMORY_BYTES, Simulation, SimulationError
+from .waveform import VcdWindow, Waveform
 
 __all__ = ["AmaranthSimulation"]
 
@@ -47,8 +48,8 @@ class AmaranthSimulation(Simulation):
         Size and device address of the DRAM, multiples of 4096.
     dram
         Its timing and faults.
-    vcd
-        File for a waveform of every signal (about four times slower), or None.
+    waveform
+        What to write of the signals, in VCD (about four times slower), or None.
     observed
         Record changes of the design's ``trace``, for :meth:`observed`.
     progress
@@ -67,15 +68,22 @@ class AmaranthSimulation(Simulation):
         memory_bytes: int = MEMORY_BYTES,
         memory_base: int = MEMORY_BASE,
         dram: DramParameters | None = None,
-        vcd: Path | None = None,
+        waveform: Waveform | None = None,
         observed: bool = False,
         progress: Callable[[int], None] | None = None,
         dut: Any = None,
     ) -> None:
         started = time.perf_counter()
         self._waveform = ExitStack()
-        # A file that cannot be written is found out before the work, not after it.
-        file = None if vcd is None else self._waveform.enter_context(vcd.open("w"))
+        file: TextIO | VcdWindow | None = None
+        if waveform is not None:
+            if waveform.format != "vcd":
+                raise ConfigError("waveform.format", waveform.format, "needs the verilator engine")
+            # A file that cannot be written is found out before the work, not after it.
+            file = waveform.path.open("w")
+            if not waveform.is_whole:
+                file = VcdWindow(file, period=PERIOD, waveform=waveform)
+            self._waveform.callback(file.close)
         if dut is None:
             from weft.hw.top import Top  # slow to import: only when it is what we run
 

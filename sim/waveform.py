@@ -22,7 +22,10 @@ class Waveform:
     Parameters
     ----------
     path
-        The file; ``.fst`` is GTKWave's compact format, any other suffix is VCD.
+        The file.
+    format
+        ``vcd``, or ``fst``, GTKWave's compact format, which only the verilator engine writes;
+        by default what the suffix says, and else VCD.
     first
         The first cycle in it.
     end
@@ -32,11 +35,17 @@ class Waveform:
     """
 
     path: Path
+    format: str = ""
     first: int = 0
     end: int | None = None
     last: int | None = None
 
     def __post_init__(self) -> None:
+        if not self.format:
+            suffix = self.path.suffix.lower().removeprefix(".")
+            object.__setattr__(self, "format", suffix if suffix in FORMATS else "vcd")
+        elif self.format not in FORMATS:
+            raise ConfigError("waveform.format", self.format, f"one of {', '.join(FORMATS)}")
         if self.first < 0:
             raise ConfigError("waveform.first", self.first, "must be at least 0")
         if self.end is not None and self.end <= self.first:
@@ -49,11 +58,6 @@ class Waveform:
             raise ConfigError("waveform.last", self.last, "goes without first and end")
         if self.format == "fst":
             raise ConfigError("waveform.last", self.last, "is for VCD, not for FST")
-
-    @property
-    def format(self) -> str:
-        """``vcd`` or ``fst``."""
-        return "fst" if self.path.suffix.lower() == ".fst" else "vcd"
 
     @property
     def is_whole(self) -> bool:

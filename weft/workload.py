@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .hw.config import AcceleratorConfig
 from .hw.errors import ConfigError
 from .sim.simulation import MEMORY_BYTES
 from .sw.device import Device
@@ -53,6 +54,17 @@ class GemmWorkload:
     @property
     def macs(self) -> int:
         return self.m * self.n * self.k
+
+    def predicted_cycles(self, config: AcceleratorConfig) -> int:
+        """Roughly how long it runs on `config`: the array's steps or the DMA's beats, if longer."""
+        steps = beats = 0
+        if config.array is not None:
+            array = config.array
+            tiles = -(-self.m // array.mu) * -(-self.n // array.nu)
+            steps = tiles * -(-self.k // array.ku)
+        if config.dma is not None:
+            beats = self.bytes // config.dma.data_bytes
+        return max(steps, beats)
 
     def as_dict(self) -> dict[str, Any]:
         return {

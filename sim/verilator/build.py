@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,15 @@ from .bench import BENCH_NAME, Bench
 from .cache import BuildCache, cache_folder
 from .toolchain import Toolchain
 
-__all__ = ["BuildError", "Model", "ModelSource", "build_model", "model_cache", "model_is_cached"]
+__all__ = [
+    "BuildError",
+    "Model",
+    "ModelSource",
+    "build_model",
+    "find_toolchain",
+    "model_cache",
+    "model_is_cached",
+]
 
 HERE = Path(__file__).parent
 HARNESS = ("harness.cpp", "dram.h", "waveform.h", "shim/lz4.h", "shim/zlib.h")
@@ -102,6 +111,11 @@ class Model:
 def model_cache() -> BuildCache:
     """The models of this user."""
     return BuildCache(cache_folder() / "verilator")
+
+
+def find_toolchain() -> Toolchain:
+    """The tools of this machine; raises ``ToolchainError`` naming what is missing."""
+    return Toolchain.find(model_cache().root / "zig")
 
 
 def model_is_cached(source: ModelSource, toolchain: Toolchain, waveform: str | None = None) -> bool:
@@ -203,7 +217,7 @@ class _Build:
         work = folder / "work"
         work.mkdir()
         bench = Bench.around(self.verilog, self.source.top)
-        (work / "design.v").write_text(self.verilog)
+        (work / "design.v").write_text(_without_names(self.verilog))
         (work / "bench.v").write_text(bench.verilog)
         (work / "ports.h").write_text(bench.header)
         self.report(f"{name}: {self.toolchain.verilator}")
@@ -235,7 +249,7 @@ class _Build:
     def _verilate(self, work: Path) -> list[str]:
         options = [*VERILATE, "--top-module", BENCH_NAME, "--Mdir", str(work)]
         if self.waveform is not None:
-            options += [f"--trace-{self.waveform}", "--trace-structs"]
+            options += [f"--trace-{self.waveform}", "--no-trace-top"]
         binary = str(self.toolchain.verilator.binary)
         return [binary, *options, str(work / "bench.v"), str(work / "design.v")]
 
@@ -323,3 +337,8 @@ class _Build:
         program = Path(str(arguments[0] if isinstance(arguments, list) else arguments)).name
         what = first or f"{program} ended with status {process.returncode}"
         return f"cannot build the model of {self.source.name}: {what} (log: {self.log})"
+
+
+def _without_names(verilog: str) -> str:
+    """Signals that had no name in the design begin with an underscore: waveforms leave them out."""
+    return re.sub(r"\\\$(?=\S)", r"\\_$", verilog)

@@ -16,7 +16,7 @@ from ..axi import AxiChecker, AxiInputs, AxiOutputs, Channel
 from ..dram import DramParameters, check_memory
 from ..simulation import MEMORY_BASE, MEMORY_BYTES, Simulation, SimulationError
 from ..waveform import VcdWindow, Waveform
-from .build import ModelSource, Report, build_model, model_cache
+from .build import ModelSource, Report, build_model, find_toolchain
 from .library import Address, Beat, Protocol, State, describe_dram, load
 from .toolchain import Toolchain
 
@@ -86,7 +86,7 @@ class VerilatorSimulation(Simulation):
             waveform.path.touch()
         model = build_model(
             source,
-            toolchain or Toolchain.find(model_cache().root / "zig"),
+            toolchain or find_toolchain(),
             waveform=None if waveform is None else waveform.format,
             report=report,
         )

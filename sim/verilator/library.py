@@ -92,7 +92,10 @@ def describe_dram(parameters: DramParameters, *, base: int, size: int) -> _Dram:
     def ranges(errors: tuple[ErrorRange, ...]) -> ctypes.Array[_ErrorRange]:
         reachable = [entry for entry in errors if entry.start <= last]
         return (_ErrorRange * len(reachable))(
-            *((entry.start, min(entry.stop, last), int(entry.response)) for entry in reachable)
+            *(
+                _ErrorRange(entry.start, min(entry.stop, last), int(entry.response))
+                for entry in reachable
+            )
         )
 
     read, write = ranges(parameters.read_errors), ranges(parameters.write_errors)

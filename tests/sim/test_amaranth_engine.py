@@ -13,6 +13,7 @@ from weft.sim.amaranth_engine import ANSWER_CYCLES, AmaranthSimulation
 from weft.sim.axi import AxiProtocolError, Channel
 from weft.sim.dram import DramParameters, ErrorRange
 from weft.sim.simulation import MEMORY_BASE, Simulation, SimulationError
+from weft.sim.waveform import Waveform
 from weft.sw.transport import BusError, Transport
 
 CONFIG = AcceleratorConfig.from_toml(Path(__file__).parents[2] / "configs" / "tiny.toml")
@@ -141,7 +142,7 @@ def test_ctrl_c_leaves_a_simulation_that_closes(tmp_path: Path) -> None:
     def interrupt(cycles: int) -> None:
         raise KeyboardInterrupt
 
-    sim = simulate(progress=interrupt, vcd=tmp_path / "run.vcd")
+    sim = simulate(progress=interrupt, waveform=Waveform(path=tmp_path / "run.vcd"))
     with pytest.raises(KeyboardInterrupt):
         sim.wait_interrupt(10_000)
     with pytest.raises(SimulationError, match="KeyboardInterrupt"):
@@ -161,7 +162,7 @@ def test_progress_reports_cycles() -> None:
 
 def test_waveform_has_the_hierarchy_and_closing_ends_it(tmp_path: Path) -> None:
     path = tmp_path / "run.vcd"
-    with simulate(vcd=path) as sim:
+    with simulate(waveform=Waveform(path=path)) as sim:
         copy(sim, 0, 0x1000, 2)
     text = path.read_text()
     for name in ("s_axil_awaddr", "m_axi_araddr", "fsm_state", "module buffer"):

@@ -7,6 +7,7 @@ import pytest
 from weft.config import load_config
 from weft.engines import open_simulation
 from weft.sim.layout import SCOPES, waveform_groups, write_layout
+from weft.sim.verilator.bench import BENCH_NAME
 
 TINY = load_config("tiny")
 
@@ -30,7 +31,7 @@ def declared(header: str) -> dict[str, int]:
 @pytest.fixture(scope="module")
 def waveform(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("waveform") / "run.vcd"
-    with open_simulation(TINY, "python", vcd=path, memory_bytes=4096) as simulation:
+    with open_simulation(TINY, "python", waveform=path, memory_bytes=4096) as simulation:
         simulation.read_register(0)
     return path
 
@@ -69,8 +70,10 @@ def test_surfer_commands(waveform: Path) -> None:
 
 
 def test_layout_of_the_compiled_engine_has_its_names(tmp_path: Path) -> None:
+    # Its names inside the top are those of the Verilog, where a test of that looks for them.
+    assert SCOPES["verilator"] == f"{BENCH_NAME}.weft"
     save, _ = write_layout(tmp_path / "run.fst", TINY, engine="verilator")
     assert save.name == "run.fst.gtkw"
     text = save.read_text()
-    assert "TOP.weft.accelerator.A.core.monitor.port__activity.valid" in text
-    assert "bench" not in text
+    assert "bench.weft.accelerator.A.core.monitor.port__activity.valid" in text
+    assert "bench.top" not in text

@@ -12,7 +12,6 @@ from click.testing import CliRunner
 
 from weft import cli
 from weft.commands.run import verdict
-from weft.engines import open_simulation
 from weft.hw.config import AcceleratorConfig
 from weft.hw.errors import ConfigError
 from weft.sw import GemmReport
@@ -78,8 +77,6 @@ def _fake(monkeypatch: pytest.MonkeyPatch) -> None:
     """No RTL: a device of numpy behind no simulation."""
 
     def opened(config: Any, engine: str, **options: Any) -> Any:
-        if engine == "verilator":
-            return open_simulation(config, engine)
         return FakeSimulation()
 
     monkeypatch.setattr("weft.commands.run.open_simulation", opened)
@@ -109,7 +106,11 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ([*GEMM, "--m", "100000000"], "operands and result take 1600000012 bytes, the limit is"),
         ([*GEMM, "--config", "huge"], "config = 'huge'"),
         ([*GEMM, "--config", "none.toml"], "No such file"),
-        ([*GEMM, "--engine", "verilator"], "engine = 'verilator': is not built yet"),
+        ([*GEMM, "--engine", "python", "--fst", "x.fst"], "'fst': needs the verilator engine"),
+        ([*GEMM, "--vcd", "x.vcd", "--fst", "x.fst"], "--vcd and --fst: one waveform at a time"),
+        ([*GEMM, "--last", "10"], "--from, --to and --last need --vcd or --fst"),
+        ([*GEMM, "--vcd", "x.vcd", "--from", "5", "--to", "5"], "waveform.end = 5: must be after"),
+        ([*GEMM, "--fst", "x.fst", "--last", "5"], "waveform.last = 5: is for VCD, not for FST"),
         ([*GEMM, "--engine", "abacus"], "'abacus' is not one of"),
         ([*GEMM, "--layout", "blocked"], "--layout blocked is not built yet"),
         ([*GEMM, "--layout", "spiral"], "'spiral' is not one of"),

@@ -59,7 +59,6 @@ def test_dram_settings() -> None:
         dram_parameters(backpressure=1.0)
 
 
-@pytest.mark.parametrize("engine", ["verilator", "abacus"])
-def test_engines_that_are_not_there(engine: str) -> None:
-    with pytest.raises(WeftError, match=f"engine = '{engine}'"):
-        open_simulation(load_config("tiny"), engine)
+def test_an_engine_that_is_not_there() -> None:
+    with pytest.raises(WeftError, match="engine = 'abacus'"):
+        open_simulation(load_config("tiny"), "abacus")

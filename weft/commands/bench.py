@@ -107,8 +107,8 @@ def _measure(system: AcceleratorConfig) -> list[dict[str, Any]]:
         }
     rows = []
     with (
-        progress(f"simspeed {system.name}") as report,
-        open_simulation(system, progress=report) as simulation,
+        progress(f"simspeed {system.name}") as bar,
+        open_simulation(system, "python", progress=bar.cycles) as simulation,
     ):
         device = Device(simulation, system)
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..config import DEFAULT_CONFIG
+from ..sim.waveform import Waveform
 
-__all__ = ["commit", "config_option", "json_option", "print_json", "progress"]
+__all__ = [
+    "ProgressLine",
+    "commit",
+    "config_option",
+    "json_option",
+    "print_json",
+    "progress",
+    "waveform_options",
+]
 
 config_option = click.option(
     "--config",
@@ -33,9 +43,99 @@ def print_json(value: dict[str, Any]) -> None:
     click.echo(json.dumps(value))
 
 
+def waveform_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options for a waveform; `command` gets them as `waveform`, a Waveform or None."""
+    file = click.Path(path_type=Path, dir_okay=False)
+
+    @wraps(command)
+    def wrapper(
+        *args: Any,
+        vcd: Path | None,
+        fst: Path | None,
+        first: int | None,
+        end: int | None,
+        last: int | None,
+        **kwargs: Any,
+    ) -> Any:
+        if vcd is not None and fst is not None:
+            raise click.UsageError("--vcd and --fst: one waveform at a time")
+        path = vcd or fst
+        waveform = None
+        if path is not None:
+            waveform = Waveform(
+                path=path,
+                format="vcd" if fst is None else "fst",
+                first=first or 0,
+                end=end,
+                last=last,
+            )
+        elif not (first is None and end is None and last is None):
+            raise click.UsageError("--from, --to and --last need --vcd or --fst")
+        return command(*args, waveform=waveform, **kwargs)
+
+    options = (
+        click.option(
+            "--vcd",
+            type=file,
+            metavar="FILE",
+            help="Write a waveform (about four times slower), and FILE.gtkw and FILE.sucl for "
+            "viewers.",
+        ),
+        click.option(
+            "--fst", type=file, metavar="FILE", help="The same, compact; verilator engine only."
+        ),
+        click.option(
+            "--from",
+            "first",
+            type=click.IntRange(min=0),
+            metavar="CYCLE",
+            help="First cycle in the waveform.",
+        ),
+        click.option(
+            "--to",
+            "end",
+            type=click.IntRange(min=1),
+            metavar="CYCLE",
+            help="First cycle that is no longer in it.",
+        ),
+        click.option(
+            "--last",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Only the last N cycles of the run, or before it failed.",
+        ),
+    )
+    for option in reversed(options):
+        wrapper = option(wrapper)
+    return wrapper
+
+
+class ProgressLine:
+    """A line on the terminal: what is going on, and the cycles so far."""
+
+    def __init__(self, text: str, bar: Progress) -> None:
+        self._text = text
+        self._bar = bar
+        self._task = bar.add_task(text, total=None)
+        self._announced = False
+
+    def cycles(self, cycles: int) -> None:
+        """The simulation has come so far."""
+        self._bar.update(self._task, description=self._text, completed=cycles)
+
+    def building(self, step: str) -> None:
+        """A model is being compiled. Said once where no terminal would show the steps."""
+        if self._bar.disable:
+            if not self._announced:
+                self._announced = True
+                click.echo(f"weft: compiling a model, a minute or two, once: {step}", err=True)
+        else:
+            self._bar.update(self._task, description=f"compiling {step}")
+
+
 @contextmanager
-def progress(text: str) -> Iterator[Callable[[int], None]]:
-    """A line on the terminal, if there is one, with the cycles reported so far."""
+def progress(text: str) -> Iterator[ProgressLine]:
+    """A line on the terminal, if there is one."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -50,8 +150,7 @@ def progress(text: str) -> Iterator[Callable[[int], None]]:
         refresh_per_second=4,
         disable=not sys.stderr.isatty(),
     ) as bar:
-        task = bar.add_task(text, total=None)
-        yield lambda cycles: bar.update(task, completed=cycles)
+        yield ProgressLine(text, bar)
 
 
 def commit() -> str | None:

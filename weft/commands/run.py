@@ -9,12 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from ..config import load_config
-from ..engines import ENGINES, dram_parameters, open_simulation
+from ..engines import ENGINES, choose_engine, dram_parameters, open_simulation
 from ..sim.trace import write_timeline
+from ..sim.waveform import Waveform
 from ..sw.device import Device
 from ..sw.program import PushedTask
 from ..workload import GemmWorkload, run_gemm
-from .common import config_option, json_option, print_json, progress
+from .common import config_option, json_option, print_json, progress, waveform_options
 
 __all__ = ["run", "verdict"]
 
@@ -40,12 +41,7 @@ def run() -> None:
     show_default=True,
     help="Of the operands and of the DRAM's back-pressure.",
 )
-@click.option(
-    "--vcd",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write a waveform (about four times slower), and FILE.gtkw and FILE.sucl for viewers.",
-)
+@waveform_options
 @click.option(
     "--trace",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -83,7 +79,7 @@ def gemm(
     accumulate: bool,
     engine: str,
     seed: int,
-    vcd: Path | None,
+    waveform: Waveform | None,
     trace: Path | None,
     latency: int | None,
     backpressure: float | None,
@@ -111,16 +107,25 @@ def gemm(
     if trace is not None:
         # A file that cannot be written is found out before the work, not after it.
         trace.touch()
+    observed = trace is not None
+    choice = choose_engine(
+        system,
+        engine,
+        predicted_cycles=workload.predicted_cycles(system),
+        waveform=waveform,
+        observed=observed,
+    )
     with (
-        progress(f"gemm {m}x{n}x{k} on {system.name}") as report,
+        progress(f"gemm {m}x{n}x{k} on {system.name}") as bar,
         open_simulation(
             system,
-            engine,
+            choice.engine,
             memory_bytes=workload.memory_bytes,
             dram=dram,
-            vcd=vcd,
-            observed=trace is not None,
-            progress=report,
+            waveform=waveform,
+            observed=observed,
+            progress=bar.cycles,
+            report=bar.building,
         ) as simulation,
     ):
         device = Device(simulation, system)
@@ -129,6 +134,7 @@ def gemm(
             device.program.log = tasks
         try:
             result = run_gemm(device, workload, engine=simulation.engine)
+            result["engine_reason"] = choice.reason
         finally:
             # A run that failed is the one that somebody wants to see.
             if trace is not None:
@@ -166,7 +172,7 @@ def _show(result: dict[str, Any]) -> None:
     work = result["workload"]
     shape = f"{work['m']}x{work['n']}x{work['k']}"
     figures = Table(
-        title=f"gemm {shape} int8 on {result['config']}, {result['engine']} engine",
+        title=f"gemm {shape} int8 on {result['config']}",
         title_justify="left",
         show_header=False,
     )
@@ -175,6 +181,7 @@ def _show(result: dict[str, Any]) -> None:
     figures.add_column(style="dim")
     total = result["cycles_total"]
     for name, value, remark in (
+        ("engine", result["engine"], result["engine_reason"]),
         ("cycles, ideal", f"{result['cycles_ideal']:,}", "array steps"),
         ("cycles, active", f"{result['cycles_active']:,}", "array, bubbles included"),
         ("cycles, span", f"{result['cycles_span']:,}", "first streamer address to last write"),
