@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,10 +80,17 @@ class GemmWorkload:
         }
 
 
-def run_gemm(device: Device, workload: GemmWorkload, *, engine: str) -> dict[str, Any]:
+def run_gemm(
+    device: Device,
+    workload: GemmWorkload,
+    *,
+    engine: str,
+    meter: AbstractContextManager[object] | None = None,
+) -> dict[str, Any]:
     """Run `workload` on `device`; the result as ``weft run gemm --json`` prints it.
 
-    `engine` names what carries the device.
+    `engine` names what carries the device. A `meter` is entered around the product alone, without
+    making its operands, checking its result and reading the counters.
 
     ``dma.bus_utilization`` is the share of both data channels' capacity over ``cycles_total`` that
     useful bytes took. ``mismatches`` counts wrong elements, ``first_mismatch`` is the first one's
@@ -109,7 +117,8 @@ def run_gemm(device: Device, workload: GemmWorkload, *, engine: str) -> dict[str
 
     device.clear_counters()
     started = time.perf_counter()
-    report = device.gemm(a, b, out=out, c=c)
+    with meter or nullcontext():
+        report = device.gemm(a, b, out=out, c=c)
     seconds = time.perf_counter() - started
 
     error = np.abs(np.asarray(out, np.int64) - expected)

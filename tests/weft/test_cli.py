@@ -295,6 +295,11 @@ ROW = {
     "verilog_bytes": 3_947_928,
     "verilog_seconds": 9.5,
 }
+ROWS = [
+    ROW,
+    ROW | {"workload": "gemm 16x16x16", "cycles_per_second": 100.0},
+    ROW | {"engine": "verilator", "workload": "gemm 64x64x64", "cycles_per_second": 25_000.0},
+]
 
 
 @pytest.mark.parametrize("ok", [True, False])
@@ -304,15 +309,21 @@ def test_simspeed_prints_and_writes_its_rows(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("weft.commands.bench._measure", lambda system: [{**ROW, "ok": ok}])
+    monkeypatch.setattr(
+        "weft.commands.bench._measure", lambda system, engines: [{**row, "ok": ok} for row in ROWS]
+    )
     command = ["bench", "simspeed", "--config", "tiny"]
     assert cli.main([*command, "--json", "-o", str(tmp_path / "new" / "speed")]) == int(not ok)
     captured = capsys.readouterr()
     result = json.loads(captured.out)
     assert list(result) == ["bench", "config", "config_hash", "commit", "rows", "summary"]
     assert (result["bench"], result["config"]) == ("simspeed", "tiny")
-    assert result["rows"] == [ROW]
-    assert result["summary"] == {"tiny idle": 250.0}
+    assert result["rows"] == ROWS
+    assert result["summary"] == {
+        "tiny python": 100.0,
+        "tiny verilator": 25_000.0,
+        "tiny verilator / python": 250.0,
+    }
     assert bool(captured.err) is not ok
     assert json.loads((tmp_path / "new" / "speed.json").read_text()) == result
     table = (tmp_path / "new" / "speed.md").read_text()
