@@ -137,7 +137,7 @@ class AmaranthSimulation(Simulation):
 
     def read_register(self, address: int) -> int:
         self._check_address(address)
-        response, value = self._perform(lambda ctx: self._read(ctx, address))
+        response, value = self._access("read", address, lambda ctx: self._read(ctx, address))
         if response != Response.OKAY:
             raise BusError(address)
         return value
@@ -146,7 +146,8 @@ class AmaranthSimulation(Simulation):
         self._check_address(address)
         if not 0 <= value < 1 << 32:
             raise SimulationError(f"register {address:#x} = {value}: must fit 32 bits")
-        if self._perform(lambda ctx: self._write(ctx, address, value)) != Response.OKAY:
+        response, _ = self._access("write", address, lambda ctx: self._write(ctx, address, value))
+        if response != Response.OKAY:
             raise BusError(address)
 
     def wait_interrupt(self, timeout_cycles: int) -> bool:
@@ -165,6 +166,14 @@ class AmaranthSimulation(Simulation):
         """What the port's address cannot say, no interconnect would have routed to it."""
         if not 0 <= address < 1 << len(self._dut.s_axil_awaddr):
             raise BusError(address)
+
+    def _access(self, kind: str, address: int, command: _Command) -> tuple[int, int]:
+        """Response and value of a register access; an access without an answer is the end."""
+        answer = self._perform(command)
+        if answer is None:
+            self._failure = f"no answer to a {kind} of register {address:#x}"
+            raise SimulationError(self._failure)
+        return answer
 
     def _perform(self, command: _Command) -> Any:
         """Run the clock until `command` is done; its answer."""
@@ -194,7 +203,7 @@ class AmaranthSimulation(Simulation):
             self._answer = await self._command(ctx)
             self._command = None
 
-    async def _read(self, ctx: Any, address: int) -> tuple[int, int]:
+    async def _read(self, ctx: Any, address: int) -> tuple[int, int] | None:
         dut = self._dut
         ctx.set(Cat(dut.s_axil_arvalid, dut.s_axil_rready, dut.s_axil_araddr), address << 2 | 0b11)
         ticks = ctx.tick().sample(
@@ -207,9 +216,9 @@ class AmaranthSimulation(Simulation):
             if answered:
                 ctx.set(dut.s_axil_rready, 0)
                 return int(response), value
-        raise SimulationError(f"no answer to a read of register {address:#x}")
+        return None
 
-    async def _write(self, ctx: Any, address: int, value: int) -> int:
+    async def _write(self, ctx: Any, address: int, value: int) -> tuple[int, int] | None:
         dut = self._dut
         ctx.set(Cat(dut.s_axil_awvalid, dut.s_axil_awaddr), address << 1 | 1)
         ctx.set(
@@ -227,8 +236,8 @@ class AmaranthSimulation(Simulation):
                 ctx.set(dut.s_axil_wvalid, 0)
             if answered:
                 ctx.set(dut.s_axil_bready, 0)
-                return int(response)
-        raise SimulationError(f"no answer to a write of register {address:#x}")
+                return int(response), value
+        return None
 
     async def _wait(self, ctx: Any, timeout_cycles: int) -> bool:
         left = timeout_cycles

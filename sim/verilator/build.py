@@ -53,7 +53,8 @@ COMPILE = [
     "-DVL_USER_FATAL",
 ]
 FAST, SLOW = "-O1", "-O0"
-"""What runs every cycle, and what runs once."""
+"""What runs every cycle, and what runs once or hardly ever."""
+RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 MACROS = ("COVERAGE", "SC", "TIMING", "TRACE_SAIF")
 """Parts of Verilator that no model here has."""
 
@@ -256,7 +257,7 @@ class _Build:
     def _files(self, work: Path) -> list[Path]:
         """What is to be compiled, the longest work first."""
         include = self.toolchain.verilator.include
-        files = [include / name for name in ("verilated.cpp", "verilated_threads.cpp")]
+        files = [include / name for name in RUNTIME]
         if self.waveform is not None:
             files.append(include / f"verilated_{self.waveform}_c.cpp")
         files += [HERE / "harness.cpp", *work.glob("*.cpp")]
@@ -274,7 +275,7 @@ class _Build:
         return [
             *self.toolchain.compiler.command,
             *COMPILE,
-            SLOW if "Slow" in file.name else FAST,
+            SLOW if "Slow" in file.name or file.name in RUNTIME else FAST,
             *self.toolchain.compiler.flags,
             *(f"-DVM_{name}={value}" for name, value in macros.items()),
             *(f"-I{folder}" for folder in folders),

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from weft.hw.bus.axi import Response
 
-__all__ = ["Copier"]
+__all__ = ["Copier", "Mute"]
 
 
 class Copier(wiring.Component):
@@ -19,7 +19,7 @@ class Copier(wiring.Component):
 
     IDENTITY = 0x50434F50
 
-    def __init__(self, *, data_bits: int = 64, master: bool = True) -> None:
+    def __init__(self, *, data_bits: int = 64, master: bool = True, trace_bits: int = 0) -> None:
         self.data_bits = data_bits
         self.master = master
         members = {
@@ -67,6 +67,8 @@ class Copier(wiring.Component):
                 "m_axi_rvalid": In(1),
                 "m_axi_rready": Out(1),
             }
+        if trace_bits:
+            members["trace"] = Out(trace_bits)
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
@@ -179,3 +181,12 @@ class Copier(wiring.Component):
                         m.d.sync += response.eq(self.m_axi_bresp)
                     m.d.sync += self.irq.eq(1)
                     m.next = "idle"
+
+
+class Mute(Copier):
+    """One that never answers."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.sync += self.irq.eq(0)
+        return m
