@@ -190,7 +190,10 @@ def mover_page(config: AcceleratorConfig, index: int) -> Page:
     """Page of mover `index`: control, status, queue, errors, counters; then its BD store."""
     build = _Builder()
     build.add(
-        "CONTROL", "wo", "commands", ("clear_error", 0, 1, "forget the sticky error and the refused flag")
+        "CONTROL",
+        "wo",
+        "commands",
+        ("clear_error", 0, 1, "forget the sticky error and the refused flag"),
     )
     build.add(
         "STATUS",
