@@ -6,13 +6,17 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 WORKERS ?= 2
 
-.PHONY: demo test lint verilog bench clean
+.PHONY: demo test soak lint verilog bench clean
 
 demo: $(READY)
 	$(BIN)/weft run gemm --m 64 --n 64 --k 64
 
 test: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q
+
+# The tests that are too slow for every change.
+soak: $(READY)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q -m soak --durations 10
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -29,7 +29,10 @@ STYLE_WARNINGS = [
 ]
 
 
-@pytest.fixture(scope="module", params=["tiny", "datamaestro"])
+@pytest.fixture(
+    scope="module",
+    params=["tiny", pytest.param("datamaestro", marks=pytest.mark.soak)],
+)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp(request.param)
     generate(load_config(request.param), folder)
