@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 WORKERS ?= 2
 
-.PHONY: demo test soak lint verilog bench clean
+.PHONY: demo test soak lint verilog area bench clean
 
 demo: $(READY)
 	$(BIN)/weft run gemm --m 64 --n 64 --k 64
@@ -28,6 +28,9 @@ lint: $(READY)
 
 verilog: $(READY)
 	$(BIN)/weft generate -o build/verilog
+
+area: $(READY)
+	$(BIN)/weft area --target xcup --no-dsp
 
 bench: $(READY)
 	$(BIN)/weft bench simspeed -o docs/simspeed

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import click
 
+from .commands.area import area
 from .commands.bench import bench
 from .commands.doctor import doctor
 from .commands.generate import generate
@@ -24,7 +25,7 @@ def weft() -> None:
     """Data-streaming engines, a scatter-gather DMA and a systolic GeMM, as RTL."""
 
 
-for command in (run, generate, bench, doctor):
+for command in (run, generate, area, bench, doctor):
     weft.add_command(command)
 
 

@@ -1,0 +1,250 @@
+"""The area of a system, part by part.
+
+Yosys sees a system in blocks: the parts named in `_PARTS`, with whatever is below them that is no
+part. Blocks with the same netlist are synthesized once and counted as often as they stand. So
+nothing is optimized or shared across the borders of blocks, where flat synthesis would; the price
+of that is what `flat` tells.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import resource
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from amaranth.back import rtlil
+
+from weft import hw
+from weft.hw.config import AcceleratorConfig
+from weft.hw.top import Top
+
+from ..sim.verilator.cache import BuildCache
+from . import canonical, netlist
+from .netlist import Block, cut
+from .synthesis import Request, Synthesis, area_cache
+from .targets import TARGETS, Area
+from .yosys import yosys_version
+
+__all__ = ["METHOD", "measure", "part", "rows"]
+
+METHOD = (
+    "each distinct block (by netlist, names aside) synthesized once on its own with the blocks "
+    "below it as black boxes, times its instances, summed"
+)
+PLAN = "plan.json"
+TOP = "weft"
+
+# Path below the accelerator -> name of the part. The first pattern that fits counts.
+_PARTS = (
+    (r"control", "control.page"),
+    (r"bridge", "control.bridge"),
+    (r"share_(\w+)_\d+", r"\1.share"),
+    (r"dense_(\w+)", r"\1.dense"),
+    (r"scratchpad", r"scratchpad.wiring"),
+    (r"scratchpad\.(bank|link)_\d+", r"scratchpad.\1"),
+    (r"array", "array.control"),
+    (r"array\.collector", "array.collector"),
+    (r"array\.mesh\.element_\d+_\d+", "array.element"),
+    (r"(\w+)", r"\1.core"),
+    (r"(\w+)\.port", r"\1.port"),
+    (r"(\w+)\.port\.spatial", r"\1.spatial"),
+    (r"(\w+)\.port\.channel_\d+", r"\1.channel"),
+)
+
+
+def part(path: tuple[str, ...]) -> str | None:
+    """The name of the part that the instance at `path` is, or None for one inside a part."""
+    if not path:
+        return "control.top"
+    for pattern, name in _PARTS:
+        match = re.fullmatch(rf"accelerator\.{pattern}", ".".join(path))
+        if match:
+            return match.expand(name)
+    return None
+
+
+def measure(
+    config: AcceleratorConfig,
+    target: str,
+    *,
+    no_dsp: bool = False,
+    flat: bool = False,
+    progress: Callable[[int, int, str], None] = lambda done, of, name: None,
+    store: BuildCache | None = None,
+) -> dict[str, Any]:
+    """The area of `config`: ``rows``, a part each, and their ``summary``.
+
+    Parameters
+    ----------
+    config
+        The system.
+    target
+        A name of :data:`~weft.area.targets.TARGETS`.
+    no_dsp
+        Whether multipliers are to be built of logic.
+    flat
+        Whether to synthesize the system once more in one piece, to compare.
+    progress
+        See :meth:`~weft.area.synthesis.Synthesis.areas`.
+    store
+        Where results are kept, if not in :func:`~weft.area.synthesis.area_cache`.
+    """
+    store = store or area_cache()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    synthesis = Synthesis(target=TARGETS[target], no_dsp=no_dsp, cache=store)
+
+    @cache
+    def emitted() -> str:
+        return rtlil.convert(Top(config), name=TOP, emit_src=False)
+
+    @cache
+    def blocks() -> list[Block]:
+        return cut(emitted(), TOP, lambda path: part(path) is not None)
+
+    plan = _plan(config, store, lambda: _counted(blocks()))
+    requests = {key: Request(key=key, name=name) for name, keys in plan.items() for key in keys}
+    areas = synthesis.areas(
+        requests.values(), lambda: {block.key: block for block in blocks()}, progress
+    )
+    table = rows(plan, areas)
+    summary = _summary(config, table)
+    if flat:
+
+        @cache
+        def whole() -> Block:
+            return cut(emitted(), TOP, lambda path: False)[0]
+
+        key = _plan(config, store, lambda: {"flat": {whole().key: 1}}, "flat")["flat"]
+        request = Request(key=next(iter(key)), name="the system in one piece")
+        area = synthesis.areas([request], lambda: {whole().key: whole()}, progress)[request.key]
+        summary |= {
+            "flat_luts": area.luts,
+            "flat_ffs": area.ffs,
+            "flat_difference_luts": _share(summary["luts"] - area.luts, area.luts),
+            "flat_difference_ffs": _share(summary["ffs"] - area.ffs, area.ffs),
+        }
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    summary |= {
+        "target": target,
+        "no_dsp": no_dsp,
+        "yosys": yosys_version(),
+        "script": TARGETS[target].commands("TOP", no_dsp=no_dsp),
+        "method": METHOD,
+        "counting": TARGETS[target].rule,
+        "distinct_blocks": len(requests),
+        "synthesized": synthesis.synthesized,
+        "cpu_seconds": round(cpu, 1),
+    }
+    return {"rows": table, "summary": summary}
+
+
+def _counted(blocks: Iterable[Block]) -> dict[str, dict[str, int]]:
+    """How often each distinct block stands in each part."""
+    plan: dict[str, Counter[str]] = {}
+    for block in blocks:
+        name = part(block.path)
+        if name is not None:
+            plan.setdefault(name, Counter())[block.key] += 1
+    return {name: dict(keys) for name, keys in plan.items()}
+
+
+def _plan(
+    config: AcceleratorConfig,
+    store: BuildCache,
+    make: Callable[[], dict[str, dict[str, int]]],
+    kind: str = "parts",
+) -> dict[str, dict[str, int]]:
+    """What `make` gives, kept for as long as neither configuration nor gateware change."""
+    told = json.dumps([kind, config.as_dict(), _sources()], sort_keys=True)
+    key = hashlib.sha256(told.encode()).hexdigest()[:32]
+
+    def fill(folder: Path) -> None:
+        (folder / PLAN).write_text(json.dumps(make()))
+
+    folder = store.find(key) or store.make(key, fill, waiting=lambda: None)
+    plan: dict[str, dict[str, int]] = json.loads((folder / PLAN).read_text())
+    return plan
+
+
+@cache
+def _sources() -> str:
+    """Hash of all that decides which blocks a configuration has."""
+    digest = hashlib.sha256(metadata.version("amaranth").encode())
+    gateware = Path(hw.__file__).parent
+    ours = (Path(canonical.__file__), Path(netlist.__file__), Path(__file__))
+    for path in (*sorted(gateware.rglob("*.py")), *ours):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def rows(plan: Mapping[str, Mapping[str, int]], areas: Mapping[str, Area]) -> list[dict[str, Any]]:
+    """A row for each part: all its instances together.
+
+    Parameters
+    ----------
+    plan
+        For each part, the number of instances by the key of their block.
+    areas
+        Of one instance, by key.
+    """
+    totals = {
+        name: sum((areas[key] * count for key, count in keys.items()), Area())
+        for name, keys in plan.items()
+    }
+    whole = sum(totals.values(), Area())
+    groups = list(dict.fromkeys(name.partition(".")[0] for name in totals))
+    totals = dict(sorted(totals.items(), key=lambda row: groups.index(row[0].partition(".")[0])))
+    return [
+        {
+            "module": name,
+            "group": name.partition(".")[0],
+            "instances": sum(plan[name].values()),
+            "distinct": len(plan[name]),
+            "luts": area.luts,
+            "ffs": area.ffs,
+            "cells": area.cells,
+            "bram": area.bram,
+            "dsps": area.dsps,
+            "memory_bits": area.memory_bits,
+            "share_luts": _share(area.luts, whole.luts),
+            "share_ffs": _share(area.ffs, whole.ffs),
+        }
+        for name, area in totals.items()
+        if area.cells or area.memory_bits
+    ]
+
+
+def _summary(config: AcceleratorConfig, table: list[dict[str, Any]]) -> dict[str, Any]:
+    """Totals: of everything, of the movers by their purpose, of crossbar and array."""
+    names = {mover.name for mover in config.movers}
+    streamers = {m.name for m in config.movers if m.is_scratchpad and m.bind not in names}
+
+    def total(column: str, groups: set[str] | None = None) -> Any:
+        return sum(row[column] for row in table if groups is None or row["group"] in groups)
+
+    summary = {
+        column: total(column) for column in ("luts", "ffs", "cells", "bram", "dsps", "memory_bits")
+    }
+    for name, groups in (
+        ("streamers", streamers),
+        ("dma", names - streamers),
+        ("crossbar", {"scratchpad"}),
+        ("array", {"array"}),
+        ("control", {"control"}),
+    ):
+        for column in ("luts", "ffs"):
+            summary[f"{name}_{column}"] = total(column, groups)
+            summary[f"{name}_share_{column}"] = _share(summary[f"{name}_{column}"], summary[column])
+    return summary
+
+
+def _share(of: float, whole: float) -> float:
+    return round(of / whole, 4) if whole else 0.0

@@ -1,0 +1,137 @@
+"""Blocks to areas: each distinct block once, two at a time, and never again what is cached."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..sim.verilator.cache import BuildCache, cache_folder
+from .netlist import Block
+from .targets import Area, Target
+from .yosys import Mapped, Yosys, yosys_version
+
+__all__ = ["Request", "Synthesis", "area_cache"]
+
+JOBS = 2
+RESULT = "mapped.json"
+
+
+def area_cache() -> BuildCache:
+    """Where areas are kept: the folder ``area`` of weft's cache folder."""
+    return BuildCache(cache_folder() / "area")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A distinct block whose area is asked for.
+
+    Parameters
+    ----------
+    key
+        Of the :class:`~weft.area.netlist.Block`.
+    name
+        For people: where one of them stands.
+    """
+
+    key: str
+    name: str
+
+
+class Synthesis:
+    """Finds the areas of blocks, in the cache or with Yosys.
+
+    A result is kept under the hash of the block, the script of the target and the version of Yosys.
+    Several processes may share the cache: a block that one of them is at is not begun by another.
+
+    Parameters
+    ----------
+    target, no_dsp
+        What to map to, and whether multipliers must be logic.
+    cache
+        Where results are kept.
+    """
+
+    def __init__(self, *, target: Target, no_dsp: bool, cache: BuildCache) -> None:
+        self.target = target
+        self.no_dsp = no_dsp
+        self._made: list[str] = []
+        self._cache = cache
+        self._version = yosys_version()
+
+    @property
+    def synthesized(self) -> int:
+        """How many blocks Yosys has been run on."""
+        return len(self._made)
+
+    def areas(
+        self,
+        requests: Iterable[Request],
+        blocks: Callable[[], Mapping[str, Block]],
+        progress: Callable[[int, int, str], None],
+    ) -> dict[str, Area]:
+        """The area of each block asked for, by its key.
+
+        Parameters
+        ----------
+        requests
+            Each distinct block once.
+        blocks
+            Called for the blocks by key, if there is one that is not in the cache.
+        progress
+            Called with the number of blocks that are done, that of all, and a block's name.
+
+        Raises
+        ------
+        WeftError
+            Yosys fails on a block, or the cache cannot be written.
+        """
+        requests = list(requests)
+        found = {request.key: self._find(request.key) for request in requests}
+        missing = [request for request in requests if found[request.key] is None]
+        done = len(requests) - len(missing)
+        progress(done, len(requests), "")
+        if missing:
+            texts = blocks()
+            with ThreadPoolExecutor(JOBS) as pool, Yosys() as yosys:
+                yosys.warm_up()
+                # The large ones first, so that none is left for the end.
+                missing.sort(key=lambda request: len(texts[request.key].text), reverse=True)
+                futures = {
+                    pool.submit(self._make, yosys, texts[request.key], request.name): request
+                    for request in missing
+                }
+                for future in as_completed(futures):
+                    request = futures[future]
+                    found[request.key] = future.result()
+                    done += 1
+                    progress(done, len(requests), request.name)
+        return {
+            key: self.target.area(mapped.cells, mapped.memory_bits)
+            for key, mapped in found.items()
+            if mapped is not None
+        }
+
+    def _name(self, key: str) -> str:
+        script = self.target.commands("top", no_dsp=self.no_dsp)
+        return hashlib.sha256(f"{key}\n{script}\n{self._version}".encode()).hexdigest()[:32]
+
+    def _find(self, key: str) -> Mapped | None:
+        folder = self._cache.find(self._name(key))
+        return _read(folder) if folder is not None else None
+
+    def _make(self, yosys: Yosys, block: Block, name: str) -> Mapped:
+        def fill(folder: Path) -> None:
+            script = self.target.commands(block.top, no_dsp=self.no_dsp)
+            mapped = yosys.synthesize(block.text, script, name)
+            (folder / RESULT).write_text(json.dumps(asdict(mapped)))
+            self._made.append(block.key)
+
+        return _read(self._cache.make(self._name(block.key), fill, waiting=lambda: None))
+
+
+def _read(folder: Path) -> Mapped:
+    return Mapped(**json.loads((folder / RESULT).read_text()))
