@@ -61,7 +61,7 @@ def area(config: str, target: str, no_dsp: bool, flat: bool, as_json: bool) -> N
 
 @contextmanager
 def _progress(text: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A bar of the blocks that are done, if there is a terminal."""
+    """A bar of the blocks that are done, if there is a terminal; else a line, if it takes long."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -76,8 +76,14 @@ def _progress(text: str) -> Iterator[Callable[[int, int, str], None]]:
         disable=not sys.stderr.isatty(),
     ) as bar:
         task = bar.add_task(f"{text}: elaborating", total=None)
+        announced = False
 
         def report(done: int, total: int, name: str) -> None:
+            nonlocal announced
+            if bar.disable and done < total and not announced:
+                announced = True
+                left = f"{total - done} of {total} blocks to synthesize"
+                click.echo(f"weft: {text}: {left}, seconds each, once", err=True)
             bar.update(task, description=f"{text}: {name}", completed=done, total=total)
 
         yield report
