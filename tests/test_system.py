@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import weft
+from support.engines import ENGINES, needs_compiler
 from weft.config import load_config
 from weft.hw.bus.axi import Response
 from weft.sim.dram import DramParameters, ErrorRange
@@ -34,10 +35,20 @@ def operands(dev: Any, M: int, N: int, K: int, seed: int = 0) -> tuple[Any, Any,
     return a, b, dev.allocate((M, N), np.int32)
 
 
+LARGE = ("python", pytest.param("verilator", marks=[needs_compiler, pytest.mark.soak]))
+"""Engines for systems other than tiny, whose models take minutes to compile."""
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """Each of the two."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def shared_tiny() -> Any:
+def shared_tiny(engine: str) -> Any:
     """One simulation for the tests that leave it as they found it."""
-    return weft.simulate("tiny")
+    return weft.simulate("tiny", engine)
 
 
 @pytest.fixture
@@ -75,8 +86,9 @@ def test_odd_shapes_are_exact_without_a_host_copy(tiny: Any, shape: tuple[int, i
     check_without_a_copy(tiny, *shape)
 
 
-def test_odd_shapes_on_the_default_system() -> None:
-    dev = weft.simulate("datamaestro")
+@pytest.mark.parametrize("engine", LARGE)
+def test_odd_shapes_on_the_default_system(engine: str) -> None:
+    dev = weft.simulate("datamaestro", engine)
     for shape in ((1, 1, 1), (7, 5, 3), (8, 200, 8)):
         check_without_a_copy(dev, *shape)
 
@@ -111,10 +123,11 @@ def test_operands_may_be_views_with_any_row_pitch(tiny: Any) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_latency_and_backpressure_change_cycles_and_never_results(seed: int) -> None:
+def test_latency_and_backpressure_change_cycles_and_never_results(seed: int, engine: str) -> None:
     random = np.random.default_rng(seed)
     dev = weft.simulate(
         "tiny",
+        engine,
         latency=int(random.integers(0, 101)),
         backpressure=float(random.uniform(0, 0.9)),
         seed=seed,
@@ -123,7 +136,7 @@ def test_latency_and_backpressure_change_cycles_and_never_results(seed: int) -> 
     a, b, out = operands(dev, M, N, K, seed)
     report = dev.gemm(a, b, out=out)
     np.testing.assert_array_equal(out, product(a, b))
-    quiet = weft.simulate("tiny", latency=0)
+    quiet = weft.simulate("tiny", engine, latency=0)
     a, b, out = operands(quiet, M, N, K, seed)
     assert quiet.gemm(a, b, out=out).cycles_total <= report.cycles_total
 
@@ -138,8 +151,9 @@ def run_json(*arguments: str) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def test_the_demo_s_figures() -> None:
-    result = run_json("--m", "64", "--n", "64", "--k", "64")
+@pytest.mark.parametrize("engine", LARGE)
+def test_the_demo_s_figures(engine: str) -> None:
+    result = run_json("--m", "64", "--n", "64", "--k", "64", "--engine", engine)
     assert result["ok"]
     assert result["max_abs_error"] == 0
     assert result["cycles_ideal"] == 512
@@ -154,23 +168,24 @@ def test_the_demo_s_figures() -> None:
     assert result["dma"]["bytes_written"] == 4 * 64 * 64
 
 
-def test_no_bubble_between_tiles() -> None:
-    result = run_json("--m", "128", "--n", "64", "--k", "128")
+@pytest.mark.parametrize("engine", LARGE)
+def test_no_bubble_between_tiles(engine: str) -> None:
+    result = run_json("--m", "128", "--n", "64", "--k", "128", "--engine", engine)
     assert result["ok"]
     assert result["cycles_ideal"] == 16 * 8 * 16
     assert result["array"]["steps"] == result["cycles_ideal"]
     assert result["array"]["bubbles"] == 0
 
 
-def faulty(**errors: tuple[ErrorRange, ...]) -> Any:
-    return weft.simulate("tiny", dram=DramParameters(**errors))
+def faulty(engine: str, **errors: tuple[ErrorRange, ...]) -> Any:
+    return weft.simulate("tiny", engine, dram=DramParameters(**errors))
 
 
-def test_read_error_names_mover_descriptor_and_address() -> None:
-    probe = weft.simulate("tiny")
+def test_read_error_names_mover_descriptor_and_address(engine: str) -> None:
+    probe = weft.simulate("tiny", engine)
     a, _, _ = operands(probe, 8, 8, 40)
     start = a.device_address + 5 * 40
-    dev = faulty(read_errors=(ErrorRange(start=start, stop=start + 1),))
+    dev = faulty(engine, read_errors=(ErrorRange(start=start, stop=start + 1),))
     a, b, out = operands(dev, 8, 8, 40)
     beat = start & -(dev.config.dma.data_bytes)
     message = r"mover MM2S0, BD \d+, address (0x[0-9a-f]+): the bus answered a read with SLVERR"
@@ -185,12 +200,12 @@ def test_read_error_names_mover_descriptor_and_address() -> None:
     np.testing.assert_array_equal(out, product(a, b))
 
 
-def test_write_error_names_mover_descriptor_and_address() -> None:
-    probe = weft.simulate("tiny")
+def test_write_error_names_mover_descriptor_and_address(engine: str) -> None:
+    probe = weft.simulate("tiny", engine)
     _, _, out = operands(probe, 8, 8, 8)
     hit = out.device_address + 100
     bad = ErrorRange(start=hit, stop=hit + 1, response=Response.DECERR)
-    dev = faulty(write_errors=(bad,))
+    dev = faulty(engine, write_errors=(bad,))
     a, b, out = operands(dev, 8, 8, 8)
     with pytest.raises(DeviceError, match=r"mover S2MM0, BD \d+, .* a write with DECERR") as caught:
         dev.gemm(a, b, out=out)
@@ -268,10 +283,10 @@ def test_a_prefetched_descriptor_is_blamed_itself(tiny: Any) -> None:
         tiny.program.check()
 
 
-def test_another_configuration_is_refused_before_anything_else() -> None:
+def test_another_configuration_is_refused_before_anything_else(engine: str) -> None:
     config = load_config("tiny")
     other = replace(config, memory=replace(config.memory, aging=3))
-    dev = weft.simulate(config)
+    dev = weft.simulate(config, engine)
     with pytest.raises(DeviceMismatchError, match=r"built from configuration [0-9a-f]{8}"):
         Device(dev.transport, other)
 
@@ -325,9 +340,9 @@ class GaveUpError(Exception):
 
 @pytest.mark.parametrize("mover", ["MM2S0", "S2MM0"])
 def test_a_reset_in_mid_flight_leaves_a_device_that_works(
-    mover: str, monkeypatch: pytest.MonkeyPatch
+    mover: str, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dev = weft.simulate("tiny", latency=40, backpressure=0.4, seed=1)
+    dev = weft.simulate("tiny", engine, latency=40, backpressure=0.4, seed=1)
     a, b, out = operands(dev, 7, 9, 13)
 
     def push(name: str, *task: Any, real: Any = dev.program.push, **options: Any) -> int:
@@ -371,7 +386,7 @@ def test_other_systems(memory: Any, movers: Any, dma: Any) -> None:
         ),
         dma=replace(tiny.dma, **dma),
     )
-    dev = weft.simulate(config, latency=7, backpressure=0.3)
+    dev = weft.simulate(config, "python", latency=7, backpressure=0.3)
     check_without_a_copy(dev, 5, 9, 33)
 
 

@@ -222,16 +222,30 @@ def test_broken_rules_have_the_same_words(breach: str) -> None:
     both(lambda engine: simulate_copier(engine, Rude, breach=breach, dram=dram), run)
 
 
-def test_a_product_s_figures_are_the_same() -> None:
+@pytest.mark.parametrize(
+    ("name", "size", "observed"),
+    [
+        ("tiny", 20, False),
+        pytest.param("tiny", 64, True, marks=pytest.mark.soak),
+        pytest.param("datamaestro", 64, True, marks=pytest.mark.soak),
+    ],
+)
+def test_a_product_s_figures_are_the_same(name: str, size: int, observed: bool) -> None:
+    """Every counter, and every change of the trace where it is observed."""
+    config = load_config(name)
+
     def run(simulation: Simulation) -> Any:
-        device = Device(simulation, TINY)
-        a, b = device.allocate((24, 20), np.int8), device.allocate((20, 28), np.int8)
-        out = device.allocate((24, 28), np.int32)
+        device = Device(simulation, config)
+        a, b = device.allocate((size, size), np.int8), device.allocate((size, size), np.int8)
+        out = device.allocate((size, size), np.int32)
         a[:], b[:] = 3, -5
         report = device.gemm(a, b, out=out)
-        return report, device.counters(), device.array_counters()
+        changes = list(simulation.observed()) if observed else []
+        return report, device.counters(), device.array_counters(), changes
 
-    both(lambda engine: open_simulation(TINY, engine, memory_bytes=1 << 16), run)
+    both(
+        lambda engine: open_simulation(config, engine, memory_bytes=1 << 20, observed=observed), run
+    )
 
 
 class Watched(Copier):
