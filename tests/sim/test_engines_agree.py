@@ -104,7 +104,9 @@ def test_random_copies(data_bits: int, seed: int) -> None:
     )
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    "seed", [*range(6), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(6, 50))]
+)
 def test_random_programs(seed: int) -> None:
     """54 in all."""
     size = 1 << 16
