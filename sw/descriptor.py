@@ -105,6 +105,7 @@ class BufferDescriptor:
     iteration_size: int = 0
     iteration_current: int = 0
     iteration_stride: int = 0
+    iteration_offset: int = 0
 
     def encode(self, spec: Descriptor) -> list[int]:
         """The descriptor's 32-bit words for the mover of `spec`, marked valid.

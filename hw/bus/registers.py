@@ -29,10 +29,10 @@ __all__ = [
     "system_page",
 ]
 
-PAGE_BYTES = 0x4000
-DESCRIPTOR_STORE = 0x2000
+PAGE_BYTES = 0x8000
+DESCRIPTOR_STORE = 0x4000
 """Offset of the BD slots in a mover's page; they are write-only."""
-SLOT_BYTES = 128
+SLOT_BYTES = 256
 IDENTITY = 0x54464557
 """``WEFT`` in ASCII, least significant byte first."""
 

@@ -1,6 +1,6 @@
 """The buffer descriptor (BD): one grid of 32-bit words for every mover.
 
-Words w0-w6 are the same everywhere; loops, spatial strides or run length, and guards follow, and
+Words w0-w7 are the same everywhere; loops, spatial strides or run length, and guards follow, and
 what a mover does not have is absent. The hardware views a BD through :attr:`Descriptor.layout`, and
 the driver packs with the same object.
 
@@ -26,7 +26,7 @@ from ..errors import ConfigError
 __all__ = ["MAX_WORDS", "RUN_LENGTH_BITS", "Descriptor", "dram_settings"]
 
 RUN_LENGTH_BITS = 24
-MAX_WORDS = 32
+MAX_WORDS = 64
 """Slot pitch in the register map, in words."""
 
 _COMMON: dict[str, tuple[int, int, object]] = {
@@ -51,6 +51,7 @@ _COMMON: dict[str, tuple[int, int, object]] = {
     "iteration_size": (5, 0, unsigned(16)),
     "iteration_current": (5, 16, unsigned(16)),
     "iteration_stride": (6, 0, signed(32)),
+    "iteration_offset": (7, 0, signed(32)),
 }
 
 
@@ -83,7 +84,7 @@ class Descriptor:
         fields = {
             name: data.Field(shape, word * 32 + bit) for name, (word, bit, shape) in _COMMON.items()
         }
-        word = 7
+        word = 8
 
         def place(name: str, shape: object) -> None:
             nonlocal word
@@ -133,6 +134,7 @@ class Descriptor:
             "iteration_size",
             "iteration_current",
             "iteration_stride",
+            "iteration_offset",
         ]
         if not self.mover.is_scratchpad:
             names.append("mode")

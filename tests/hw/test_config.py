@@ -175,10 +175,3 @@ def test_descriptors_fit_their_slots_and_do_not_overlap(name: str) -> None:
             bits = set(range(field.offset, field.offset + field.width))
             assert not bits & used
             used |= bits
-
-
-def test_descriptor_that_is_too_long_is_refused() -> None:
-    tree = changed("MM2S0", loops=8, guards=2)
-    config = AcceleratorConfig.from_dict(tree)
-    with pytest.raises(ConfigError, match=r"movers.MM2S0.loops = 8: with 2 guards .* 40 words"):
-        Descriptor(config, config.mover("MM2S0"))
