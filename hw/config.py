@@ -163,7 +163,8 @@ class MoverConfig:
     shares_ports_with
         Name of the mover of the other direction whose memory ports this one uses.
     high_priority
-        Wins bank arbitration against movers that are not (subject to aging).
+        Wins arbitration against movers that are not (subject to aging): at the banks, or, for a
+        DRAM mover, at the AXI port.
     guards
         Affine windows per BD. DRAM movers clip a run to them; scratchpad movers have none yet.
     descriptors, queue_depth
@@ -329,6 +330,8 @@ class DmaConfig:
     read_buffer, write_buffer
         Beats of data buffering. A read burst is issued when its beats have reserved room; a write
         burst when it is buffered whole.
+    aging
+        Bursts of high-priority movers that may go before a waiting one of a mover that is not.
     """
 
     data_bits: int = 512
@@ -338,6 +341,7 @@ class DmaConfig:
     write_outstanding: int = 16
     read_buffer: int = 64
     write_buffer: int = 64
+    aging: int = 16
 
     def __post_init__(self) -> None:
         _check(
@@ -359,6 +363,7 @@ class DmaConfig:
             _check_range(f"dma.{name}", getattr(self, name), 1, 256)
         for name in ("read_buffer", "write_buffer"):
             _check_range(f"dma.{name}", getattr(self, name), self.burst_beats, 4096)
+        _check_range("dma.aging", self.aging, 1, 255)
 
     @property
     def data_bytes(self) -> int:

@@ -1,0 +1,89 @@
+"""Whose turn it is among clients of two classes."""
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["Turns", "first_after"]
+
+
+class Turns(wiring.Component):
+    """An arbiter: the high class before the low one, and a circle within each.
+
+    `grant` is combinational from `asking`. Within a class it is the first that asks after the last
+    winner of that class, in a circle. The low class has its turn when nobody of the high class
+    asks, or when the high class has won `aging` times in a row while somebody of the low class
+    asked. Somebody always wins when anybody asks.
+
+    Hence with H high and L low clients, one that keeps asking sees at most H - 1 + ceil(H / aging)
+    others win before it if it is high, and (L - 1) + L * aging if it is low.
+
+    Parameters
+    ----------
+    priorities
+        One entry a client, at least one: whether it is of the high class.
+    aging
+        At least 1.
+
+    Members
+    -------
+    asking : a bit for each client
+    grant : a bit for each client
+        One-hot; zero when nobody asks.
+    taken : 1
+        The grant of this cycle, if there is one, has been used: the next one is another's turn.
+    """
+
+    def __init__(self, *, priorities: Sequence[bool], aging: int) -> None:
+        if not priorities:
+            raise ValueError("an arbiter has at least one client")
+        if aging < 1:
+            raise ValueError(f"aging is at least 1, not {aging}")
+        self._priorities = tuple(priorities)
+        self._aging = aging
+        count = len(self._priorities)
+        super().__init__({"asking": In(count), "grant": Out(count), "taken": In(1)})
+
+    @property
+    def priorities(self) -> tuple[bool, ...]:
+        return self._priorities
+
+    @property
+    def aging(self) -> int:
+        return self._aging
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        high, low, low_first = Signal.like(self.asking), Signal.like(self.asking), Signal()
+        m.d.comb += [
+            high.eq(self.asking & Cat(Const(of_high, 1) for of_high in self._priorities)),
+            low.eq(self.asking & ~high),
+        ]
+        if len(set(self._priorities)) == 2:
+            passed = Signal(range(self._aging + 1))
+            m.d.comb += low_first.eq(low.any() & (~high.any() | (passed == self._aging)))
+            with m.If(~low.any() | (self.taken & low_first)):
+                m.d.sync += passed.eq(0)
+            with m.Elif(self.taken):
+                m.d.sync += passed.eq(passed + 1)
+        else:
+            m.d.comb += low_first.eq(low.any())
+
+        # A circle of its own for each class: else the low class would move the high one's on.
+        behind = self.grant - 1 | self.grant
+        for served, asking in ((~low_first, high), (low_first, low)):
+            after = Signal.like(self.asking)
+            with m.If(served):
+                m.d.comb += self.grant.eq(first_after(asking, after))
+                with m.If(self.taken & asking.any()):
+                    m.d.sync += after.eq(~behind)
+        return m
+
+
+def first_after(asking: Value, after: Value) -> Value:
+    """One-hot: the lowest bit of `asking` among those in `after`, or of all where there is none."""
+    eligible = asking & after
+    pool = Mux(eligible.any(), eligible, asking)
+    return (pool & -pool)[: len(asking)]
