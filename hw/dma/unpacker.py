@@ -41,6 +41,9 @@ class ByteUnpacker(wiring.Component):
     ``i.ready`` depends on registers and on ``i_pieces``, never on ``i``; the ready path from ``o``
     is combinational. A BD's last piece waits while `completions` BDs stand on ``o_done``.
 
+    Behind a switch, a BD whose source is not that of the bytes in ``holding`` waits until it is
+    ``bound``; without one, whatever comes belongs to one stream.
+
     Parameters
     ----------
     data_bits
@@ -58,6 +61,12 @@ class ByteUnpacker(wiring.Component):
         One for each bus beat that the runs touch, in order.
     o_done : stream of :func:`completion`
         One for each BD, in order, in the cycle after its last byte was taken.
+    bound : 1
+        The present BD may take bytes; 1 if it is left open.
+    finished : 1
+        Pulse: the present BD takes its last byte in this cycle. Combinational from ``i.valid``.
+    holding : 1
+        A part of the last beat is kept for the next piece.
     """
 
     def __init__(self, *, data_bits: int, address_bits: int, completions: int) -> None:
@@ -70,6 +79,9 @@ class ByteUnpacker(wiring.Component):
                 "i": In(stream.Signature(switch_beat(data_bits))),
                 "o": Out(stream.Signature(write_beat(data_bits))),
                 "o_done": Out(stream.Signature(completion(address_bits))),
+                "bound": In(1, init=1),
+                "finished": Out(1),
+                "holding": Out(1),
             }
         )
         self._done = Queue(completion(address_bits), depth=completions)
@@ -130,7 +142,7 @@ class ByteUnpacker(wiring.Component):
         m.d.comb += [
             wanted.eq(piece.count - served),
             enough.eq(held >= wanted),
-            room.eq(placed_free & (~piece.end | done.i.ready)),
+            room.eq(placed_free & self.bound & (~piece.end | done.i.ready)),
             self.i.ready.eq(self.i_pieces.valid & room & joined & ~enough),
             pull.eq(self.i.ready & self.i.valid),
             step.eq(self.i_pieces.valid & room & (self.i.valid | enough | ~joined)),
@@ -179,7 +191,9 @@ class ByteUnpacker(wiring.Component):
         failed = Signal(completion(self._address_bits))
         spoilt = step & (spoilt_old | spoilt_new)
         m.d.comb += [
-            done.i.valid.eq(step & through & piece.end),
+            self.finished.eq(step & through & piece.end),
+            self.holding.eq(held != 0),
+            done.i.valid.eq(self.finished),
             done.i.payload.error.eq(failed.error | spoilt),
             done.i.payload.address.eq(Mux(failed.error, failed.address, piece.address)),
         ]

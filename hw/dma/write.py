@@ -72,6 +72,8 @@ class S2mmPort(wiring.Component):
         W beats follow.
     idle : 1
         No AW or W is raised and no burst is in flight.
+    bound, finished, holding : 1
+        As in :class:`~weft.hw.dma.unpacker.ByteUnpacker`, for a switch in front.
 
     Attributes
     ----------
@@ -100,6 +102,9 @@ class S2mmPort(wiring.Component):
                 "b": bus["b"],
                 "drain": In(1),
                 "idle": Out(1),
+                "bound": In(1, init=1),
+                "finished": Out(1),
+                "holding": Out(1),
             }
         )
         self._buffer = BeatBuffer(write_beat(dma.data_bits), depth=dma.write_buffer)
@@ -133,6 +138,8 @@ class S2mmPort(wiring.Component):
             completions=dma.write_outstanding + PIPELINE_ROWS,
         )
         adopt(unpacker, "i", self.i)
+        for name in ("bound", "finished", "holding"):
+            adopt(unpacker, name, getattr(self, name))
         m.submodules.buffer = buffer = self._buffer
         # Bursts raised and not answered, and between them the ends of BDs that have no last burst.
         awaited = data.StructLayout({"addr": dma.address_bits, "end": 1, "none": 1})

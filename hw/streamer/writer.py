@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..agu.spatial import SpatialAgu
 from ..bus.fault import FaultCode, fault_report
+from ..bus.queue import Queue
 from ..bus.streams import compute_beat, switch_beat
 from ..bus.tcdm import MemoryPortSignature
 from ..bus.wires import adopt
@@ -33,6 +34,9 @@ class WritePort(wiring.Component):
     when both are there the request follows in the next cycle. Skipped channels drop their word. Of
     a beat with ``count`` the bytes at and beyond it are not written.
 
+    Of `switch_beat` one is accepted only when its row is in the FIFOs: a BD takes as many beats as
+    it has rows, each whole, and the next beat is the next BD's.
+
     A BD ends with its own row, whatever ``end`` and ``mark`` of the beats are: ``core.retired``
     comes, once for each row with ``end`` and in order, two cycles after every channel has had that
     row granted. A beat with ``error`` is stored as it is and reported as ``UPSTREAM`` with address
@@ -54,6 +58,8 @@ else of :func:`~weft.hw.bus.streams.compute_beat`
         One word for each channel.
     memory : :class:`~weft.hw.bus.tcdm.MemoryPortSignature` for each channel
         ``req`` is a register.
+    finished : 1; only if it takes `switch_beat`
+        Pulse: the present BD takes its last beat in this cycle. Combinational from ``i.valid``.
 
     Raises
     ------
@@ -71,13 +77,15 @@ else of :func:`~weft.hw.bus.streams.compute_beat`
         from_dram = any(mover.bind == other.name for other in config.movers)
         layout = switch_beat if from_dram else compute_beat
         self._beat = layout(mover.channels * config.memory.bank_bits)
-        super().__init__(
-            {
-                "core": In(PortSignature(self._descriptor)),
-                "i": In(stream.Signature(self._beat)),
-                "memory": Out(MemoryPortSignature(config.memory)).array(mover.channels),
-            }
-        )
+        self._switched = "count" in self._beat.members
+        members = {
+            "core": In(PortSignature(self._descriptor)),
+            "i": In(stream.Signature(self._beat)),
+            "memory": Out(MemoryPortSignature(config.memory)).array(mover.channels),
+        }
+        if self._switched:
+            members["finished"] = Out(1)
+        super().__init__(members)
 
     @property
     def config(self) -> AcceleratorConfig:
@@ -122,11 +130,23 @@ else of :func:`~weft.hw.bus.streams.compute_beat`
         with m.If(push):
             m.d.sync += push_pointer.eq(following(push_pointer, mover.address_depth))
 
+        if self._switched:
+            # Whether it ends its BD, of each row that has no beat yet. None of them has left its
+            # channels' FIFOs of addresses, so there is room for all.
+            m.submodules.ends = ends = Queue(1, depth=mover.address_depth)
+            m.d.comb += [
+                ends.i.valid.eq(push),
+                ends.i.payload.eq(rows.payload.end),
+                ends.o.ready.eq(accept),
+                self.finished.eq(accept & ends.o.payload),
+            ]
+
         # The steps below are modules of their own so that a simulator that runs a module's
         # combinational logic as one sees to each only when it has something to do.
         m.submodules.spread = spread = Module()
+        space = Cat(channel.space for channel in channels).all()
         spread.d.comb += [
-            self.i.ready.eq(Cat(channel.space for channel in channels).all()),
+            self.i.ready.eq(space & ends.o.valid if self._switched else space),
             accept.eq(self.i.valid & self.i.ready),
         ]
         with spread.If(accept):
