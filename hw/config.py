@@ -39,6 +39,12 @@ DRAM_KINDS = ("mm2s", "s2mm")
 MAX_DESCRIPTORS = 64
 """The `next` field of a descriptor has six bits."""
 
+MAX_LOCKS = 32
+"""A descriptor names a lock in five bits."""
+
+MAX_MOVERS = 30
+"""Each has a bit in the interrupt registers; the two above are the locks' and the sequencer's."""
+
 MAX_CHANNELS = 255
 """Of a scratchpad mover; its accesses in a cycle are counted in as many bits as this takes."""
 
@@ -372,13 +378,17 @@ class DmaConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AcceleratorConfig:
-    """A whole system: scratchpad, movers, and optionally an array and a DMA."""
+    """A whole system: scratchpad, movers, and optionally an array and a DMA.
+
+    ``locks`` counting semaphores are shared by movers, sequencer and host.
+    """
 
     name: str
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     movers: tuple[MoverConfig, ...]
     array: ArrayConfig | None = None
     dma: DmaConfig | None = None
+    locks: int = 16
 
     def __post_init__(self) -> None:
         _check(
@@ -388,7 +398,10 @@ class AcceleratorConfig:
             "must be of ASCII letters, digits and . _ + -",
         )
         names = [mover.name for mover in self.movers]
-        _check(0 < len(names) <= 32, "movers", names, "must be 1 to 32 movers")
+        _check(
+            0 < len(names) <= MAX_MOVERS, "movers", names, f"must be 1 to {MAX_MOVERS} movers"
+        )
+        _check_range("locks", self.locks, 1, MAX_LOCKS)
         _check(
             len({name.lower() for name in names}) == len(names),
             "movers",

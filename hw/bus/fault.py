@@ -28,6 +28,10 @@ class FaultCode(IntEnum):
     WRITE_DECERR = 10
     UPSTREAM = 11
     NO_DESCRIPTOR = 12
+    DESCRIPTOR_IN_USE = 13
+    LOCK_OVERFLOW = 14
+    LOCK_UNDERFLOW = 15
+    LOCK_UNKNOWN = 16
 
 
 FAULT_TEXT = {
@@ -44,6 +48,10 @@ FAULT_TEXT = {
     FaultCode.WRITE_DECERR: "the bus answered a write with DECERR",
     FaultCode.UPSTREAM: "the stream's source failed",
     FaultCode.NO_DESCRIPTOR: "the pushed task names a descriptor slot that does not exist",
+    FaultCode.DESCRIPTOR_IN_USE: "a descriptor slot was written while a task used it",
+    FaultCode.LOCK_OVERFLOW: "a release would have taken a lock beyond 63",
+    FaultCode.LOCK_UNDERFLOW: "a release would have taken a lock below 0",
+    FaultCode.LOCK_UNKNOWN: "a lock that does not exist was released or set",
 }
 """One clause a code, for messages."""
 

@@ -118,7 +118,7 @@ def changed(mover: str, **values: object) -> dict:
         (changed("A", name="b"), "each name once, whatever the case"),
         (changed("A") | {"name": "two\nlines */"}, "name = 'two.*: must be of ASCII letters"),
         (changed("A") | {"name": ""}, "name = '': must be of ASCII letters"),
-        (changed("A") | {"movers": []}, "must be 1 to 32 movers"),
+        (changed("A") | {"movers": []}, "must be 1 to 30 movers"),
         (changed("A", bind="array.b"), "exactly one mover binds array.a"),
         (changed("A", bind="nobody"), "must be an array port, a mover or 'export'"),
         (changed("X", bind="MM2S0"), "name each other"),
