@@ -37,7 +37,8 @@ class DeviceMemory:
 
     def device_address(self, array: npt.NDArray[Any]) -> int | None:
         """Device address of the first element of `array`; None if any byte is elsewhere."""
-        first = array.ctypes.data
+        # ``ctypes.data`` is some other address for an array without elements.
+        first = array.__array_interface__["data"][0]
         low = high = first
         if array.size:
             steps = [(n - 1) * step for n, step in zip(array.shape, array.strides, strict=True)]

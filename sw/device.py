@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy.typing as npt
 
 from ..hw.bus.registers import IDENTITY
 from ..hw.config import AcceleratorConfig
+from ..hw.errors import WeftError
 from .allocator import Allocator, DeviceArray
 from .descriptor import BufferDescriptor
 from .errors import DeviceMismatchError, DeviceTimeout, MappingError, NotDeviceMemory
@@ -23,14 +26,18 @@ from .transfer import (
     ScratchpadAddress,
     Step,
     Transfer,
-    recv_descriptors,
-    send_descriptors,
+    by_rows,
+    recv_steps,
+    send_steps,
 )
 from .transport import Transport
 
 __all__ = ["Device", "Statistics"]
 
 RESET_POLLS = 10_000
+
+MODES = ("sg", "row", "naive")
+"""How `Device.send` and `Device.recv` bring a view over."""
 
 Operand = MemRef | npt.NDArray[Any]
 
@@ -131,6 +138,19 @@ class Device:
         """Give back an array from `allocate`; raises `AllocationError` for any other."""
         self._allocator.free(array)
 
+    def view(self, operand: Operand) -> npt.NDArray[Any]:
+        """`operand` as an ndarray over the same memory; errors as `send`'s, for a MemRef."""
+        if not isinstance(operand, MemRef):
+            return np.asanyarray(operand)
+        ref = self._operand("operand", operand)
+        return np.ndarray(
+            shape=ref.sizes,
+            dtype=ref.dtype,
+            buffer=self.transport.memory,
+            offset=ref.first_address - self.transport.memory_base,
+            strides=[stride * ref.itemsize for stride in ref.strides],
+        )
+
     def scratchpad(self, offset: int) -> ScratchpadAddress:
         """Byte `offset` of the scratchpad.
 
@@ -183,27 +203,49 @@ class Device:
     def send(self, source: Operand, *, to: ScratchpadAddress, mode: str = "sg") -> Transfer:
         """Begin to move `source`, in the order of its walk, to the scratchpad, densely.
 
+        Parameters
+        ----------
+        mode
+            ``sg``: one call, whose descriptors walk the view. ``row``: a call for each contiguous
+            run (a whole number of words). ``naive``: the host gathers the view in a contiguous
+            staging buffer, which is one call; `source` may be any memory then.
+
         Raises
         ------
-        NotDeviceMemory, MappingError, DescriptorError, QueueFullError
+        NotDeviceMemory, MappingError, DescriptorError, AllocationError
             Nothing was pushed.
+        QueueFullError
+            There is no room for it; with several calls, it waits for room instead.
+        DeviceError, DeviceTimeout
+            As `wait`, where it waits for room.
         """
-        ref = self._operand("source", source)
         _check_mode(mode)
         pair = DmaPair.find(self.config, "mm2s")
-        steps = send_descriptors(self.config, pair, ref, to)
-        return self._transfer(steps, ref, read=True)
+        if mode == "naive":
+            elements = self.view(source)
+            staging = self.allocate(elements.shape, elements.dtype)
+            staging[...] = elements
+            return self._staged(staging, partial(self.send, staging, to=to))
+        ref = self._operand("source", source)
+        parts = [(ref, to)] if mode == "sg" else by_rows(self.config, ref, to)
+        calls = [send_steps(self.config, pair, part, place) for part, place in parts]
+        return self._transfer(calls, ref, read=True)
 
     def recv(self, target: Operand, *, from_: ScratchpadAddress, mode: str = "sg") -> Transfer:
         """Begin to move bytes from the scratchpad to `target`, in the order of its walk.
 
-        Raises as `send`.
+        Modes and errors as `send`'s; in mode ``naive`` the transfer's `wait` scatters what came.
         """
-        ref = self._operand("target", target)
         _check_mode(mode)
         pair = DmaPair.find(self.config, "s2mm")
-        steps = recv_descriptors(self.config, pair, from_, ref)
-        return self._transfer(steps, ref, read=False)
+        if mode == "naive":
+            elements = self.view(target)
+            staging = self.allocate(elements.shape, elements.dtype)
+            return self._staged(staging, partial(self.recv, staging, from_=from_), elements)
+        ref = self._operand("target", target)
+        parts = [(ref, from_)] if mode == "sg" else by_rows(self.config, ref, from_)
+        calls = [recv_steps(self.config, pair, place, part) for part, place in parts]
+        return self._transfer(calls, ref, read=False)
 
     def gemm(
         self,
@@ -241,6 +283,10 @@ class Device:
     def _operand(self, name: str, operand: Operand) -> MemRef:
         """A view that lies in this device's memory."""
         ref = operand if isinstance(operand, MemRef) else MemRef.from_numpy(np.asanyarray(operand))
+        if ref.argument is not None:
+            raise NotDeviceMemory(
+                f"{name} is argument {ref.argument} of a sequence, not memory yet"
+            )
         base, size = self.transport.memory_base, self.transport.memory.size
         low, high = ref.extent
         if not (base <= low and high <= base + size):
@@ -250,10 +296,33 @@ class Device:
             )
         return ref
 
-    def _transfer(self, steps: list[Step], ref: MemRef, *, read: bool) -> Transfer:
-        token = self.program.submit(steps)
-        self._count(1, len(steps), ref.nbytes * read, ref.nbytes * (not read))
-        return Transfer(self.program, steps[-1][0], token)
+    def _staged(
+        self,
+        staging: DeviceArray,
+        begin: Callable[[], Transfer],
+        target: npt.NDArray[Any] | None = None,
+    ) -> Transfer:
+        """A transfer of a staging buffer; at its end the buffer is copied to `target` and freed."""
+        try:
+            transfer = begin()
+        except WeftError:
+            self.free(staging)
+            raise
+        self.stats.host_copies += 1
+
+        def finish() -> None:
+            if target is not None:
+                target[...] = staging
+            self.free(staging)
+
+        return transfer.then(finish)
+
+    def _transfer(self, calls: list[list[Step]], ref: MemRef, *, read: bool) -> Transfer:
+        submit = self.program.submit
+        token = submit(calls[0]) if len(calls) == 1 else self.program.feed(calls)
+        descriptors = sum(len(steps) for steps in calls)
+        self._count(len(calls), descriptors, ref.nbytes * read, ref.nbytes * (not read))
+        return Transfer(self.program, calls[-1][-1][0], token)
 
     def _count(self, calls: int, descriptors: int, read: int, written: int) -> None:
         self.stats.dma_calls += calls
@@ -263,5 +332,5 @@ class Device:
 
 
 def _check_mode(mode: str) -> None:
-    if mode != "sg":
-        raise MappingError(f"mode = {mode!r}: only 'sg' is built yet")
+    if mode not in MODES:
+        raise MappingError(f"mode = {mode!r}: must be one of {', '.join(MODES)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -12,11 +13,14 @@ from .descriptor import BufferDescriptor, Guard
 from .errors import MappingError
 from .memref import MemRef
 
-__all__ = ["coalesce", "discard", "lower", "lower_rows"]
+__all__ = ["coalesce", "discard", "lower", "lower_rows", "runs", "slices"]
 
 MAX_BOUND = (1 << BOUND_BITS) - 1
 MAX_RUN = (1 << RUN_LENGTH_BITS) - 1
 MAX_WINDOW = (1 << GUARD_BITS - 1) - 1
+
+MAX_SLICES = 1024
+"""Descriptors that one view may take; one that takes more is a mistake of the caller's."""
 
 
 def coalesce(ref: MemRef) -> tuple[int, list[tuple[int, int]]]:
@@ -90,6 +94,56 @@ def lower(mover: MoverConfig, ref: MemRef, *, drop: int = 0) -> BufferDescriptor
     )
 
 
+def slices(mover: MoverConfig, ref: MemRef, *, granule: int = 1) -> list[MemRef]:
+    """`ref` as views that a descriptor each can walk, in the order of the walk.
+
+    Where factors and loops suffice it is `ref` itself; else the outermost dimension is cut, first
+    into as few pieces as there can be, and only what a single index of it still does not lower is
+    cut further in.
+
+    Parameters
+    ----------
+    granule
+        Every piece but the last is a multiple of so many bytes (fewer than 4096).
+
+    Raises
+    ------
+    MappingError
+        No cut helps or keeps to `granule`, or it takes more than :data:`MAX_SLICES` pieces.
+    """
+    pieces: list[MemRef] = []
+    _cut(mover, ref, granule, pieces)
+    odd = [piece.nbytes for piece in pieces[:-1] if piece.nbytes % granule]
+    if odd:
+        raise MappingError(
+            f"a view of sizes {ref.sizes} takes pieces of {odd[0]} bytes, which are not whole "
+            f"words of {granule}"
+        )
+    return pieces
+
+
+def runs(ref: MemRef) -> list[MemRef]:
+    """The contiguous runs of `ref`, in the order of the walk.
+
+    Raises
+    ------
+    MappingError
+        There are more than :data:`MAX_SLICES`.
+    """
+    if ref.elements == 0:
+        return [ref]
+    inner = len(ref.sizes)
+    while inner and ref[(0,) * (inner - 1)].is_contiguous:
+        inner -= 1
+    outer = ref.sizes[:inner]
+    if math.prod(outer) > MAX_SLICES:
+        raise MappingError(
+            f"a view of sizes {ref.sizes} has {math.prod(outer)} runs; {MAX_SLICES} can be moved "
+            "one by one"
+        )
+    return [ref[index] for index in itertools.product(*map(range, outer))]
+
+
 def discard(mover: MoverConfig, address: int, length: int) -> BufferDescriptor:
     """The s2mm descriptor that takes `length` bytes from the stream and writes none of them."""
     return BufferDescriptor(
@@ -158,6 +212,46 @@ def _window(mover: MoverConfig, limit: int, run: int = 0, strides: Sequence[int]
     if limit > MAX_WINDOW:
         raise MappingError(f"a window of {limit} exceeds a guard's {MAX_WINDOW}")
     return Guard(limit=limit, run=run, strides=tuple(strides))
+
+
+def _lowers(mover: MoverConfig, ref: MemRef) -> bool:
+    try:
+        lower(mover, ref)
+    except MappingError:
+        return False
+    return True
+
+
+def _cut(mover: MoverConfig, ref: MemRef, granule: int, pieces: list[MemRef]) -> None:
+    """Append the pieces of `ref`."""
+    if len(pieces) >= MAX_SLICES:
+        raise MappingError(f"a view takes more than {MAX_SLICES} descriptors; move it in parts")
+    if _lowers(mover, ref):
+        pieces.append(ref)
+        return
+    outer = next((d for d, size in enumerate(ref.sizes) if size > 1), None)
+    if outer is None:
+        lower(mover, ref)  # Raises: there is nothing left to cut.
+        return
+    size = ref.sizes[outer]
+    step = granule // math.gcd(granule, ref.nbytes // size)
+    # What factors always: whole multiples of the longest loop or run, then one of either.
+    longest = [most - most % step for most in (MAX_BOUND, MAX_RUN // ref.itemsize)]
+    counts = {size - size % most for most in longest} | set(longest)
+    for count in sorted((c for c in counts if 0 < c < size), reverse=True):
+        if _lowers(mover, _part(ref, outer, 0, count)):
+            break
+    else:
+        count = 1
+    for start in range(0, size, count):
+        _cut(mover, _part(ref, outer, start, min(count, size - start)), granule, pieces)
+
+
+def _part(ref: MemRef, dimension: int, start: int, count: int) -> MemRef:
+    """`count` indices of `dimension` from `start` on."""
+    offsets, sizes = [0] * len(ref.sizes), list(ref.sizes)
+    offsets[dimension], sizes[dimension] = start, count
+    return ref.subview(offsets, sizes)
 
 
 def _split(value: int, limit: int, what: str) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -33,6 +33,9 @@ class MemRef:
         A pair a dimension, outermost first; strides are in elements and may be 0 or negative.
     dtype
         Of the elements.
+    argument
+        Where the buffer is an argument of a runtime sequence: its index. `address` counts from the
+        argument's, which is known when the sequence runs.
 
     Raises
     ------
@@ -45,6 +48,7 @@ class MemRef:
     sizes: tuple[int, ...]
     strides: tuple[int, ...]
     dtype: np.dtype[Any]
+    argument: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", np.dtype(self.dtype))
@@ -161,15 +165,14 @@ class MemRef:
                     f"dimension {dimension}: {size} elements from {start} in steps of {step} "
                     f"leave 0 to {limit - 1}"
                 )
-        return type(self)(
-            address=self.address,
+        return replace(
+            self,
             offset=self.offset
             + sum(start * stride for start, stride in zip(offsets, self.strides, strict=True)),
             sizes=tuple(sizes),
             strides=tuple(
                 step * stride for step, stride in zip(strides, self.strides, strict=True)
             ),
-            dtype=self.dtype,
         )
 
     def __getitem__(self, index: Index | tuple[Index, ...]) -> Self:
@@ -204,10 +207,8 @@ class MemRef:
         return self._pick(order)
 
     def _pick(self, dimensions: Sequence[int]) -> Self:
-        return type(self)(
-            address=self.address,
-            offset=self.offset,
+        return replace(
+            self,
             sizes=tuple(self.sizes[d] for d in dimensions),
             strides=tuple(self.strides[d] for d in dimensions),
-            dtype=self.dtype,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -194,6 +195,45 @@ class Program:
             slot = self.place(mover, descriptor)
             token = self.push(mover, slot, interrupt=index + 1 == len(steps))
         return token
+
+    def feed(
+        self,
+        calls: Sequence[Sequence[tuple[str, BufferDescriptor]]],
+        timeout: int = DEFAULT_TIMEOUT,
+    ) -> int:
+        """Submit pieces of work one after the other, each as soon as it has room.
+
+        Returns the token of the last task.
+
+        Raises
+        ------
+        DescriptorError
+            One is impossible: nothing was pushed.
+        QueueFullError
+            One has no room in queues of any level: those before it were pushed.
+        DeviceError, DeviceTimeout
+            As `wait`: it waits, and so may fail, for what was pushed before.
+        """
+        for mover, descriptor in itertools.chain.from_iterable(calls):
+            self.encode(mover, descriptor)
+        token = 0
+        for steps in calls:
+            counts = Counter(mover for mover, _ in steps)
+            # The last step's mover first: its tasks wake the host.
+            for mover in reversed(counts):
+                self.wait_room(mover, counts[mover], timeout)
+            token = self.submit(steps)
+        return token
+
+    def wait_room(self, mover: str, count: int = 1, timeout: int = DEFAULT_TIMEOUT) -> None:
+        """Return when the mover has room for `count` tasks and as many free BD slots, or no tasks.
+
+        Errors as `wait`.
+        """
+        state = self._mover(mover)
+        room = min(state.config.queue_depth, state.config.descriptors)
+        while state.pending and len(state.pending) + count > room:
+            self.wait(mover, state.pending[0][0], timeout)
 
     def retired(self, mover: str) -> int:
         """The mover's RETIRED count, read now."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 from ..hw.config import AcceleratorConfig, MoverConfig
 from .blocked import beat_bytes, contiguous
 from .descriptor import BufferDescriptor
 from .errors import MappingError
-from .lower import coalesce, discard, lower
+from .lower import coalesce, discard, lower, runs, slices
 from .memref import MemRef
 from .program import DEFAULT_TIMEOUT, Program
 
@@ -17,8 +19,9 @@ __all__ = [
     "ScratchpadAddress",
     "Step",
     "Transfer",
-    "recv_descriptors",
-    "send_descriptors",
+    "by_rows",
+    "recv_steps",
+    "send_steps",
 ]
 
 
@@ -55,36 +58,71 @@ Step = tuple[str, BufferDescriptor]
 """A mover and what it is to do."""
 
 
-def send_descriptors(
+def send_steps(
     config: AcceleratorConfig, pair: DmaPair, source: MemRef, target: ScratchpadAddress
 ) -> list[Step]:
-    """The tasks of a send: (mover, descriptor) in the order in which they are pushed.
+    """The tasks of a send: one a mover, or one a mover and slice where a view takes several.
 
-    The source's last beat may be a part of one; the scratchpad mover writes no byte beyond it, but
+    The stream's last beat may be short, and then only its bytes are written; but for the checks
     the whole beat must lie in the scratchpad.
+
+    Raises
+    ------
+    MappingError
+        The walk cannot be lowered, or only in slices that are not whole words.
     """
-    walk = contiguous(config.memory, pair.scratchpad, base=target.offset, length=source.nbytes)
-    return [(pair.dram.name, lower(pair.dram, source)), (pair.scratchpad.name, walk)]
+    steps, offset = [], target.offset
+    for part in slices(pair.dram, source, granule=config.memory.word_bytes):
+        walk = contiguous(config.memory, pair.scratchpad, base=offset, length=part.nbytes)
+        steps += [(pair.dram.name, lower(pair.dram, part)), (pair.scratchpad.name, walk)]
+        offset += part.nbytes
+    return steps
 
 
-def recv_descriptors(
+def recv_steps(
     config: AcceleratorConfig, pair: DmaPair, source: ScratchpadAddress, target: MemRef
 ) -> list[Step]:
-    """The tasks of a receive.
+    """The tasks of a receive; raises as `send_steps`.
 
     The scratchpad mover gives whole beats; the DRAM mover drops what follows the target's last
     byte: by a longer, clipped run if the target is one run, else by a second task.
     """
-    walk = contiguous(config.memory, pair.scratchpad, base=source.offset, length=target.nbytes)
-    steps = [(pair.scratchpad.name, walk)]
-    rest = -target.nbytes % beat_bytes(config.memory, pair.scratchpad)
-    _, loops = coalesce(target)
-    if rest and loops:
-        steps.append((pair.dram.name, lower(pair.dram, target)))
-        steps.append((pair.dram.name, discard(pair.dram, target.first_address, rest)))
-    else:
-        steps.append((pair.dram.name, lower(pair.dram, target, drop=rest)))
+    steps, offset = [], source.offset
+    for part in slices(pair.dram, target, granule=config.memory.word_bytes):
+        walk = contiguous(config.memory, pair.scratchpad, base=offset, length=part.nbytes)
+        steps.append((pair.scratchpad.name, walk))
+        rest = -part.nbytes % beat_bytes(config.memory, pair.scratchpad)
+        _, loops = coalesce(part)
+        if rest and loops:
+            steps.append((pair.dram.name, lower(pair.dram, part)))
+            steps.append((pair.dram.name, discard(pair.dram, part.first_address, rest)))
+        else:
+            steps.append((pair.dram.name, lower(pair.dram, part, drop=rest)))
+        offset += part.nbytes
     return steps
+
+
+def by_rows(
+    config: AcceleratorConfig, ref: MemRef, place: ScratchpadAddress
+) -> list[tuple[MemRef, ScratchpadAddress]]:
+    """The contiguous runs of `ref`, each with the part of the scratchpad that it goes to.
+
+    Raises
+    ------
+    MappingError
+        Runs that are not whole words, so that one would begin inside a word of the scratchpad; or
+        too many.
+    """
+    parts, offset, word = [], place.offset, config.memory.word_bytes
+    for run in runs(ref):
+        if offset % word:
+            raise MappingError(
+                f"runs of {run.nbytes} bytes are not whole words of {word}: they cannot be moved "
+                "one by one to where a single transfer puts them"
+            )
+        parts.append((run, ScratchpadAddress(offset)))
+        offset += run.nbytes
+    return parts
 
 
 class Transfer:
@@ -102,7 +140,16 @@ class Transfer:
         self._program = program
         self.mover = mover
         self.token = token
+        self._finish: Callable[[], None] | None = None
+
+    def then(self, finish: Callable[[], None]) -> Self:
+        """Have the first `wait` that succeeds call `finish`; the transfer itself."""
+        self._finish = finish
+        return self
 
     def wait(self, timeout: int = DEFAULT_TIMEOUT) -> None:
         """Return when the last byte has arrived; errors as :meth:`Program.wait`."""
         self._program.wait(self.mover, self.token, timeout)
+        finish, self._finish = self._finish, None
+        if finish is not None:
+            finish()

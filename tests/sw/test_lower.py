@@ -1,5 +1,6 @@
 """Lowering against the definitions: a descriptor moves the bytes of the walk, in its order."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from weft.sim.golden.tasks import Walk, decode
 from weft.sw.blocked import BlockedLayout, contiguous
 from weft.sw.descriptor import BufferDescriptor
 from weft.sw.errors import DescriptorError, MappingError
-from weft.sw.lower import coalesce, discard, lower, lower_rows
+from weft.sw.lower import MAX_BOUND, coalesce, discard, lower, lower_rows, runs, slices
 from weft.sw.memref import MemRef
 
 CONFIGS = {name: named_config(name) for name in ("tiny", "datamaestro")}
@@ -66,6 +67,55 @@ def test_the_stream_is_the_walk(data: Any, rank: int, dtype: Any) -> None:
 )
 def test_contiguous_dimensions_merge(sizes: Any, strides: Any, run: int, loops: Any) -> None:
     assert coalesce(view(sizes, strides, np.int32)) == (run, loops)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), rank=st.integers(0, 6), dtype=st.sampled_from([np.int8, np.int32]))
+def test_slices_and_runs_are_the_walk_in_its_order(data: Any, rank: int, dtype: Any) -> None:
+    sizes = data.draw(st.tuples(*[st.integers(0, 3)] * rank))
+    strides = data.draw(st.tuples(*[st.sampled_from([-7, 0, 1, 2, 3, 9, 25])] * rank))
+    ref = view(sizes, strides, dtype)
+    expected = list(ref.access_order())
+    pieces = slices(MM2S, ref)
+    assert [a for piece in pieces for a in piece.access_order()] == expected
+    moved = [address for piece in pieces for address in stream(lower(MM2S, piece))]
+    assert moved == [start + i for start in expected for i in range(ref.itemsize)]
+    if len(pieces) > 1:
+        with pytest.raises(MappingError):
+            lower(MM2S, ref)
+    parts = runs(ref)
+    assert all(part.is_contiguous for part in parts)
+    assert [a for part in parts for a in part.access_order()] == expected
+
+
+@pytest.mark.parametrize(
+    ("sizes", "strides", "granule", "pieces"),
+    [
+        ((100_000,), (3,), 1, [100_000]),
+        ((65_537,), (3,), 1, [65_535, 2]),
+        ((65_537,), (3,), 16, [65_520, 17]),
+        ((2, 65_537), (300_000, 3), 1, [65_535, 2] * 2),
+        ((1 << 24) + 43, 1, 1, [(1 << 24) - 1, 44]),
+        ((1 << 24) + 43, 1, 8, [(1 << 24) - 8, 51]),
+        ((196_613,), (3,), 1, [3 * MAX_BOUND, 8]),
+        ((5, 2, 2, 2, 2), (512, 64, 16, 5, 2), 1, [16] * 5),
+    ],
+)
+def test_what_does_not_factor_is_sliced(
+    sizes: Any, strides: Any, granule: int, pieces: list[int]
+) -> None:
+    ref = view(np.atleast_1d(sizes).tolist(), np.atleast_1d(strides).tolist())
+    found = slices(MM2S, replace(ref, sizes=tuple(ref.sizes)), granule=granule)
+    assert [piece.nbytes for piece in found] == pieces
+
+
+def test_slices_that_help_nobody_are_refused() -> None:
+    with pytest.raises(MappingError, match="pieces of 81 bytes, which are not whole words of 4"):
+        slices(MM2S, view((2, 3, 3, 3, 3), (999, 300, 90, 20, 2)), granule=4)
+    with pytest.raises(MappingError, match="more than 1024 descriptors"):
+        slices(MM2S, view((2000, 2, 2, 2, 2), (512, 64, 16, 5, 2)))
+    with pytest.raises(MappingError, match="has 2000 runs; 1024 can be moved"):
+        runs(view((2000, 2), (3, 1)))
 
 
 def test_long_loops_and_runs_are_factored_or_refused() -> None:
