@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -120,11 +120,11 @@ class Allocator:
                 rest = (start + needed, size - needed)
                 self._free[index : index + 1] = [rest] if rest[1] else []
                 self._used[start] = needed
-                piece = self._bytes[start : start + length]
-                piece[:] = 0
-                array = piece.view(DeviceArray)
+                self._bytes[start : start + length] = 0
+                # Not a slice: an empty one would not keep its place.
+                array = DeviceArray(shape, kind, buffer=self._bytes, offset=start)
                 array._memory = self.memory
-                return cast(DeviceArray, array.view(kind).reshape(shape))
+                return array
         largest = max((size for _, size in self._free), default=0)
         raise AllocationError(
             f"{length} bytes for {shape} {kind}: {self.free_bytes} of {self.memory.size} bytes are "
