@@ -48,7 +48,7 @@ MAX_MOVERS = 30
 MAX_CHANNELS = 255
 """Of a scratchpad mover; its accesses in a cycle are counted in as many bits as this takes."""
 
-RESERVED_NAMES = ("array", "bridge", "control", "observer", "scratchpad", "system")
+RESERVED_NAMES = ("array", "bridge", "control", "observer", "pages", "scratchpad", "sequencer", "system")
 RESERVED_PREFIXES = ("dense_", "share_")
 """Parts and register pages of the system, which stand beside the movers."""
 
@@ -172,7 +172,8 @@ class MoverConfig:
         Wins arbitration against movers that are not (subject to aging): at the banks, or, for a
         DRAM mover, at the AXI port.
     guards
-        Affine windows per BD. DRAM movers clip a run to them; scratchpad movers have none yet.
+        Affine windows per BD. A DRAM mover clips a run to them, a scratchpad mover skips the
+        channels outside.
     descriptors, queue_depth
         BD slots, and entries of the task queue.
     extensions
@@ -218,6 +219,7 @@ class MoverConfig:
         _check_range(f"{where}.loops", self.loops, 1, 8)
         _check_range(f"{where}.descriptors", self.descriptors, 1, MAX_DESCRIPTORS)
         _check_range(f"{where}.queue_depth", self.queue_depth, 1, 64)
+        _check_range(f"{where}.guards", self.guards, 0, 4)
         _check(
             not self.extensions, f"{where}.extensions", self.extensions, "no extension exists yet"
         )
@@ -238,7 +240,6 @@ class MoverConfig:
             )
             _check_range(f"{where}.address_depth", self.address_depth, 2, 64)
             _check_range(f"{where}.data_depth", self.data_depth, 2, 64)
-            _check(self.guards == 0, f"{where}.guards", self.guards, "scratchpad movers have none")
         else:
             _check(
                 not self.spatial_bounds,
@@ -246,7 +247,6 @@ class MoverConfig:
                 self.spatial_bounds,
                 "a DRAM mover has no spatial dimension",
             )
-            _check_range(f"{where}.guards", self.guards, 0, 4)
             _check(
                 not self.shares_ports_with,
                 f"{where}.shares_ports_with",
@@ -425,9 +425,6 @@ class AcceleratorConfig:
                 _check(
                     bound.count(port) == 1, "movers.bind", bound, f"exactly one mover binds {port}"
                 )
-        for kind in DRAM_KINDS:
-            channels = [mover.name for mover in self.movers if mover.kind == kind]
-            _check(len(channels) <= 1, "movers.kind", channels, f"one {kind} channel is built yet")
 
     def _check_bind(self, mover: MoverConfig) -> None:
         where, names = f"movers.{mover.name}.bind", {other.name: other for other in self.movers}

@@ -4,8 +4,10 @@ from .remap import remap
 from .row import channel_row, temporal_row, temporal_task
 from .spatial import SpatialAgu
 from .temporal import TemporalAgu
+from .window import ChannelWindows
 
 __all__ = [
+    "ChannelWindows",
     "SpatialAgu",
     "TemporalAgu",
     "channel_row",

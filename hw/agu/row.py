@@ -8,8 +8,10 @@ from ..config import MemoryConfig
 
 __all__ = [
     "BOUND_BITS",
+    "COEFFICIENT_BITS",
     "GUARD_BITS",
     "channel_row",
+    "row_address_bits",
     "temporal_row",
     "temporal_task",
 ]
@@ -19,6 +21,19 @@ BOUND_BITS = 16
 
 GUARD_BITS = 32
 """Width of a guard's running value, signed."""
+
+COEFFICIENT_BITS = 16
+"""Width of what a guard changes by from channel to channel, signed."""
+
+
+def row_address_bits(memory: MemoryConfig, guards: int) -> int:
+    """Width of a scratchpad row's address.
+
+    One bit more than an address has shows a step out of the scratchpad, on either side. Where
+    guards can exclude the channels that lie outside, a row may begin there: its address is signed,
+    and has a bit for the sign as well.
+    """
+    return memory.address_bits + (2 if guards else 1)
 
 
 def temporal_task(
@@ -69,8 +84,8 @@ def channel_row(memory: MemoryConfig, channels: int) -> data.StructLayout:
     """One row of word addresses, a channel each, after the bank remapper.
 
     A channel whose ``skip`` is set makes no access but keeps its place: a reader delivers the
-    BD's ``pad`` byte, a writer drops its data. ``error`` says that a channel of the row failed its
-    address check (and so is skipped).
+    BD's ``pad`` byte, a writer drops its data. It does not exist, or failed its address check;
+    ``error`` says that a channel of the row did.
     """
     channel = data.StructLayout({"bank": range(memory.banks), "row": range(memory.rows), "skip": 1})
     return data.StructLayout(

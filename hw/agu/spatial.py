@@ -7,8 +7,10 @@ from amaranth.lib.wiring import In, Out
 from ..bus.fault import FaultCode, fault_report
 from ..config import MemoryConfig, MoverConfig
 from ..errors import ConfigError
+from .multiple import multiple
 from .remap import remap
-from .row import channel_row, temporal_row
+from .row import channel_row, row_address_bits, temporal_row
+from .window import ChannelWindows
 
 __all__ = ["SpatialAgu"]
 
@@ -19,13 +21,18 @@ class SpatialAgu(wiring.Component):
     Channel c has one index along each spatial dimension, dimension 0 the fastest. Its byte address
     is the row's address plus the sum of index times ``settings.spatial_strides``; the indices are
     design-time constants, so that is shifts and adds. The sum is kept in as many bits as it can
-    take, so nothing wraps unseen. A row address with its highest bit set has left the scratchpad,
-    on either side, and takes all its channels with it.
+    take, so nothing wraps unseen. Without guards a row address with its highest bit set has left
+    the scratchpad, on either side, and takes all its channels with it; with guards a row address is
+    signed, and each channel's sum counts.
 
-    A channel fails, in this order of precedence, with ``ADDRESS_RANGE`` (negative, or not below the
-    capacity), ``ALIGNMENT`` (not a multiple of a word) or ``REACH`` (with ``mover.reach`` g, its
-    bank is not congruent to c modulo g). It is skipped, the row has ``error`` set, and the lowest
-    of the row's failing channels is reported on `fault`.
+    Of a mover with guards only those channels exist that lie inside every window, see
+    :class:`~weft.hw.agu.window.ChannelWindows`. The others are skipped, and nothing is asked of
+    their addresses.
+
+    A channel that exists fails, in this order of precedence, with ``ADDRESS_RANGE`` (negative, or
+    not below the capacity), ``ALIGNMENT`` (not a multiple of a word) or ``REACH`` (with
+    ``mover.reach`` g, its bank is not congruent to c modulo g). It is skipped, the row has
+    ``error`` set, and the lowest of the row's failing channels is reported on `fault`.
 
     A row accepted in cycle t is offered in cycle t+2; a row a cycle passes. Two rows are held;
     ``i.ready`` is combinational from ``o.ready``. ``o.valid``, ``o.payload`` and `fault` are
@@ -36,15 +43,17 @@ class SpatialAgu(wiring.Component):
     memory
         The scratchpad.
     mover
-        The mover that this is part of: its channels and reach.
+        The mover that this is part of: its channels, reach and guards.
     settings
-        Layout with ``mode`` (an index into ``memory.groups``), ``pad`` and ``spatial_strides`` (an
-        array with a signed number of bytes for each spatial dimension).
+        Layout with ``slot``, ``mode`` (an index into ``memory.groups``), ``pad``,
+        ``spatial_strides`` (an array with a signed number of bytes for each spatial dimension) and,
+        of a mover with guards, ``limits``, ``coefficients`` and ``dimensions`` as `ChannelWindows`
+        takes them.
 
     Members
     -------
     i : stream of :func:`~weft.hw.agu.row.temporal_row`
-        The address has ``memory.address_bits + 1`` bits.
+        The address has :func:`~weft.hw.agu.row.row_address_bits`.
     o : stream of :func:`~weft.hw.agu.row.channel_row`
     fault : :func:`~weft.hw.bus.fault.fault_report`
         Set for one cycle, the one after the first in which a row with a failing channel is
@@ -74,9 +83,10 @@ class SpatialAgu(wiring.Component):
         self._memory = memory
         self._mover = mover
         self._settings = settings
+        row = temporal_row(row_address_bits(memory, mover.guards), mover.guards, settings)
         super().__init__(
             {
-                "i": In(stream.Signature(temporal_row(memory.address_bits + 1, 0, settings))),
+                "i": In(stream.Signature(row)),
                 "o": Out(stream.Signature(channel_row(memory, mover.channels))),
                 "fault": Out(fault_report()),
             }
@@ -99,6 +109,7 @@ class SpatialAgu(wiring.Component):
         row, bounds = self.i.payload, self._mover.spatial_bounds
         channels = range(self._mover.channels)
         sum_shape = self._sum_shape()
+        base = row.address.as_signed() if self._mover.guards else row.address
 
         # Stage 1: the address of every index along dimension 0, the offsets along the others.
         valid = Signal()
@@ -119,7 +130,7 @@ class SpatialAgu(wiring.Component):
             m.d.sync += [
                 valid.eq(1),
                 strides.eq(given),
-                outside.eq(row.address[-1]),
+                outside.eq(0 if self._mover.guards else row.address[-1]),
                 slot.eq(row.settings.slot),
                 mode.eq(row.settings.mode),
                 pad.eq(row.settings.pad),
@@ -127,11 +138,11 @@ class SpatialAgu(wiring.Component):
                 end.eq(row.end),
             ]
             m.d.sync += [
-                near[index].eq(row.address + _multiple(given[0], index) if index else row.address)
+                near[index].eq(base + multiple(given[0], index) if index else base)
                 for index in range(bounds[0])
             ]
             m.d.sync += [
-                offsets[index].eq(_multiple(given[dimension], index))
+                offsets[index].eq(multiple(given[dimension], index))
                 for dimension, offsets in enumerate(far, 1)
                 for index in range(1, len(offsets))
             ]
@@ -173,12 +184,29 @@ class SpatialAgu(wiring.Component):
             (too_far, unaligned, unreachable), zip(*flaws, strict=True), strict=True
         ):
             checking.d.comb += flaw.eq(Cat(found))
+        flawed = too_far | unaligned | unreachable
+        failing = skips = Signal(len(channels))
+        if self._mover.guards:
+            m.submodules.windows = windows = ChannelWindows(mover=self._mover)
+            m.d.comb += [
+                windows.load.eq(self.i.valid & self.i.ready),
+                windows.values.eq(row.guards),
+            ]
+            m.d.comb += [
+                getattr(windows, name).eq(row.settings[name])
+                for name in ("limits", "coefficients", "dimensions")
+                if name in windows.signature.members
+            ]
+            skips = Signal(len(channels))
+            checking.d.comb += skips.eq(flawed | ~windows.exists)
+            flawed = flawed & windows.exists
+        checking.d.comb += failing.eq(flawed)
 
         # The lowest failing channel's indices; its address is summed again from them in the next
         # cycle, which costs a fraction of a multiplexer over the sums of all channels.
         blame = Signal(FaultCode)
         blamed = [Signal(range(bound), name=f"blamed_{axis}") for axis, bound in enumerate(bounds)]
-        blamed_row = Signal(self._memory.address_bits + 1)
+        blamed_row = Signal.like(base)
         blamed_slot = Signal.like(slot)
         blamed_strides = Signal.like(strides)
 
@@ -186,9 +214,8 @@ class SpatialAgu(wiring.Component):
         with m.If(advance):
             m.d.sync += self.o.valid.eq(valid)
             with m.If(valid):
-                failing = too_far | unaligned | unreachable
                 # Written whole, in the order of its fields: bank, row, skip.
-                spread = Cat(Cat(places[channel], failing[channel]) for channel in channels)
+                spread = Cat(Cat(places[channel], skips[channel]) for channel in channels)
                 m.d.sync += [
                     self.o.payload.channels.eq(spread),
                     self.o.payload.pad.eq(pad),
@@ -230,15 +257,6 @@ class SpatialAgu(wiring.Component):
         stride = self._settings["spatial_strides"].shape.elem_shape
         extreme = 1 << (Shape.cast(stride).width - 1)
         span = extreme * sum(bound - 1 for bound in self._mover.spatial_bounds)
-        return Shape.cast(range(-span - 1, (2 << self._memory.address_bits) + span))
-
-
-def _multiple(value: Value, factor: int) -> Value:
-    """`value` times `factor` > 0 with few adders: one for each nonzero signed digit but one."""
-    if factor & 1 == 0:
-        return _multiple(value, factor >> 1).shift_left(1)
-    if factor == 1:
-        return value
-    if factor & 3 == 3:
-        return _multiple(value, factor + 1) - value
-    return _multiple(value, factor - 1) + value
+        # Two more than an address: the sign of a row with guards, and one past the last address.
+        most = 2 << self._memory.address_bits
+        return Shape.cast(range(-span - (most if self._mover.guards else 1), most + span))

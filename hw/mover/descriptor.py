@@ -18,14 +18,15 @@ from __future__ import annotations
 from amaranth.hdl import Shape, signed, unsigned
 from amaranth.lib import data
 
-from ..agu.row import BOUND_BITS, GUARD_BITS
+from ..agu.row import BOUND_BITS, COEFFICIENT_BITS, GUARD_BITS, row_address_bits
 from ..bus.streams import present_fields
-from ..config import MAX_DESCRIPTORS, AcceleratorConfig, MoverConfig
+from ..config import MAX_DESCRIPTORS, AcceleratorConfig, MemoryConfig, MoverConfig
 from ..errors import ConfigError
 
-__all__ = ["MAX_WORDS", "RUN_LENGTH_BITS", "Descriptor", "dram_settings"]
+__all__ = ["MAX_WORDS", "RUN_LENGTH_BITS", "Descriptor", "dram_settings", "scratchpad_settings"]
 
 RUN_LENGTH_BITS = 24
+DIMENSION_BITS = 2
 MAX_WORDS = 64
 """Slot pitch in the register map, in words."""
 
@@ -70,8 +71,12 @@ class Descriptor:
     layout : :class:`amaranth.lib.data.FlexibleLayout`
         Every field by name at its place in the grid. ``bounds`` and ``deltas`` are arrays of
         `mover.loops`; ``spatial_strides`` (scratchpad) of `len(mover.spatial_bounds)`;
-        ``run_length`` (DRAM) is in bytes; ``guards`` is an array of {offset, limit, run, deltas}:
-        a byte exists iff ``0 <= guard + run * i < limit``, with i its index in the DRAM run.
+        ``run_length`` (DRAM) is in bytes. ``guards`` are affine windows with a running value that
+        starts at ``offset`` and steps by ``deltas``. DRAM: {offset, limit, run, deltas}, and byte i
+        of a run exists iff ``0 <= value + run * i < limit`` for all of them. Scratchpad: {offset,
+        limit, coefficient, dimension, deltas}, and a channel exists iff ``0 <= value + coefficient
+        * i < limit``, with i its index along spatial ``dimension``. With a limit of 0 nothing
+        exists. Where guards can exclude the first channel, ``base`` is signed.
     words : int
         Length in 32-bit words.
     unsupported : tuple of str
@@ -84,6 +89,8 @@ class Descriptor:
         fields = {
             name: data.Field(shape, word * 32 + bit) for name, (word, bit, shape) in _COMMON.items()
         }
+        if mover.is_scratchpad and mover.guards:
+            fields["base"] = data.Field(signed(64), fields["base"].offset)
         word = 8
 
         def place(name: str, shape: object) -> None:
@@ -99,15 +106,7 @@ class Descriptor:
         else:
             place("run_length", unsigned(RUN_LENGTH_BITS))
         if mover.guards:
-            guard = data.StructLayout(
-                {
-                    "offset": signed(GUARD_BITS),
-                    "limit": unsigned(GUARD_BITS - 1),
-                    "run": unsigned(1),
-                    "deltas": data.ArrayLayout(signed(GUARD_BITS), mover.loops),
-                }
-            )
-            place("guards", data.ArrayLayout(guard, mover.guards))
+            place("guards", data.ArrayLayout(_guard(mover), mover.guards))
         self.words = word
         if self.words > MAX_WORDS:
             raise ConfigError(
@@ -155,23 +154,13 @@ class Descriptor:
         """
         if not self.mover.is_scratchpad:
             return dram_settings(self.mover.guards)
-        memory = self.config.memory
-        # One bit more than an address, so that a step out of range shows (see hw/mover/core).
-        stride = signed(memory.address_bits + 1)
-        return data.StructLayout(
-            {
-                "slot": range(MAX_DESCRIPTORS),
-                "mode": range(max(len(memory.groups), 2)),
-                "pad": 8,
-                "spatial_strides": data.ArrayLayout(stride, len(self.mover.spatial_bounds)),
-            }
-        )
+        return scratchpad_settings(self.config.memory, self.mover)
 
     @property
     def address_bits(self) -> int:
         """Width of the mover's temporal address."""
         if self.mover.is_scratchpad:
-            return self.config.memory.address_bits + 1
+            return row_address_bits(self.config.memory, self.mover.guards)
         assert self.config.dma is not None
         return self.config.dma.address_bits
 
@@ -186,3 +175,37 @@ def dram_settings(guards: int) -> data.StructLayout:
             "runs": data.ArrayLayout(unsigned(1), guards),
         }
     )
+
+
+def scratchpad_settings(memory: MemoryConfig, mover: MoverConfig) -> data.StructLayout:
+    """The fields that a scratchpad port needs with every row."""
+    dimensions = len(mover.spatial_bounds)
+    # One bit more than an address, so that a step out of range shows (see hw/mover/core).
+    stride = signed(memory.address_bits + 1)
+    return present_fields(
+        {
+            "slot": range(MAX_DESCRIPTORS),
+            "mode": range(max(len(memory.groups), 2)),
+            "pad": 8,
+            "spatial_strides": data.ArrayLayout(stride, dimensions),
+            "limits": data.ArrayLayout(unsigned(GUARD_BITS - 1), mover.guards),
+            "coefficients": data.ArrayLayout(signed(COEFFICIENT_BITS), mover.guards),
+            "dimensions": data.ArrayLayout(Shape.cast(range(dimensions)), mover.guards),
+        }
+    )
+
+
+def _guard(mover: MoverConfig) -> data.Layout:
+    """A guard in the BD, in whole words."""
+    deltas = data.ArrayLayout(signed(GUARD_BITS), mover.loops)
+    fields = {
+        "offset": data.Field(signed(GUARD_BITS), 0),
+        "limit": data.Field(unsigned(GUARD_BITS - 1), 32),
+    }
+    if mover.is_scratchpad:
+        fields["coefficient"] = data.Field(signed(COEFFICIENT_BITS), 64)
+        fields["dimension"] = data.Field(unsigned(DIMENSION_BITS), 80)
+    else:
+        fields["run"] = data.Field(unsigned(1), 63)
+    head = 96 if mover.is_scratchpad else 64
+    return data.FlexibleLayout(head + deltas.size, fields | {"deltas": data.Field(deltas, head)})

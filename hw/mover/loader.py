@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Shape, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -47,8 +47,8 @@ class Loader(wiring.Component):
     A BD that fails a check moves nothing, and neither does one with a bound or a run length of 0.
     Its task, with all repeats, retires when everything before it has: ``retired`` is high for one
     cycle, and ``fault`` says why if it was a failure. Checks, in this order: the slot exists, the
-    BD is valid, no field without hardware is set, and addresses, deltas, strides and the addressing
-    mode fit the widths behind them.
+    BD is valid, no field without hardware is set, and addresses, deltas, strides, the addressing
+    mode and the guards' dimensions fit what is behind them.
 
     Parameters
     ----------
@@ -113,7 +113,8 @@ class Loader(wiring.Component):
     def _fit(self) -> Iterator[Value]:
         """For each field that is wider in the BD than in the hardware, whether it fits."""
         address_bits = self._descriptor.address_bits
-        yield _fits(self.bd.base, address_bits, signed=False)
+        base = Shape.cast(self._descriptor.layout["base"].shape)
+        yield _fits(self.bd.base.as_unsigned(), address_bits, signed=base.signed)
         delta_bits = self._task["deltas"].shape.elem_shape.width
         for level in range(self._descriptor.mover.loops):
             yield _fits(self.bd.deltas[level].as_unsigned(), delta_bits, signed=True)
@@ -122,6 +123,8 @@ class Loader(wiring.Component):
             for dimension in range(strides.length):
                 stride = self.bd.spatial_strides[dimension].as_unsigned()
                 yield _fits(stride, strides.elem_shape.width, signed=True)
+            for index in range(self._descriptor.mover.guards):
+                yield self.bd.guards[index].dimension < strides.length
             yield self.bd.mode < len(self._descriptor.config.memory.groups)
 
     def _is_empty(self) -> Value:
@@ -151,14 +154,19 @@ class Loader(wiring.Component):
             ]
         else:
             m.d.comb += task.settings.run_length.eq(bd.run_length)
-            for index in range(mover.guards):
-                guard = bd.guards[index]
-                m.d.comb += [
-                    task.guards[index].offset.eq(guard.offset),
-                    task.guards[index].deltas.eq(guard.deltas),
-                    task.settings.limits[index].eq(guard.limit),
-                    task.settings.runs[index].eq(guard.run),
-                ]
+        for index in range(mover.guards):
+            guard, settings = bd.guards[index], task.settings
+            m.d.comb += [
+                task.guards[index].offset.eq(guard.offset),
+                task.guards[index].deltas.eq(guard.deltas),
+                settings.limits[index].eq(guard.limit),
+            ]
+            if mover.is_scratchpad:
+                m.d.comb += settings.coefficients[index].eq(guard.coefficient)
+                if len(mover.spatial_bounds) > 1:
+                    m.d.comb += settings.dimensions[index].eq(guard.dimension)
+            else:
+                m.d.comb += settings.runs[index].eq(guard.run)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -6,6 +6,7 @@ caller takes the modulus where the hardware has one.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,10 @@ from weft.hw.bus.fault import FaultCode
 from weft.hw.config import MemoryConfig
 
 __all__ = [
+    "Window",
     "channel_addresses",
     "deltas",
+    "existing",
     "flaw",
     "flaws",
     "indices",
@@ -49,6 +52,30 @@ def deltas(bounds: Sequence[int], strides: Sequence[int]) -> list[int]:
     """Strides in the coding of a BD: what a step of loop l changes when those inside restart."""
     rewinds = [(bound - 1) * stride for bound, stride in zip(bounds, strides, strict=True)]
     return [stride - sum(rewinds[:level]) for level, stride in enumerate(strides)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """A guard over the channels of a row.
+
+    A channel is inside iff ``0 <= value + coefficient * index < limit``, with its index along
+    `dimension`.
+    """
+
+    value: int
+    limit: int
+    coefficient: int = 0
+    dimension: int = 0
+
+
+def existing(spatial_bounds: Sequence[int], windows: Sequence[Window]) -> list[bool]:
+    """Which channels of a row are inside all `windows`."""
+    places = indices(spatial_bounds)
+    exists = np.ones(len(places), np.bool_)
+    for window in windows:
+        along = window.value + window.coefficient * places[:, window.dimension]
+        exists &= (along >= 0) & (along < window.limit)
+    return [bool(each) for each in exists]
 
 
 def locate(memory: MemoryConfig, word: int, group: int) -> tuple[int, int]:
@@ -85,13 +112,20 @@ def flaws(
     address: int,
     group: int,
     reach: int,
+    windows: Sequence[Window] = (),
 ) -> list[FaultCode]:
     """Why each channel of a row may not access its address, or ``NONE``.
 
-    A row address outside the scratchpad takes every channel with it, even one that a spatial stride
-    would bring back.
+    Without `windows` a row address outside the scratchpad takes every channel with it, even one
+    that a spatial stride would bring back. A channel outside the windows makes no access, and so
+    has no flaw.
     """
-    if not 0 <= address < memory.bytes:
+    if not windows and not 0 <= address < memory.bytes:
         return [FaultCode.ADDRESS_RANGE] * math.prod(spatial_bounds)
     addresses = channel_addresses(spatial_bounds, strides, address)
-    return [flaw(memory, at, group, reach, channel) for channel, at in enumerate(addresses)]
+    return [
+        flaw(memory, at, group, reach, channel) if exists else FaultCode.NONE
+        for channel, (at, exists) in enumerate(
+            zip(addresses, existing(spatial_bounds, windows), strict=True)
+        )
+    ]

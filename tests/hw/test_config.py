@@ -64,8 +64,8 @@ def test_hash_depends_on_every_parameter() -> None:
         ),
         (
             MoverConfig,
-            {"name": "A", "kind": "read", "bind": "export", "spatial_bounds": (8,), "guards": 1},
-            "movers.A.guards = 1: scratchpad movers have none",
+            {"name": "A", "kind": "read", "bind": "export", "spatial_bounds": (8,), "guards": 5},
+            "movers.A.guards = 5: must be an integer from 0 to 4",
         ),
         (
             MoverConfig,
@@ -175,3 +175,40 @@ def test_descriptors_fit_their_slots_and_do_not_overlap(name: str) -> None:
             bits = set(range(field.offset, field.offset + field.width))
             assert not bits & used
             used |= bits
+
+
+def test_descriptor_that_is_too_long_is_refused() -> None:
+    mover = MoverConfig(
+        name="A", kind="read", bind="export", spatial_bounds=(4, 2, 2), loops=8, guards=4
+    )
+    config = AcceleratorConfig(name="long", movers=(mover,))
+    with pytest.raises(
+        ConfigError, match=r"movers.A.loops = 8: with 4 guards .* has 67 words of 64"
+    ):
+        Descriptor(config, mover)
+    Descriptor(config, dataclasses.replace(mover, guards=3))
+
+
+def test_a_guard_stands_in_whole_words() -> None:
+    """Offset; limit; coefficient and dimension (or, of a DRAM guard, its run); deltas."""
+    mover = MoverConfig(name="A", kind="read", bind="export", spatial_bounds=(8,), guards=2)
+    config = AcceleratorConfig(name="guarded", movers=(mover,))
+    fields = Descriptor(config, mover).layout
+    # After w0-w7: two words of bounds, three of deltas, one of a spatial stride.
+    assert fields["guards"].offset == 32 * (8 + 2 + 3 + 1)
+    guard = fields["guards"].shape.elem_shape
+    assert {name: (field.offset, field.width) for name, field in guard} == {
+        "offset": (0, 32),
+        "limit": (32, 31),
+        "coefficient": (64, 16),
+        "dimension": (80, 2),
+        "deltas": (96, 96),
+    }
+    config = load("tiny")
+    guard = Descriptor(config, config.mover("MM2S0")).layout["guards"].shape.elem_shape
+    assert {name: (field.offset, field.width) for name, field in guard} == {
+        "offset": (0, 32),
+        "limit": (32, 31),
+        "run": (63, 1),
+        "deltas": (64, 128),
+    }

@@ -2,8 +2,6 @@ from typing import Any
 
 import pytest
 from amaranth.back import verilog
-from amaranth.hdl import signed
-from amaranth.lib import data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,40 +10,50 @@ from weft.hw.agu import SpatialAgu
 from weft.hw.bus.fault import FaultCode
 from weft.hw.config import MemoryConfig, MoverConfig
 from weft.hw.errors import ConfigError
+from weft.hw.mover.descriptor import scratchpad_settings
 from weft.sim.golden import agu as golden
 
 PROBABILITY = st.floats(0, 0.9)
 SMALL = MemoryConfig(banks=8, bank_bits=32, rows=16, groups=(8, 4, 1))
 
 
-def reader(bounds: tuple[int, ...], reach: int = 0) -> MoverConfig:
-    return MoverConfig(name="R", kind="read", bind="export", spatial_bounds=bounds, reach=reach)
-
-
-def settings_layout(memory: MemoryConfig, dimensions: int) -> data.StructLayout:
-    return data.StructLayout(
-        {
-            "mode": range(max(len(memory.groups), 2)),
-            "pad": 8,
-            "slot": 6,
-            "spatial_strides": data.ArrayLayout(signed(memory.address_bits + 1), dimensions),
-        }
+def reader(bounds: tuple[int, ...], reach: int = 0, guards: int = 0) -> MoverConfig:
+    return MoverConfig(
+        name="R", kind="read", bind="export", spatial_bounds=bounds, reach=reach, guards=guards
     )
 
 
 def build(memory: MemoryConfig, mover: MoverConfig) -> SpatialAgu:
-    layout = settings_layout(memory, len(mover.spatial_bounds))
+    layout = scratchpad_settings(memory, mover)
     return SpatialAgu(memory=memory, mover=mover, settings=layout)
 
 
 def row(address: int, strides: list[int], mode: int = 0, **fields: Any) -> dict[str, Any]:
+    """A row for `check`; its `windows` are those of a mover with as many guards."""
     chosen = {
         "slot": fields.pop("slot", 0),
         "mode": mode,
         "pad": fields.pop("pad", 0),
         "spatial_strides": strides,
     }
-    return {"address": address, "mark": 0, "end": 0, "settings": chosen} | fields
+    return {"address": address, "mark": 0, "end": 0, "settings": chosen, "windows": ()} | fields
+
+
+def coded(mover: MoverConfig, given_row: dict[str, Any]) -> dict[str, Any]:
+    """`given_row` as the unit takes it."""
+    windows = given_row["windows"]
+    assert len(windows) == mover.guards
+    taken = {name: value for name, value in given_row.items() if name != "windows"}
+    if windows:
+        taken["guards"] = [window.value for window in windows]
+        taken["address"] %= 4 * SMALL.bytes
+        taken["settings"] = taken["settings"] | {
+            "limits": [window.limit for window in windows],
+            "coefficients": [window.coefficient for window in windows],
+        }
+        if len(mover.spatial_bounds) > 1:
+            taken["settings"]["dimensions"] = [window.dimension for window in windows]
+    return taken
 
 
 def verdict(
@@ -56,12 +64,15 @@ def verdict(
     group = memory.groups[chosen["mode"]]
     spread = (mover.spatial_bounds, chosen["spatial_strides"], given_row["address"])
     addresses = golden.channel_addresses(*spread)
-    codes = golden.flaws(memory, *spread, group, mover.reach)
+    codes = golden.flaws(memory, *spread, group, mover.reach, given_row["windows"])
+    exists = golden.existing(mover.spatial_bounds, given_row["windows"])
     failing = [(code, at) for code, at in zip(codes, addresses, strict=True) if code]
     leaves = {
         "channels": [
-            None if code else golden.locate(memory, address // memory.word_bytes, group)
-            for code, address in zip(codes, addresses, strict=True)
+            golden.locate(memory, address // memory.word_bytes, group)
+            if there and not code
+            else None
+            for there, code, address in zip(exists, codes, addresses, strict=True)
         ],
         "pad": chosen["pad"],
         "mark": given_row["mark"],
@@ -97,7 +108,7 @@ def check(
 
     async def source(ctx):
         faults.clear()
-        await feed(ctx, dut.i, rows, stalls(give, seed))
+        await feed(ctx, dut.i, [coded(mover, each) for each in rows], stalls(give, seed))
 
     async def sink(ctx):
         taken[:] = await collect(ctx, dut.o, len(rows), stalls(take, seed + 1))
@@ -116,10 +127,34 @@ def check(
 
 
 @st.composite
-def workloads(draw: st.DrawFn) -> tuple[MoverConfig, list[dict[str, Any]]]:
+def windows(draw: st.DrawFn, bounds: tuple[int, ...]) -> golden.Window:
+    """Most of them with a border among the channels, some with numbers at their extremes."""
+    dimension = draw(st.integers(0, len(bounds) - 1))
+    steep = draw(st.booleans())
+    coefficient = draw(st.integers(-(1 << 15), (1 << 15) - 1) if steep else st.integers(-3, 3))
+    limit = draw(st.one_of(st.integers(0, 12), st.sampled_from([(1 << 31) - 1])))
+    border = draw(st.sampled_from([0, limit])) - coefficient * draw(
+        st.integers(0, bounds[dimension])
+    )
+    value = draw(
+        st.one_of(
+            st.integers(-2, 2).map(lambda off: border + off),
+            st.integers(-(1 << 31), (1 << 31) - 1),
+        )
+    )
+    return golden.Window(
+        value=min(max(value, -(1 << 31)), (1 << 31) - 1),
+        limit=limit,
+        coefficient=coefficient,
+        dimension=dimension,
+    )
+
+
+@st.composite
+def workloads(draw: st.DrawFn, guards: int = 0) -> tuple[MoverConfig, list[dict[str, Any]]]:
     """Movers of a few channels, and rows most of which are legal."""
     bounds = draw(st.sampled_from([(1,), (4,), (8,), (4, 8), (4, 2), (3, 5), (2, 3, 2), (1, 7)]))
-    mover = reader(bounds, draw(st.sampled_from([0, 0, 1, 2, 8])))
+    mover = reader(bounds, draw(st.sampled_from([0, 0, 1, 2, 8])), guards)
     word, limit = SMALL.word_bytes, SMALL.bytes
     stride = st.one_of(
         st.integers(-8, 8).map(lambda words: words * word),
@@ -128,7 +163,7 @@ def workloads(draw: st.DrawFn) -> tuple[MoverConfig, list[dict[str, Any]]]:
     )
     address = st.one_of(
         st.integers(0, limit // word - 1).map(lambda words: words * word),
-        st.integers(0, 2 * limit - 1),
+        st.integers(-2 * limit if guards else 0, 2 * limit - 1),
     )
     rows = [
         row(
@@ -138,6 +173,7 @@ def workloads(draw: st.DrawFn) -> tuple[MoverConfig, list[dict[str, Any]]]:
             pad=draw(st.integers(0, 255)),
             mark=draw(st.integers(0, 1)),
             end=draw(st.integers(0, 1)),
+            windows=tuple(draw(windows(bounds)) for _ in range(guards)),
         )
         for _ in range(draw(st.integers(1, 12)))
     ]
@@ -150,6 +186,36 @@ def test_channels_and_faults_are_those_of_the_sums(
     workload: tuple[MoverConfig, list[dict[str, Any]]], give: float, take: float, seed: int
 ) -> None:
     check(SMALL, *workload, give, take, seed)
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data(), give=PROBABILITY, take=PROBABILITY, seed=st.integers(0, 1000))
+def test_a_channel_outside_a_window_is_skipped_and_asked_nothing(
+    data: st.DataObject, give: float, take: float, seed: int
+) -> None:
+    check(SMALL, *data.draw(workloads(data.draw(st.integers(1, 4)))), give, take, seed)
+
+
+def test_a_row_with_guards_may_begin_on_either_side_of_the_scratchpad() -> None:
+    """The channels that come back are accessed, and a wrong one is reported where it truly is."""
+    limit = SMALL.bytes
+    inner = golden.Window(value=-2, limit=2, coefficient=1)
+    all_of_them = golden.Window(value=0, limit=1)
+    rows = [
+        row(-8, [4], windows=(inner,)),
+        row(limit + 4, [-4], windows=(inner,)),
+        row(-8, [4], windows=(all_of_them,)),
+        row(2 * limit - 4, [-limit], windows=(all_of_them,)),
+        row(-2 * limit, [limit - 4], windows=(all_of_them,)),
+    ]
+    check(SMALL, reader((4,), guards=1), rows)
+    assert [verdict(SMALL, reader((4,), guards=1), each)[1] for each in rows] == [
+        None,
+        None,
+        (FaultCode.ADDRESS_RANGE, -8),
+        (FaultCode.ADDRESS_RANGE, 2 * limit - 4),
+        (FaultCode.ADDRESS_RANGE, -2 * limit),
+    ]
 
 
 @pytest.mark.parametrize("bounds", [(64,), (3, 13), (5, 3, 4)])
@@ -183,7 +249,7 @@ def test_the_lowest_failing_channel_is_reported(
     reports = []
 
     async def source(ctx):
-        await feed(ctx, dut.i, [row(address, [stride], slot=5)])
+        await feed(ctx, dut.i, [coded(dut.mover, row(address, [stride], slot=5))])
         for _ in range(6):
             _, _, *report = await ctx.tick().sample(dut.o.valid, dut.fault.code, dut.fault.address)
             reports.append(tuple(report))
@@ -202,7 +268,7 @@ def test_a_row_a_cycle_two_cycles_later() -> None:
     cycles = []
 
     async def source(ctx):
-        await feed(ctx, dut.i, [row(4 * index, [4, 16]) for index in range(20)])
+        await feed(ctx, dut.i, [coded(dut.mover, row(4 * index, [4, 16])) for index in range(20)])
 
     async def sink(ctx):
         ctx.set(dut.o.ready, 1)
@@ -221,7 +287,7 @@ def test_a_stalled_unit_holds_two_rows(pause: int) -> None:
     accepted = []
 
     async def source(ctx):
-        await feed(ctx, dut.i, [row(0, [4])])
+        await feed(ctx, dut.i, [coded(dut.mover, row(0, [4]))])
         for _ in range(pause):
             await ctx.tick()
         ctx.set(dut.i.valid, 1)
@@ -236,13 +302,15 @@ def test_a_stalled_unit_holds_two_rows(pause: int) -> None:
 def test_a_dram_mover_is_refused() -> None:
     mover = MoverConfig(name="M", kind="mm2s", bind="Y")
     with pytest.raises(ConfigError, match=r"movers\.M\.kind = 'mm2s': only a scratchpad mover"):
-        SpatialAgu(memory=SMALL, mover=mover, settings=settings_layout(SMALL, 0))
+        SpatialAgu(memory=SMALL, mover=mover, settings=scratchpad_settings(SMALL, mover))
 
 
 def test_settings_of_other_dimensions_are_refused() -> None:
+    layout = scratchpad_settings(SMALL, reader((4,)))
     with pytest.raises(ConfigError, match=r"movers\.R\.spatial_bounds = \(4, 2\): .* 1 spatial"):
-        SpatialAgu(memory=SMALL, mover=reader((4, 2)), settings=settings_layout(SMALL, 1))
+        SpatialAgu(memory=SMALL, mover=reader((4, 2)), settings=layout)
 
 
-def test_it_becomes_verilog() -> None:
-    assert "module top" in verilog.convert(build(SMALL, reader((4, 8), reach=8)))
+@pytest.mark.parametrize("guards", [0, 2])
+def test_it_becomes_verilog(guards: int) -> None:
+    assert "module top" in verilog.convert(build(SMALL, reader((4, 8), reach=8, guards=guards)))
