@@ -18,6 +18,7 @@ from ..hw.config import AcceleratorConfig, ArrayConfig
 from ..sim.simulation import Simulation
 from ..sw.device import Device
 from ..workload import GemmWorkload, run_gemm
+from .bench_dma import dma
 from .common import commit, json_option, print_json, progress
 
 __all__ = ["bench"]
@@ -59,6 +60,9 @@ COLUMNS = (
 @click.group(no_args_is_help=False)
 def bench() -> None:
     """Measure."""
+
+
+bench.add_command(dma)
 
 
 @bench.command()

@@ -1,0 +1,232 @@
+"""Moves the patterns on a simulated system, checks every byte, and takes the slope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..hw.config import AcceleratorConfig
+from ..sim.simulation import Simulation
+from ..sw.blocked import contiguous
+from ..sw.descriptor import BufferDescriptor
+from ..sw.device import Device
+from ..sw.errors import DeviceTimeout
+from .patterns import Case, Walk
+from .systems import dma_system, open_system
+
+__all__ = ["Runner"]
+
+SOURCE, TARGET, STAGE = 0x01_0000, 0x30_0000, 0x60_0000
+"""Offsets in DRAM: what is read, what is written, and the scratchpad's content."""
+AREA = 0x2F_0000
+TIMEOUT = 200_000
+FILL = 0xAA
+
+
+class Runner:
+    """A bus width, an engine and a memory latency; opens the systems that the paths need.
+
+    Parameters
+    ----------
+    bus_bits
+        Width of the AXI4 data channels.
+    latency
+        Of the memory, see :func:`~weft.dma_bench.systems.open_system`.
+    outstanding
+        Bursts in flight in each direction.
+    engine
+        ``python`` or ``verilator``.
+    report, progress
+        As for :func:`~weft.engines.simulate`.
+    """
+
+    def __init__(
+        self,
+        *,
+        bus_bits: int,
+        latency: int,
+        outstanding: int,
+        engine: str,
+        report: Callable[[str], None] = lambda text: None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        self.bus_bits = bus_bits
+        self.latency = latency
+        self.outstanding = outstanding
+        self.config = dma_system(bus_bits, outstanding)
+        self._options: dict[str, Any] = {
+            "latency": latency,
+            "report": report,
+            "progress": progress,
+        }
+        self._engine = engine
+        self._systems: dict[bool, _System] = {}
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for system in self._systems.values():
+            system.simulation.close()
+        self._systems.clear()
+
+    def measure(self, case: Case) -> dict[str, Any]:
+        """The row of `case`: its columns are those of the public table, and ``ok``."""
+        joined = case.path == "dram-dram"
+        if joined not in self._systems:
+            simulation = open_system(self.config, self._engine, joined=joined, **self._options)
+            self._systems[joined] = _System(simulation, self.config)
+        system = self._systems[joined]
+        (shorter, few), (longer, many) = (system.move(case, count) for count in case.counts)
+        width = self.bus_bits // 8
+        rows = [case.walk(count).nbytes // case.row_bytes for count in case.counts]
+        cycles = longer - shorter
+        peak = (rows[1] - rows[0]) * case.row_bytes / width
+        floor = peak / case.floor_cycles(width, self.latency, self.outstanding)
+        return {
+            "path": case.path,
+            "bus_bits": self.bus_bits,
+            "latency": self.latency,
+            "pattern": case.pattern,
+            "row_bytes": case.row_bytes,
+            "src_offset": case.source_offset,
+            "dst_offset": case.target_offset,
+            "outstanding": self.outstanding,
+            "rows": rows[1] - rows[0],
+            "cycles": cycles,
+            "beats": many - few,
+            "beats_floor": case.beats(width),
+            "utilization": round(peak / cycles, 4),
+            "floor": round(floor, 4),
+            "mode": "program" if case.pattern in ("repeat", "copies") else "sg",
+            "ok": system.exact,
+        }
+
+
+class _System:
+    """One simulated system: its DRAM's content and its scratchpad's are known at any time."""
+
+    def __init__(self, simulation: Simulation, config: AcceleratorConfig) -> None:
+        self.simulation = simulation
+        self.config = config
+        self.device = Device(simulation, config)
+        self.memory = simulation.memory
+        self.base = simulation.memory_base
+        self.exact = True
+        random = np.random.default_rng(1)
+        self.memory[SOURCE : SOURCE + AREA] = random.integers(0, 256, AREA, np.uint8)
+        self._held = 0
+
+    def move(self, case: Case, count: int) -> tuple[int, int]:
+        """Move `case` with `count` iterations.
+
+        The cycles from the source's push to the interrupt, and the bus beats of both directions.
+        """
+        walk = case.walk(count)
+        index = walk.index()
+        if case.path == "spm-dram":
+            given = self._content(walk.nbytes)
+        else:
+            given = self.memory[SOURCE + case.source_offset + index]
+        target = self.memory[TARGET : TARGET + AREA]
+        target[:] = FILL
+        expected = target.copy()
+        self.device.clear_counters()
+        cycles = self._run(case, walk, count)
+        beats = sum(
+            self.device.registers.read(mover.name, "ACCESSES")
+            for mover in self.config.movers
+            if not mover.is_scratchpad
+        )
+        if case.path == "dram-spm":
+            self.exact &= bool(np.array_equal(self._read_back(walk.nbytes), given))
+            self._held = 0
+        else:
+            expected[case.target_offset + index] = given
+            self.exact &= bool(np.array_equal(target, expected))
+        return cycles, beats
+
+    def _run(self, case: Case, walk: Walk, count: int) -> int:
+        asked = walk.folded() if case.pattern == "folded" else walk
+        read = self._dram("MM2S0", asked, SOURCE + case.source_offset)
+        write = self._dram("S2MM0", asked, TARGET + case.target_offset)
+        if case.path == "dram-spm":
+            return self._task(("Y", self._linear("Y", walk.nbytes)), ("MM2S0", read))
+        if case.path == "spm-dram":
+            return self._task(("S2MM0", write), ("X", self._linear("X", walk.nbytes)))
+        if case.pattern == "copies":
+            return self._copies(case, count)
+        if case.pattern == "repeat":
+            one = case.walk(1)
+            read = self._dram("MM2S0", one, SOURCE + case.source_offset)
+            write = self._dram("S2MM0", one, TARGET + case.target_offset)
+            return self._task(("S2MM0", write), ("MM2S0", read), repeat=count)
+        return self._task(("S2MM0", write), ("MM2S0", read))
+
+    def _dram(self, mover: str, walk: Walk, offset: int) -> BufferDescriptor:
+        return BufferDescriptor(
+            base=self.base + offset,
+            bounds=walk.bounds,
+            strides=walk.strides,
+            run_length=walk.run,
+        )
+
+    def _linear(self, mover: str, nbytes: int) -> BufferDescriptor:
+        return contiguous(self.config.memory, self.config.mover(mover), base=0, length=nbytes)
+
+    def _task(
+        self,
+        sink: tuple[str, BufferDescriptor],
+        source: tuple[str, BufferDescriptor],
+        repeat: int = 1,
+    ) -> int:
+        """Run a sink's descriptor, which is pushed first, and a source's."""
+        for mover, descriptor in (sink, source):
+            self.device.write_descriptor(mover, 0, descriptor)
+        token = self.device.push(sink[0], 0, repeat, interrupt=True)
+        started = self.simulation.cycles
+        other = self.device.push(source[0], 0, repeat)
+        if not self.simulation.wait_interrupt(TIMEOUT):
+            raise DeviceTimeout(f"no end after {TIMEOUT} cycles; {self.device.program.describe()}")
+        cycles = self.simulation.cycles - started
+        self.device.wait(sink[0], token)
+        self.device.wait(source[0], other)
+        # A wait that finds its task retired leaves the interrupt as it is.
+        self.device.registers.write("system", "IRQ_DONE", (1 << len(self.config.movers)) - 1)
+        return cycles
+
+    def _copies(self, case: Case, count: int) -> int:
+        """A copy after the other, each with a descriptor and a task on either side."""
+        one = case.walk(1)
+        program = self.device.program
+        started = self.simulation.cycles
+        for copy in range(count):
+            steps = [
+                (mover, self._dram(mover, one, area + copy * case.stride))
+                for mover, area in (("S2MM0", TARGET), ("MM2S0", SOURCE))
+            ]
+            for mover, descriptor in steps:
+                slot = program.place(mover, descriptor)
+                token = program.push(mover, slot)
+            if copy % 4 == 3:  # the slots are used up
+                program.wait("MM2S0", token)
+                program.wait("S2MM0", token)
+        return self.simulation.cycles - started
+
+    def _content(self, nbytes: int) -> npt.NDArray[np.uint8]:
+        """The scratchpad's first `nbytes`, which it is given unless it has them."""
+        if self._held < nbytes:
+            walk = Walk(run=nbytes, bounds=(1,), strides=(0,))
+            read = self._dram("MM2S0", walk, SOURCE)
+            self._task(("Y", self._linear("Y", nbytes)), ("MM2S0", read))
+            self._held = nbytes
+        return self.memory[SOURCE : SOURCE + nbytes]
+
+    def _read_back(self, nbytes: int) -> npt.NDArray[np.uint8]:
+        """The first `nbytes` of the scratchpad, by way of DRAM."""
+        walk = Walk(run=nbytes, bounds=(1,), strides=(0,))
+        self._task(("S2MM0", self._dram("S2MM0", walk, STAGE)), ("X", self._linear("X", nbytes)))
+        return self.memory[STAGE : STAGE + nbytes].copy()
