@@ -7,11 +7,8 @@ import json
 import os
 import re
 import shutil
-import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from weft.hw.errors import WeftError
 
 from .bench import BENCH_NAME, Bench
 from .cache import BuildCache, cache_folder
+from .jobs import CommandError, run_all
 from .toolchain import Toolchain
 
 __all__ = [
@@ -35,13 +33,11 @@ __all__ = [
 HERE = Path(__file__).parent
 HARNESS = ("harness.cpp", "dram.h", "waveform.h", "shim/lz4.h", "shim/zlib.h")
 LIBRARY = "model.so"
-POLL_SECONDS = 0.02
 
 VERILATE = [
     *("--cc", "-O3", "--noassert", "--prefix", "Vweft", "--timescale", "1ns/1ns"),
     *("--x-assign", "fast", "--x-initial", "fast"),
     *("-Wno-fatal", "-Wno-lint", "-Wno-style"),
-    # Every file reads a header that takes a second; a few files still keep processors busy.
     *("--output-split", "60000", "--output-split-cfuncs", "2000"),
 ]
 COMPILE = [
@@ -56,6 +52,8 @@ FAST, SLOW = "-Os", "-O0"
 """What runs every cycle, and what runs once or hardly ever. A cycle streams megabytes of code
 through the caches: of g++'s levels, -O2 is slower than -O1, and -Os is faster than both."""
 RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
+UNIT_BYTES = 400_000
+"""Generated files are compiled together up to this size: each reads headers that take a second."""
 MACROS = ("COVERAGE", "SC", "TIMING", "TRACE_SAIF")
 """Parts of Verilator that no model here has."""
 
@@ -188,9 +186,14 @@ def build_model(
 
 
 def _key(source: ModelSource, digest: str, toolchain: Toolchain, waveform: str | None) -> str:
-    texts = [(HERE / name).read_text() for name in ("bench.py", "build.py", *HARNESS)]
+    texts = [(HERE / name).read_text() for name in ("bench.py", *HARNESS)]
+    return _hash([source.top, digest, *_tools(toolchain, waveform), *texts])
+
+
+def _tools(toolchain: Toolchain, waveform: str | None) -> list[str]:
+    """What every object depends on."""
     versions = [*toolchain.versions.values(), *toolchain.compiler.command]
-    return _hash([source.top, digest, str(waveform), *versions, *texts])
+    return [str(waveform), *versions, Path(__file__).read_text()]
 
 
 def _hash(texts: Iterable[str]) -> str:
@@ -224,12 +227,10 @@ class _Build:
         (work / "ports.h").write_text(bench.header)
         self.report(f"{name}: {self.toolchain.verilator}")
         self._run([self._verilate(work)], self.toolchain.verilator.environment)
-        commands = [self._compile(work, file) for file in self._files(work)]
-        environment = os.environ | self.toolchain.compiler.environment
-        title = f"{name}: compiling with {self._compiler_name}"
-        self._run(commands, environment, lambda done: self.report(f"{title} {done}"))
+        runtime = self._runtime()
+        self._compile_all(work, self._units(work))
         self.report(f"{name}: linking")
-        self._run([self._link(work, folder / LIBRARY)], environment)
+        self._run([self._link([runtime, work], folder / LIBRARY)], self._environment)
         facts: dict[str, Any] = {
             "name": name,
             "waveform": self.waveform,
@@ -255,16 +256,39 @@ class _Build:
         binary = str(self.toolchain.verilator.binary)
         return [binary, *options, str(work / "bench.v"), str(work / "design.v")]
 
-    def _files(self, work: Path) -> list[Path]:
-        """What is to be compiled, the longest work first."""
+    def _runtime(self) -> Path:
+        """The folder of Verilator's own objects, which are the same for every design."""
         include = self.toolchain.verilator.include
-        files = [include / name for name in RUNTIME]
+        units = [_Unit(level=SLOW, files=(include / name,)) for name in RUNTIME]
         if self.waveform is not None:
-            files.append(include / f"verilated_{self.waveform}_c.cpp")
-        files += [HERE / "harness.cpp", *work.glob("*.cpp")]
-        return sorted(files, key=lambda file: file.stat().st_size, reverse=True)
+            file = include / f"verilated_{self.waveform}_c.cpp"
+            units.append(_Unit(level=FAST, files=(file,)))
+        return model_cache().make(
+            _hash(["runtime", *_tools(self.toolchain, self.waveform)]),
+            lambda folder: self._compile_all(folder, units),
+            waiting=lambda: self.report(f"{self.source.name}: another process builds its runtime"),
+        )
 
-    def _compile(self, work: Path, file: Path) -> list[str]:
+    def _units(self, work: Path) -> list[_Unit]:
+        """What is to be compiled of the design and around it, the longest work first."""
+        units = [_Unit(level=FAST, files=(HERE / "harness.cpp",))]
+        generated = sorted(work.glob("*.cpp"), key=_size, reverse=True)
+        slow = [file for file in generated if "Slow" in file.name]
+        units += _packed(SLOW, slow)
+        units += _packed(FAST, [file for file in generated if file not in slow])
+        return sorted(units, key=lambda unit: sum(map(_size, unit.files)), reverse=True)
+
+    def _compile_all(self, folder: Path, units: Sequence[_Unit]) -> None:
+        """Make the objects of `units` in `folder`."""
+        title = f"{self.source.name}: compiling with {self._compiler_name}"
+        commands = [self._compile(folder, unit) for unit in units]
+        self._run(commands, self._environment, lambda done: self.report(f"{title} {done}"))
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return os.environ | self.toolchain.compiler.environment
+
+    def _compile(self, work: Path, unit: _Unit) -> list[str]:
         traced = self.waveform is not None
         macros = {name: 0 for name in MACROS} | {
             "TRACE": int(traced),
@@ -273,20 +297,24 @@ class _Build:
         }
         include = self.toolchain.verilator.include
         folders = [HERE / "shim", work, include, include / "vltstd", HERE]
+        source, *others = unit.files
+        if others:
+            source = work / f"unit_{source.name}"
+            source.write_text("".join(f'#include "{file.name}"\n' for file in unit.files))
         return [
             *self.toolchain.compiler.command,
             *COMPILE,
-            SLOW if "Slow" in file.name or file.name in RUNTIME else FAST,
+            unit.level,
             *self.toolchain.compiler.flags,
             *(f"-DVM_{name}={value}" for name, value in macros.items()),
             *(f"-I{folder}" for folder in folders),
-            str(file),
+            str(source),
             "-o",
-            str(work / f"{file.name}.o"),
+            str(work / f"{source.name}.o"),
         ]
 
-    def _link(self, work: Path, library: Path) -> list[str]:
-        objects = sorted(str(file) for file in work.glob("*.o"))
+    def _link(self, folders: Sequence[Path], library: Path) -> list[str]:
+        objects = sorted(str(file) for folder in folders for file in folder.glob("*.o"))
         command = self.toolchain.compiler.command
         return [*command, "-shared", "-pthread", *objects, "-o", str(library)]
 
@@ -296,49 +324,42 @@ class _Build:
         environment: dict[str, str],
         progress: Callable[[str], None] = lambda done: None,
     ) -> None:
-        """Run `commands`, as many at once as there are processors; none outlives this call."""
-        waiting = list(reversed(commands))
-        running: list[subprocess.Popen[bytes]] = []
-        done = 0
-        with self.log.open("wb") as log:
-            try:
-                while waiting or running:
-                    while waiting and len(running) < (os.cpu_count() or 1):
-                        command = waiting.pop()
-                        try:
-                            process = subprocess.Popen(
-                                command,
-                                stdout=log,
-                                stderr=subprocess.STDOUT,
-                                env=environment,
-                                # Compilers start programs of their own, which must end with them.
-                                process_group=0,
-                            )
-                        except OSError as error:
-                            raise BuildError(f"cannot run {command[0]}: {error.strerror}") from None
-                        running.append(process)
-                    time.sleep(POLL_SECONDS)
-                    for process in [each for each in running if each.poll() is not None]:
-                        running.remove(process)
-                        done += 1
-                        progress(f"{done}/{len(commands)}")
-                        if process.returncode:
-                            raise BuildError(self._complaint(process))
-            finally:
-                for process in running:
-                    with suppress(ProcessLookupError):
-                        os.killpg(process.pid, signal.SIGKILL)
-                for process in running:
-                    process.wait()
+        try:
+            run_all(commands, environment, self.log, progress)
+        except CommandError as failure:
+            raise BuildError(self._complaint(failure)) from None
 
-    def _complaint(self, process: subprocess.Popen[bytes]) -> str:
+    def _complaint(self, failure: CommandError) -> str:
         """One line for a command that failed."""
         lines = self.log.read_text(errors="replace").splitlines()
-        first = next((line.strip() for line in lines if "rror" in line), "")
-        arguments = process.args
-        program = Path(str(arguments[0] if isinstance(arguments, list) else arguments)).name
-        what = first or f"{program} ended with status {process.returncode}"
-        return f"cannot build the model of {self.source.name}: {what} (log: {self.log})"
+        first = next((line.strip() for line in lines if "rror" in line), failure.args[0])
+        return f"cannot build the model of {self.source.name}: {first} (log: {self.log})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Unit:
+    """Files that are compiled as one, at an optimisation level."""
+
+    level: str
+    files: tuple[Path, ...]
+
+
+def _packed(level: str, files: Sequence[Path]) -> list[_Unit]:
+    """`files` in their order as units of at most `UNIT_BYTES`, or of one larger file."""
+    units: list[list[Path]] = []
+    room = 0
+    for file in files:
+        size = _size(file)
+        if size > room:
+            units.append([])
+            room = UNIT_BYTES
+        units[-1].append(file)
+        room -= size
+    return [_Unit(level=level, files=tuple(unit)) for unit in units]
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size
 
 
 def _without_names(verilog: str) -> str:
