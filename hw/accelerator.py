@@ -23,7 +23,7 @@ from amaranth.hdl import Cat, Module, ResetInserter
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, flipped
 
-from .bus import AxiLiteBridge, SystemControl
+from .bus import AxiLiteBridge, PageDecoder, SystemControl
 from .bus.axi import Axi4Signature, AxiLiteSignature
 from .bus.registers import RegisterMap
 from .bus.wires import adopt
@@ -122,15 +122,14 @@ class Accelerator(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.control = control = SystemControl(config=self._config, version=VERSION)
-        m.submodules.bridge = bridge = AxiLiteBridge(register_map=self._registers)
+        address_bits = self._registers.address_bits
+        m.submodules.bridge = bridge = AxiLiteBridge(address_bits=address_bits)
+        m.submodules.pages = pages = PageDecoder(register_map=self._registers, masters=1)
         adopt(bridge, "axil", self.control)
+        adopt(pages, "masters", [flipped(bridge.access)])
         adopt(control, "irq", self.irq)
         cores: list[Any] = [mover.core for mover in self._movers.values()]
-        adopt(
-            bridge,
-            "pages",
-            [flipped(block.registers) for block in (control, *cores)],
-        )
+        adopt(pages, "pages", [flipped(block.registers) for block in (control, *cores)])
         resettable = ResetInserter(control.reset)
         for name, mover in self._movers.items():
             m.submodules[name] = resettable(mover)

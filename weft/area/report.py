@@ -45,6 +45,7 @@ TOP = "weft"
 _PARTS = (
     (r"control", "control.page"),
     (r"bridge", "control.bridge"),
+    (r"pages", "control.decoder"),
     (r"share_(\w+)_\d+", r"\1.share"),
     (r"dense_(\w+)", r"\1.dense"),
     (r"scratchpad", r"scratchpad.wiring"),

@@ -1,17 +1,61 @@
-from itertools import pairwise
+from itertools import chain, pairwise
 
+import pytest
 from amaranth.back import verilog
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.bench import collect, feed, run, stalls, watch
 from support.pages import named_config
-from weft.hw.bus import AxiLiteBridge
-from weft.hw.bus.axi import Response
-from weft.hw.bus.registers import PAGE_BYTES, RegisterMap
+from weft.hw.bus import AxiLiteBridge, PageDecoder
+from weft.hw.bus.access import RegisterAccessSignature
+from weft.hw.bus.axi import AxiLiteSignature, Response
+from weft.hw.bus.registers import PAGE_BYTES, RegisterBusSignature, RegisterMap
+from weft.hw.bus.wires import adopt
 
 MAP = RegisterMap(named_config("tiny"))
 PAGES = len(MAP.pages)
+
+
+class Control(wiring.Component):
+    """The bridge in front of the pages, alone or beside another master."""
+
+    def __init__(self, *, shared: bool = False) -> None:
+        self._shared = shared
+        super().__init__(
+            {
+                "axil": In(AxiLiteSignature(address_bits=MAP.address_bits)),
+                "other": In(RegisterAccessSignature(address_bits=MAP.address_bits)),
+                "pages": Out(RegisterBusSignature()).array(PAGES),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.bridge = bridge = AxiLiteBridge(address_bits=MAP.address_bits)
+        m.submodules.decoder = decoder = PageDecoder(register_map=MAP, masters=1 + self._shared)
+        adopt(bridge, "axil", self.axil)
+        masters = [wiring.flipped(bridge.access), self.other]
+        adopt(decoder, "masters", masters[: 1 + self._shared])
+        adopt(decoder, "pages", self.pages)
+        return m
+
+
+async def flood(ctx, access, accesses, stall, answers) -> None:
+    """Another master's accesses; what each was answered."""
+    answers.clear()
+    for access_ in accesses:
+        while next(stall):
+            await ctx.tick()
+        ctx.set(access.request.payload, access_)
+        ctx.set(access.request.valid, 1)
+        await ctx.tick().until(access.request.ready)
+        ctx.set(access.request.valid, 0)
+        _, _, error, data = await ctx.tick().sample(access.answer.error, access.answer.data)
+        answers.append((bool(error), data))
 
 
 def is_mapped(address: int) -> bool:
@@ -26,7 +70,7 @@ def page_refuses(offset: int) -> bool:
     return offset % 32 == 8
 
 
-def pages_of(dut: AxiLiteBridge, log: list) -> list:
+def pages_of(dut: Control, log: list) -> list:
     """A page model for each port: answers in the next cycle, notes what reached it."""
 
     def model(index: int):
@@ -62,15 +106,16 @@ probabilities = st.sampled_from([0.0, 0.3, 0.9])
 @given(
     writes=st.lists(st.tuples(addresses, words, st.sampled_from([15, 15, 15, 14, 0])), max_size=12),
     reads=st.lists(addresses, max_size=12),
-    chances=st.tuples(*[probabilities] * 5),
+    others=st.lists(st.tuples(addresses, st.booleans(), words), max_size=12),
+    chances=st.tuples(*[probabilities] * 6),
     seed=st.integers(0, 1000),
 )
-def test_every_access_is_answered_once(writes, reads, chances, seed) -> None:
-    dut = AxiLiteBridge(register_map=MAP)
+def test_every_access_is_answered_once(writes, reads, others, chances, seed) -> None:
+    dut = Control(shared=True)
     log: list = []
     answers: dict[str, list] = {}
     give = {
-        name: stalls(chance, (seed, name)) for name, chance in zip("awrBR", chances, strict=True)
+        name: stalls(chance, (seed, name)) for name, chance in zip("awrBRo", chances, strict=True)
     }
     bus = dut.axil
 
@@ -92,9 +137,15 @@ def test_every_access_is_answered_once(writes, reads, chances, seed) -> None:
     async def read_data(ctx):
         answers["r"] = await collect(ctx, bus.r, len(reads), give["R"])
 
+    other_answers: list = []
+
+    async def other(ctx):
+        accesses = [{"address": a, "write": w, "data": d} for a, w, d in others]
+        await flood(ctx, dut.other, accesses, give["o"], other_answers)
+
     run(
         dut,
-        [addresses_out, data_out, reads_out, responses, read_data],
+        [addresses_out, data_out, reads_out, responses, read_data, other],
         background=[watch(bus.b, "b"), watch(bus.r, "r"), *pages_of(dut, log)],
     )
     good = [is_mapped(address) and strb == 15 for address, _, strb in writes]
@@ -107,17 +158,22 @@ def test_every_access_is_answered_once(writes, reads, chances, seed) -> None:
         ok = is_mapped(address) and not page_refuses(offset)
         assert answer.resp == (Response.OKAY if ok else Response.SLVERR)
         assert answer.data == (page_word(page, offset) if ok else 0)
-    # What is refused by the bridge never reaches a page; the rest does once and in order.
-    assert [entry for entry in log if entry[1]] == [
-        (address // PAGE_BYTES, 1, address % PAGE_BYTES, data)
-        for ok, (address, data, _) in zip(good, writes, strict=True)
-        if ok
+    for (address, _, _), (error, data) in zip(others, other_answers, strict=True):
+        page, offset = divmod(address, PAGE_BYTES)
+        ok = is_mapped(address) and not page_refuses(offset)
+        assert error == (not ok)
+        assert data == (page_word(page, offset) if ok else 0)
+    # What is refused on the way never reaches a page; the rest does once, in each master's order.
+    expected = [
+        [(address, 1, data) for ok, (address, data, _) in zip(good, writes, strict=True) if ok],
+        [(address, 0, None) for address in reads if is_mapped(address)],
+        [(a, int(w), d if w else None) for a, w, d in others if is_mapped(a)],
     ]
-    assert [entry for entry in log if not entry[1]] == [
-        (address // PAGE_BYTES, 0, address % PAGE_BYTES, None)
-        for address in reads
-        if is_mapped(address)
-    ]
+    arrived = [(page * PAGE_BYTES + offset, w, data) for page, w, offset, data in log]
+    assert sorted(arrived, key=repr) == sorted(chain(*expected), key=repr)
+    for queue in expected:
+        rest = iter(arrived)
+        assert all(access in rest for access in queue)
 
 
 async def answer_cycles(ctx, valid, count: int) -> list[int]:
@@ -131,7 +187,7 @@ async def answer_cycles(ctx, valid, count: int) -> list[int]:
 
 
 def test_three_cycles_an_access() -> None:
-    dut = AxiLiteBridge(register_map=MAP)
+    dut = Control()
     bus, count = dut.axil, 10
 
     async def write_address(ctx):
@@ -154,7 +210,7 @@ def test_three_cycles_an_access() -> None:
 
 
 def test_reads_and_writes_take_turns() -> None:
-    dut = AxiLiteBridge(register_map=MAP)
+    dut = Control()
     bus, log = dut.axil, []
 
     async def check(ctx):
@@ -176,5 +232,48 @@ def test_reads_and_writes_take_turns() -> None:
     assert all(a != b for a, b in pairwise(order))
 
 
+def test_the_bridge_waits_a_cycle_for_the_other_master_and_the_other_is_not_starved() -> None:
+    dut = Control(shared=True)
+    bus = dut.axil
+    served = []
+
+    async def flooding(ctx):
+        ctx.set(dut.other.request.payload, {"address": 0})
+        ctx.set(dut.other.request.valid, 1)
+        async for _, _, ready in ctx.tick().sample(dut.other.request.ready):
+            served.append(ready)
+
+    async def check(ctx):
+        served.clear()
+        ctx.set(bus.r.ready, 1)
+        ctx.set(bus.b.ready, 1)
+        for idle in (0, 1, 0, 0, 1):
+            await ctx.tick().repeat(7 + idle)
+            ctx.set(bus.ar.payload, {"addr": 0})
+            ctx.set(bus.ar.valid, 1)
+            await ctx.tick()
+            ctx.set(bus.ar.valid, 0)
+            (cycle,) = await answer_cycles(ctx, bus.r.valid, 1)
+            assert cycle in (2, 3)
+        served.clear()
+        for channel, payload in (
+            (bus.aw, {"addr": 0}),
+            (bus.w, {"data": 0, "strb": 15}),
+            (bus.ar, {"addr": 0}),
+        ):
+            ctx.set(channel.payload, payload)
+            ctx.set(channel.valid, 1)
+        await ctx.tick().repeat(100)
+        assert sum(served) >= 100 / 5
+
+    run(dut, [check], background=[flooding, *pages_of(dut, [])])
+
+
+@pytest.mark.parametrize("masters", [0, 3])
+def test_an_impossible_number_of_masters_is_refused(masters: int) -> None:
+    with pytest.raises(ValueError, match=f"1 or 2 masters, not {masters}"):
+        PageDecoder(register_map=MAP, masters=masters)
+
+
 def test_verilog() -> None:
-    assert "module bridge" in verilog.convert(AxiLiteBridge(register_map=MAP), name="bridge")
+    assert "module control" in verilog.convert(Control(), name="control")

@@ -39,6 +39,7 @@ queue_depth = 1
         ((), "control.top"),
         (("accelerator",), None),
         (("accelerator", "bridge"), "control.bridge"),
+        (("accelerator", "pages"), "control.decoder"),
         (("accelerator", "A"), "A.core"),
         (("accelerator", "A", "core"), None),
         (("accelerator", "A", "port", "channel_11"), "A.channel"),
