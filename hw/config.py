@@ -28,6 +28,7 @@ __all__ = [
     "DmaConfig",
     "MemoryConfig",
     "MoverConfig",
+    "SequencerConfig",
 ]
 
 ARRAY_PORTS = ("array.a", "array.b", "array.c", "array.d")
@@ -48,7 +49,16 @@ MAX_MOVERS = 30
 MAX_CHANNELS = 255
 """Of a scratchpad mover; its accesses in a cycle are counted in as many bits as this takes."""
 
-RESERVED_NAMES = ("array", "bridge", "control", "observer", "pages", "scratchpad", "sequencer", "system")
+RESERVED_NAMES = (
+    "array",
+    "bridge",
+    "control",
+    "observer",
+    "pages",
+    "scratchpad",
+    "sequencer",
+    "system",
+)
 RESERVED_PREFIXES = ("dense_", "share_")
 """Parts and register pages of the system, which stand beside the movers."""
 
@@ -377,8 +387,35 @@ class DmaConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SequencerConfig:
+    """What plays programs from DRAM.
+
+    Parameters
+    ----------
+    arguments
+        64-bit argument registers.
+    fetch_beats
+        Bus beats of program that are fetched ahead. For one 64-bit word a cycle their words must
+        cover the memory's latency, a quarter of themselves (a burst) and 10 cycles.
+    """
+
+    arguments: int = 8
+    fetch_beats: int = 32
+
+    def __post_init__(self) -> None:
+        _check_range("sequencer.arguments", self.arguments, 1, 16)
+        _check_range("sequencer.fetch_beats", self.fetch_beats, 4, 1024)
+        _check(
+            _is_power_of_two(self.fetch_beats),
+            "sequencer.fetch_beats",
+            self.fetch_beats,
+            "must be a power of two",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class AcceleratorConfig:
-    """A whole system: scratchpad, movers, and optionally an array and a DMA.
+    """A whole system: scratchpad, movers, and optionally an array, a DMA and a sequencer.
 
     ``locks`` counting semaphores are shared by movers, sequencer and host.
     """
@@ -388,6 +425,7 @@ class AcceleratorConfig:
     movers: tuple[MoverConfig, ...]
     array: ArrayConfig | None = None
     dma: DmaConfig | None = None
+    sequencer: SequencerConfig | None = None
     locks: int = 16
 
     def __post_init__(self) -> None:
@@ -402,6 +440,14 @@ class AcceleratorConfig:
             0 < len(names) <= MAX_MOVERS, "movers", names, f"must be 1 to {MAX_MOVERS} movers"
         )
         _check_range("locks", self.locks, 1, MAX_LOCKS)
+        if self.sequencer is not None:
+            bits = None if self.dma is None else self.dma.data_bits
+            _check(
+                bits is not None and bits >= 64,
+                "sequencer",
+                f"dma.data_bits {bits}",
+                "needs a [dma] of at least 64 bits",
+            )
         _check(
             len({name.lower() for name in names}) == len(names),
             "movers",
@@ -513,7 +559,12 @@ class AcceleratorConfig:
         """Build from nested dictionaries; an unknown key or a wrong type is a `ConfigError`."""
         values = dict(values)
         sections: dict[str, Any] = {}
-        for key, section in (("memory", MemoryConfig), ("array", ArrayConfig), ("dma", DmaConfig)):
+        for key, section in (
+            ("memory", MemoryConfig),
+            ("array", ArrayConfig),
+            ("dma", DmaConfig),
+            ("sequencer", SequencerConfig),
+        ):
             if values.get(key) is not None:
                 sections[key] = _build(section, values[key], key)
             values.pop(key, None)

@@ -1,7 +1,8 @@
 """The register map: declared once, used by the gateware, the driver, the C header and the docs.
 
-The map is a list of pages of :data:`PAGE_BYTES`: page 0 is the system's, page 1 + i is mover i's.
-Registers are 32 bits wide; quantities of 64 bits are two registers ``_LOW`` and ``_HIGH``.
+The map is a list of pages of :data:`PAGE_BYTES`: page 0 is the system's, page 1 + i is mover i's,
+and the last is the sequencer's, if there is one. Registers are 32 bits wide; quantities of 64 bits
+are two registers ``_LOW`` and ``_HIGH``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ __all__ = [
     "RegisterField",
     "RegisterMap",
     "mover_page",
+    "sequencer_page",
     "system_page",
 ]
 
@@ -237,13 +239,42 @@ def mover_page(config: AcceleratorConfig, index: int) -> Page:
     return Page(name=mover.name, base=(index + 1) * PAGE_BYTES, registers=tuple(build.registers))
 
 
+def sequencer_page(config: AcceleratorConfig) -> Page:
+    """The sequencer's page: doorbell, arguments, and what became of the program."""
+    assert config.sequencer is not None
+    build = _Builder()
+    build.add("DOORBELL_LOW", "rw", "address of the program, low half")
+    build.add("DOORBELL_HIGH", "wo", "address of the program, high half; starts it")
+    build.add(
+        "STATUS",
+        "ro",
+        "state of the program",
+        ("busy", 0, 1, "a program runs, or its record is being written"),
+        ("done", 1, 1, "the last program came to its END"),
+        ("error", 2, 1, "the last program was stopped by an error"),
+        ("refused", 3, 1, "a doorbell rang while a program ran; it was not heard"),
+        ("code", 8, 8, "StopCode"),
+        ("op", 16, 8, "Opcode of the present instruction, or of the last one"),
+    )
+    build.add("POSITION", "ro", "index of the 64-bit word of the present, or the last, instruction")
+    build.add("RECORD_LOW", "rw", "address of the completion record, low half")
+    build.add("RECORD_HIGH", "rw", "address of the completion record, high half; 0 for none")
+    build.add("CYCLES_LOW", "ro", "cycles from the doorbell to the program's end, low half")
+    build.add("CYCLES_HIGH", "ro", "cycles from the doorbell to the program's end, high half")
+    for index in range(config.sequencer.arguments):
+        build.add(f"ARG{index}_LOW", "rw", f"argument {index}, low half")
+        build.add(f"ARG{index}_HIGH", "rw", f"argument {index}, high half")
+    base = (1 + len(config.movers)) * PAGE_BYTES
+    return Page(name="sequencer", base=base, registers=tuple(build.registers))
+
+
 class RegisterMap:
     """Every page of a system.
 
     Attributes
     ----------
     pages : tuple of :class:`Page`
-        Page 0 is the system's; the movers follow in the configuration's order.
+        Page 0 is the system's; the movers follow in the configuration's order, then the sequencer.
     address_bits : int
         Width of the AXI4-Lite address.
     """
@@ -253,11 +284,12 @@ class RegisterMap:
         self.pages = (
             system_page(config),
             *(mover_page(config, index) for index in range(len(config.movers))),
+            *([sequencer_page(config)] if config.sequencer is not None else []),
         )
         self.address_bits = (len(self.pages) * PAGE_BYTES - 1).bit_length()
 
     def page(self, name: str) -> Page:
-        """The page of mover `name`, or ``system``."""
+        """The page of mover `name`, ``system`` or ``sequencer``."""
         for candidate in self.pages:
             if candidate.name == name:
                 return candidate

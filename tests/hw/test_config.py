@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from weft.hw.config import AcceleratorConfig, ArrayConfig, DmaConfig, MemoryConfig, MoverConfig
+from weft.hw.config import (
+    AcceleratorConfig,
+    ArrayConfig,
+    DmaConfig,
+    MemoryConfig,
+    MoverConfig,
+    SequencerConfig,
+)
 from weft.hw.errors import ConfigError
 from weft.hw.mover.descriptor import MAX_WORDS, Descriptor
 
@@ -52,6 +59,8 @@ def test_hash_depends_on_every_parameter() -> None:
         (DmaConfig, {"data_bits": 96}, "dma.data_bits = 96"),
         (DmaConfig, {"burst_beats": 128}, "dma.burst_beats = 128: .* from 1 to 64"),
         (DmaConfig, {"read_buffer": 8}, "dma.read_buffer = 8: .* from 16"),
+        (SequencerConfig, {"arguments": 17}, "sequencer.arguments = 17: .* from 1 to 16"),
+        (SequencerConfig, {"fetch_beats": 24}, "fetch_beats = 24: must be a power of two"),
         (
             MoverConfig,
             {"name": "A", "kind": "both", "bind": "export"},
