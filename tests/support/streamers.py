@@ -11,7 +11,7 @@ from weft.hw.bus.wires import adopt
 from weft.hw.config import AcceleratorConfig, MemoryConfig, MoverConfig
 from weft.hw.memory import PortShare, Requester, Scratchpad
 from weft.hw.streamer import ReadPort, WritePort
-from weft.sim.golden.streamer import Task
+from weft.sim.golden.streamer import Guard, Task
 
 from .bench import feed, stalls
 
@@ -68,7 +68,7 @@ class Streamers(wiring.Component):
 
 
 def random_task(memory: MemoryConfig, mover: MoverConfig, toss: random.Random) -> Task:
-    """Mostly words that exist; now and then an address that does not."""
+    """Mostly words of the memory; now and then another address, guarded or not."""
     word = memory.word_bytes
     spatial = [toss.choice([0, 1, 2, -1, 4]) * word for _ in mover.spatial_bounds]
     if mover.reach:
@@ -78,7 +78,7 @@ def random_task(memory: MemoryConfig, mover: MoverConfig, toss: random.Random) -
             spatial.append(spatial[-1] * bound)
     step = (mover.reach or 1) * word
     bounds = tuple(toss.choice([1, 1, 2, 3]) for _ in range(mover.loops))
-    base = toss.randrange(0, memory.bytes, step)
+    base = toss.randrange(-3 * step if mover.guards else 0, memory.bytes, step)
     if toss.random() < 0.2:
         base += toss.randrange(word)
     return Task(
@@ -86,6 +86,16 @@ def random_task(memory: MemoryConfig, mover: MoverConfig, toss: random.Random) -
         bounds=bounds,
         strides=tuple(toss.choice([0, 1, 2]) * step for _ in bounds),
         spatial_strides=tuple(spatial),
+        guards=tuple(
+            Guard(
+                offset=toss.randint(-4, 3),
+                limit=toss.choice([0, 2, 4, 6, 100]),
+                strides=tuple(toss.randint(-1, 2) for _ in bounds),
+                coefficient=toss.choice([0, 1, 2, -1]),
+                dimension=toss.randrange(len(mover.spatial_bounds)),
+            )
+            for _ in range(mover.guards)
+        ),
         mode=toss.randrange(len(memory.groups)) if not mover.reach else 0,
         pad=toss.getrandbits(8),
         mark_level=toss.randrange(len(bounds)),
@@ -94,24 +104,33 @@ def random_task(memory: MemoryConfig, mover: MoverConfig, toss: random.Random) -
 
 async def feed_rows(ctx: Any, port: Any, tasks: Iterable[Task], stall: Any = None) -> None:
     """Give the rows of `tasks` to `port` as its core would."""
-    limit = 1 << (port.config.memory.address_bits + 1)
+    limit = 1 << len(port.core.rows.payload.address)
     rows = []
     for task in tasks:
+        settings: dict[str, Any] = {
+            "mode": task.mode,
+            "pad": task.pad,
+            "spatial_strides": list(task.spatial_strides),
+        }
+        if task.guards:
+            settings["limits"] = [guard.limit for guard in task.guards]
+            settings["coefficients"] = [guard.coefficient for guard in task.guards]
+            if len(task.spatial_strides) > 1:
+                settings["dimensions"] = [guard.dimension for guard in task.guards]
         count = len(task.addresses)
-        for index, (address, mark) in enumerate(zip(task.addresses, task.marks, strict=True)):
-            rows.append(
-                {
-                    "address": address % limit,
-                    "mark": mark,
-                    "end": index == count - 1,
-                    "first": index == 0,
-                    "settings": {
-                        "mode": task.mode,
-                        "pad": task.pad,
-                        "spatial_strides": list(task.spatial_strides),
-                    },
-                }
-            )
+        for index, (address, mark, windows) in enumerate(
+            zip(task.addresses, task.marks, task.windows, strict=True)
+        ):
+            row = {
+                "address": address % limit,
+                "mark": mark,
+                "end": index == count - 1,
+                "first": index == 0,
+                "settings": settings,
+            }
+            if windows:
+                row["guards"] = [window.value for window in windows]
+            rows.append(row)
     await feed(ctx, port.core.rows, rows, stall)
 
 

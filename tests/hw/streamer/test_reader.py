@@ -1,6 +1,7 @@
 import random
 from collections import Counter
 
+import numpy as np
 import pytest
 from amaranth.back import verilog
 from hypothesis import given, settings
@@ -12,14 +13,14 @@ from weft.hw.bus.fault import FaultCode
 from weft.hw.config import AcceleratorConfig, ConfigError, MemoryConfig, MoverConfig
 from weft.hw.streamer import ReadPort
 from weft.sim.golden.memory import Words
-from weft.sim.golden.streamer import Task, touched
+from weft.sim.golden.streamer import Guard, Task, faulty, touched
 
 STREAM = Task(base=0, bounds=(2, 4, 2), strides=(8, 16, 64), spatial_strides=(2, 4))
 """Beats of four words side by side: no bank is asked twice."""
 
 
 def system(
-    *, stages=1, reach=0, address_depth=4, data_depth=4, high_priority=True
+    *, stages=1, reach=0, address_depth=4, data_depth=4, high_priority=True, guards=0, bounds=(2, 2)
 ) -> AcceleratorConfig:
     return AcceleratorConfig(
         name="test",
@@ -31,8 +32,9 @@ def system(
                 name="R",
                 kind="read",
                 bind="export",
-                spatial_bounds=(2, 2),
+                spatial_bounds=bounds,
                 loops=3,
+                guards=guards,
                 reach=reach,
                 address_depth=address_depth,
                 data_depth=data_depth,
@@ -55,12 +57,13 @@ def expected_beats(config, mover, contents, tasks):
     for task in tasks:
         pad = int.from_bytes(bytes([task.pad]) * memory.word_bytes, "little")
         rows = list(touched(memory, mover.spatial_bounds, mover.reach, task))
-        for index, (places, mark) in enumerate(zip(rows, task.marks, strict=True)):
+        errors = faulty(memory, mover.spatial_bounds, mover.reach, task)
+        for index, (places, mark, error) in enumerate(zip(rows, task.marks, errors, strict=True)):
             data = 0
             for channel, place in enumerate(places):
                 word = pad if place is None else words.read(*place)
                 data |= word << channel * memory.bank_bits
-            yield data, mark, index == len(rows) - 1, None in places
+            yield data, mark, index == len(rows) - 1, error
 
 
 def read_tasks(config, tasks, *, rows=0.0, take=0.0, rivals=(), seed=0):
@@ -121,7 +124,7 @@ def read_tasks(config, tasks, *, rows=0.0, take=0.0, rivals=(), seed=0):
     ]
     assert seen["accesses"] == sum(place is not None for row in places for place in row)
     assert seen["active"] == len(beats)
-    assert seen["faults"] == sum(None in row for row in places)
+    assert seen["faults"] == sum(error for *_, error in wanted)
     assert seen["written"] == 0
     check_retirement(config, port.mover, tasks, trace)
     return seen
@@ -151,13 +154,14 @@ def check_retirement(config, mover, tasks, trace):
     reach=st.sampled_from([0, 0, 4]),
     depths=st.sampled_from([(2, 2), (3, 5), (4, 4), (8, 8)]),
     high=st.booleans(),
+    guards=st.sampled_from([0, 1, 2, 4]),
     rows=st.sampled_from([0.0, 0.5, 0.9]),
     take=st.sampled_from([0.0, 0.5, 0.9]),
     rivals=st.lists(st.sampled_from([0.0, 0.5]), max_size=2),
     seed=st.integers(0, 10_000),
 )
 def test_beats_are_the_words_of_the_rows(
-    stages, reach, depths, high, rows, take, rivals, seed
+    stages, reach, depths, high, guards, rows, take, rivals, seed
 ) -> None:
     config = system(
         stages=stages,
@@ -165,6 +169,7 @@ def test_beats_are_the_words_of_the_rows(
         address_depth=depths[0],
         data_depth=depths[1],
         high_priority=high,
+        guards=guards,
     )
     toss = random.Random(seed)
     tasks = [random_task(config.memory, config.movers[0], toss) for _ in range(toss.randint(1, 5))]
@@ -246,6 +251,73 @@ def test_a_skipped_row_takes_its_turn_and_gives_pad_bytes() -> None:
     seen = read_tasks(config, [STREAM, beyond, STREAM, beyond, beyond], take=0.3)
     assert seen["faults"] == 6
     assert seen["retired"] == 5
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.6])
+def test_an_image_is_read_with_a_border_of_pad_bytes(stall) -> None:
+    """Rows and columns beyond the image exist nowhere, not even in the address space."""
+    config = system(guards=2, bounds=(4,))
+    height, width, word = 3, 4, config.memory.word_bytes
+    before, after = (2, 1), (1, 3)
+    columns = before[1] + width + after[1]
+    task = Task(
+        base=-word * (before[0] * width + before[1]),
+        bounds=(columns // 4, before[0] + height + after[0], 1),
+        strides=(4 * word, width * word, 0),
+        spatial_strides=(word,),
+        guards=(
+            Guard(offset=-before[0], limit=height, strides=(0, 1, 0)),
+            Guard(offset=-before[1], limit=width, strides=(4, 0, 0), coefficient=1),
+        ),
+        pad=0x5A,
+    )
+    image = np.array(contents_of(config.memory, 7)).reshape(8, 8).T.reshape(-1)
+    image = image[: height * width].reshape(height, width)
+    padded = np.pad(image, tuple(zip(before, after, strict=True)), constant_values=0x5A5A)
+    dut = Streamers(config)
+    port = dut.ports["R"]
+    beats: list = []
+
+    async def source(ctx):
+        await sweep(ctx, dut.spare[0], config.memory, contents_of(config.memory, 7))
+        await feed_rows(ctx, port, [task], stalls(stall, "rows"))
+
+    async def sink(ctx):
+        beats[:] = await collect(ctx, port.o, padded.size // 4, stalls(stall, "take"))
+
+    run(dut, [source, sink], background=[watch(port.o)])
+    words = [beat.data >> 16 * channel & 0xFFFF for beat in beats for channel in range(4)]
+    np.testing.assert_array_equal(np.array(words).reshape(padded.shape), padded)
+    assert not any(beat.error for beat in beats)
+
+
+@pytest.mark.parametrize("stages", [1, 3])
+def test_padding_costs_no_cycle(stages) -> None:
+    """A beat a cycle, whether all, some or no channels of a row exist."""
+    config = system(stages=stages, data_depth=stages + 3, address_depth=2, guards=1)
+    checkered = Task(
+        base=0,
+        bounds=(20, 1, 1),
+        strides=(0, 0, 0),
+        spatial_strides=(2, 4),
+        guards=(Guard(offset=-8, limit=5, strides=(1, 0, 0), coefficient=1, dimension=1),),
+    )
+    dut = Streamers(config)
+    port = dut.ports["R"]
+    beats = []
+
+    async def source(ctx):
+        await feed_rows(ctx, port, [checkered])
+
+    async def sink(ctx):
+        ctx.set(port.o.ready, 1)
+        for time in range(stages + 6 + 20):
+            _, _, valid = await ctx.tick().sample(port.o.valid)
+            if valid:
+                beats.append(time)
+
+    run(dut, [source, sink])
+    assert beats == list(range(stages + 6, stages + 6 + 20))
 
 
 def test_a_rival_of_higher_priority_cannot_starve_the_port() -> None:

@@ -1,6 +1,7 @@
 import random
 from collections import Counter, defaultdict
 
+import numpy as np
 import pytest
 from amaranth.back import verilog
 from hypothesis import given, settings
@@ -12,20 +13,28 @@ from weft.hw.bus.fault import FaultCode
 from weft.hw.config import AcceleratorConfig, ConfigError, DmaConfig, MemoryConfig, MoverConfig
 from weft.hw.streamer import WritePort
 from weft.sim.golden.memory import Words
-from weft.sim.golden.streamer import Task, touched
+from weft.sim.golden.streamer import Guard, Task, faulty, touched
 
 STREAM = Task(base=0, bounds=(2, 4, 2), strides=(8, 16, 64), spatial_strides=(2, 4))
 """Beats of four words side by side: no bank is asked twice."""
 
 
-def system(*, stages=1, reach=0, depth=4, from_dram=False, shared=False) -> AcceleratorConfig:
+def system(
+    *, stages=1, reach=0, depth=4, from_dram=False, shared=False, guards=0, bounds=(2, 2)
+) -> AcceleratorConfig:
     """A write mover W; one that shares its ports with a reader R; or one fed by a DRAM mover."""
-    channels = {"spatial_bounds": (2, 2), "loops": 3, "reach": reach}
+    channels = {"spatial_bounds": bounds, "loops": 3, "reach": reach}
     depths = {"address_depth": depth, "data_depth": depth}
     bind, share = ("M" if from_dram else "export"), ("R" if shared else "")
     movers = [
         MoverConfig(
-            name="W", kind="write", bind=bind, shares_ports_with=share, **channels, **depths
+            name="W",
+            kind="write",
+            bind=bind,
+            shares_ports_with=share,
+            guards=guards,
+            **channels,
+            **depths,
         )
     ]
     if shared:
@@ -140,6 +149,13 @@ def write_tasks(config, tasks, beats, *, rows=0.0, give=0.0, rivals=(), seed=0):
         assert want is None or value == want, f"word {word}"
     assert seen["accesses"] == sum(seen["granted", channel] for channel in range(4)) == total
     assert seen["active"] == len(beats)
+    wrong = [
+        error
+        for task in tasks
+        for error in faulty(memory, port.mover.spatial_bounds, port.mover.reach, task)
+    ]
+    own = (FaultCode.ADDRESS_RANGE, FaultCode.ALIGNMENT, FaultCode.REACH)
+    assert sum(seen[code] for code in own) == sum(wrong)
     assert seen["retired"] == len(tasks)
     assert (seen["written"] > 0) == (total > 0)
     return seen
@@ -151,15 +167,16 @@ def write_tasks(config, tasks, beats, *, rows=0.0, give=0.0, rivals=(), seed=0):
     reach=st.sampled_from([0, 0, 4]),
     depth=st.sampled_from([2, 3, 8]),
     partial=st.booleans(),
+    guards=st.sampled_from([0, 1, 2, 4]),
     rows=st.sampled_from([0.0, 0.5, 0.9]),
     give=st.sampled_from([0.0, 0.5, 0.9]),
     rivals=st.lists(st.sampled_from([0.0, 0.5]), max_size=2),
     seed=st.integers(0, 10_000),
 )
 def test_beats_go_to_the_words_of_the_rows(
-    stages, reach, depth, partial, rows, give, rivals, seed
+    stages, reach, depth, partial, guards, rows, give, rivals, seed
 ) -> None:
-    config = system(stages=stages, reach=reach, depth=depth, from_dram=partial)
+    config = system(stages=stages, reach=reach, depth=depth, from_dram=partial, guards=guards)
     toss = random.Random(seed)
     tasks = [random_task(config.memory, config.movers[0], toss) for _ in range(toss.randint(1, 4))]
     count = sum(len(task.addresses) for task in tasks)
@@ -230,6 +247,53 @@ def test_a_channel_out_of_range_drops_its_word_and_is_reported() -> None:
     beats = list(random_beats(config, count, random.Random(0), partial=False))
     seen = write_tasks(config, tasks, beats, give=0.3)
     assert seen[FaultCode.ADDRESS_RANGE] == 2
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.6])
+def test_what_hangs_over_an_image_is_taken_and_not_written(stall) -> None:
+    """The tiles of a ragged image in full: it gets its part and its surroundings stay."""
+    config, toss = system(guards=2, bounds=(4, 2)), random.Random(stall)
+    height, width, word = 5, 6, config.memory.word_bytes
+    left, rows, columns = 1, 6, 8
+    task = Task(
+        base=-word * left,
+        bounds=(columns // 4, rows // 2, 1),
+        strides=(4 * word, 2 * width * word, 0),
+        spatial_strides=(word, width * word),
+        guards=(
+            Guard(offset=0, limit=height, strides=(0, 2, 0), coefficient=1, dimension=1),
+            Guard(offset=-left, limit=width, strides=(4, 0, 0), coefficient=1, dimension=0),
+        ),
+    )
+    given = np.array([toss.getrandbits(16) for _ in range(rows * columns)]).reshape(rows, columns)
+    beats = [
+        {"data": sum(int(v) << 16 * c for c, v in enumerate(given[y : y + 2, x : x + 4].flat))}
+        for y in range(0, rows, 2)
+        for x in range(0, columns, 4)
+    ]
+    dut = Streamers(config)
+    port, memory = dut.ports["W"], config.memory
+    before = [toss.getrandbits(16) for _ in range(memory.banks * memory.rows)]
+    after: list = []
+
+    async def source(ctx):
+        await feed(ctx, port.i, beats, stalls(stall, "give"))
+
+    async def program(ctx):
+        await sweep(ctx, dut.spare[0], memory, before)
+        await feed_rows(ctx, port, [task], stalls(stall, "rows"))
+        await ctx.tick().until(port.core.retired)
+        after[:] = await sweep(ctx, dut.spare[0], memory, None)
+
+    async def no_faults(ctx):
+        async for _, _, code in ctx.tick().sample(port.core.fault.code):
+            assert code == FaultCode.NONE
+
+    run(dut, [source, program], background=[no_faults])
+    # Bank by bank as swept, word by word as addressed.
+    flat, wanted = (np.array(each).reshape(8, 8).T.reshape(-1) for each in (after, before))
+    wanted[: height * width] = given[:height, left : left + width].reshape(-1)
+    np.testing.assert_array_equal(flat, wanted)
 
 
 @pytest.mark.parametrize("stages", [1, 3])
