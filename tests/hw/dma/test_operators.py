@@ -1,0 +1,247 @@
+"""The DMA's stream operators against what they mean."""
+
+import random
+
+import pytest
+from amaranth.back import verilog
+
+from support.bench import run
+from support.operators import as_beats, as_bytes, operate, random_bds
+from weft.hw.dma.operators import AddConstant, Compare, Crc32c, Fill
+from weft.hw.dma.operators.add_constant import add_constant_word
+from weft.sim.golden.operators import add_constant, crc32c, fill, first_difference
+
+WIDTHS = [64, 128, 256, 512]
+SEEDS = [pytest.param(seed, marks=pytest.mark.soak if seed >= 2 else ()) for seed in range(20)]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("width", [32, *WIDTHS])
+def test_crc32c(width, seed):
+    toss, lanes = random.Random(repr((width, seed))), width // 8
+    dut = Crc32c(width=width, results=toss.choice([1, 2, 16]))
+    bds = random_bds(toss, lanes, 20)
+    before = [toss.choice([0, toss.getrandbits(32)]) for _ in bds]
+    beats = as_beats(bds, lanes)
+    (passed, results), _ = operate(
+        dut,
+        [(dut.i, beats), (dut.operator, before)],
+        [(dut.o, len(beats)), (dut.o_result, len(bds))],
+        toss=toss,
+    )
+    assert as_bytes(passed, lanes) == bds
+    assert [result.crc for result in results] == [
+        crc32c(bd, seed) for bd, seed in zip(bds, before, strict=True)
+    ]
+    assert not any(result.error for result in results)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_crc32c_gives_the_check_value_whole_and_in_parts(width):
+    dut, lanes = Crc32c(width=width), width // 8
+    message = b"123456789"
+    cuts = [(message[:k], message[k:]) for k in range(1, 9)]
+    bds = [message, *(part for cut in cuts for part in cut)]
+    before = [0]
+    for head, _ in cuts:
+        before += [0, crc32c(head)]
+    beats = as_beats(bds, lanes)
+    (_, results), _ = operate(
+        dut,
+        [(dut.i, beats), (dut.operator, before)],
+        [(dut.o, len(beats)), (dut.o_result, len(bds))],
+    )
+    assert crc32c(message) == 0xE3069283
+    assert results[0].crc == 0xE3069283
+    assert [result.crc for result in results[2::2]] == [0xE3069283] * 8
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_crc32c_of_every_length_of_the_last_beat(width):
+    dut, lanes = Crc32c(width=width), width // 8
+    message = random.Random(width).randbytes(2 * lanes)
+    bds = [message[:size] for size in range(1, 2 * lanes + 1)]
+    beats = as_beats(bds, lanes)
+    (_, results), (times, result_times) = operate(
+        dut,
+        [(dut.i, beats), (dut.operator, [0] * len(bds))],
+        [(dut.o, len(beats)), (dut.o_result, len(bds))],
+    )
+    assert [result.crc for result in results] == [crc32c(bd) for bd in bds]
+    # A beat passes in the cycle in which it is offered, and results come at the latency stated.
+    assert times == list(range(len(beats)))
+    ends = [time for time, beat in zip(times, beats, strict=True) if beat["end"]]
+    assert result_times == [time + 3 + lanes.bit_length() for time in ends]
+
+
+def test_crc32c_says_whose_bytes_are_spoilt():
+    dut = Crc32c(width=64)
+    bds = [bytes(8), bytes(20), bytes(16), bytes(3)]
+    beats = as_beats(bds, 8, spoilt=[2, 6])
+    (passed, results), _ = operate(
+        dut,
+        [(dut.i, beats), (dut.operator, [0] * 4)],
+        [(dut.o, len(beats)), (dut.o_result, 4)],
+    )
+    assert [beat.error for beat in passed] == [0, 0, 1, 0, 0, 0, 1]
+    assert [result.error for result in results] == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("width", [32, 64, 512])
+def test_fill(width, seed):
+    toss, lanes = random.Random(repr((width, seed))), width // 8
+    dut = Fill(width=width)
+    lengths = [len(bd) for bd in random_bds(toss, lanes, 20)]
+    patterns = [toss.getrandbits(32) for _ in lengths]
+    empty = toss.randrange(20)
+    count = sum(-(-length // lanes) for length in lengths)
+    (beats,), _ = operate(
+        dut,
+        [(dut.i, [*lengths[:empty], 0, *lengths[empty:]]), (dut.operator, patterns)],
+        [(dut.o, count)],
+        toss=toss,
+    )
+    assert as_bytes(beats, lanes) == [fill(*bd) for bd in zip(patterns, lengths, strict=True)]
+    assert not any(beat.error for beat in beats)
+
+
+def test_fill_gives_a_beat_a_cycle_across_bds():
+    dut = Fill(width=64)
+    lengths = [1, 8, 9, 16, 40, 7]
+    _, (times,) = operate(dut, [(dut.i, lengths), (dut.operator, range(6))], [(dut.o, 12)])
+    assert times == list(range(1, 13))
+
+
+def test_fill_of_the_longest_length():
+    dut = Fill(width=64)
+
+    async def scene(ctx):
+        ctx.set(dut.i.valid, 1)
+        ctx.set(dut.i.payload, (1 << 32) - 1)
+        ctx.set(dut.operator.valid, 1)
+        ctx.set(dut.o.ready, 1)
+        await ctx.tick()
+        for _ in range(3):
+            assert ctx.get(dut.o.valid)
+            assert (ctx.get(dut.o.payload.count), ctx.get(dut.o.payload.end)) == (8, 0)
+            await ctx.tick()
+
+    run(dut, [scene], limit=10)
+
+
+def pairs(toss, lanes, count):
+    """Pairs of messages: the same, with a byte or a few changed, or one of them shorter."""
+    for message in random_bds(toss, lanes, count):
+        other = bytearray(message)
+        for _ in range(toss.choice([0, 1, 3])):
+            other[toss.randrange(len(other))] ^= 1 << toss.randrange(8)
+        if toss.random() < 0.4:
+            other = other[: toss.randint(1, len(other))]
+        yield (message, bytes(other)) if toss.random() < 0.5 else (bytes(other), message)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("width", [32, *WIDTHS])
+def test_compare(width, seed):
+    toss, lanes = random.Random(repr((width, seed))), width // 8
+    dut = Compare(width=width, results=toss.choice([1, 3, 16]))
+    given = list(pairs(toss, lanes, 20))
+    starts = [toss.choice([0, toss.getrandbits(32), (1 << 32) - lanes]) for _ in given]
+    (results,), _ = operate(
+        dut,
+        [
+            *((dut.i[k], as_beats([pair[k] for pair in given], lanes)) for k in range(2)),
+            (dut.operator, starts),
+        ],
+        [(dut.o_result, len(given))],
+        toss=toss,
+    )
+    for pair, start, result in zip(given, starts, results, strict=True):
+        found = first_difference(*pair)
+        expected = (0, 0) if found is None else (1, min(start + found, (1 << 32) - 1))
+        assert (result.differ, result.offset, result.error) == (*expected, 0)
+
+
+def test_compare_takes_a_beat_a_cycle_and_tells_two_cycles_after_the_last():
+    dut = Compare(width=64)
+    bds = [bytes(8), bytes(24), bytes(3), bytes(16)]
+    beats = as_beats(bds, 8)
+    _, (times,) = operate(
+        dut, [(dut.i[0], beats), (dut.i[1], beats), (dut.operator, [0] * 4)], [(dut.o_result, 4)]
+    )
+    assert times == [2, 5, 6, 8]
+
+
+def test_compare_says_whose_bytes_are_spoilt():
+    dut = Compare(width=64)
+    bds = [bytes(8), bytes(20), bytes(16), bytes(3)]
+    streams = [as_beats(bds, 8, spoilt=spoilt) for spoilt in ([1], [6])]
+    (results,), _ = operate(
+        dut,
+        [(dut.i[0], streams[0]), (dut.i[1], streams[1]), (dut.operator, [0] * 4)],
+        [(dut.o_result, 4)],
+    )
+    assert [(result.error, result.differ) for result in results] == [(0, 0), (1, 0), (0, 0), (1, 0)]
+
+
+CONSTANTS = [0, 1, -1, 127, -128, 0xFF, 0x1234, (1 << 29) - 1, -(1 << 29)]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_add_constant(width, seed):
+    toss, lanes = random.Random(repr((width, seed))), width // 8
+    dut = AddConstant(width=width)
+    words = [(toss.randrange(4), toss.choice(CONSTANTS)) for _ in range(20)]
+    bds = [*random_bds(toss, lanes, 18), b"\xff" * lanes, b"\xff\x00" * lanes]
+    beats = as_beats(bds, lanes)
+    operators = [
+        add_constant_word().const({"size": size, "constant": constant}).as_value()
+        for size, constant in words
+    ]
+    (changed,), _ = operate(
+        dut,
+        [(dut.i, beats), (dut.operator, operators)],
+        [(dut.o, len(beats))],
+        toss=toss,
+    )
+    assert as_bytes(changed, lanes) == [
+        add_constant(bd, 1 << size, constant)
+        for bd, (size, constant) in zip(bds, words, strict=True)
+    ]
+
+
+def test_add_constant_passes_a_beat_a_cycle_and_keeps_its_error():
+    dut = AddConstant(width=64)
+    beats = as_beats([bytes(20), bytes(8)], 8, spoilt=[1])
+    (changed,), (times,) = operate(
+        dut, [(dut.i, beats), (dut.operator, [0, 1 << 2])], [(dut.o, len(beats))]
+    )
+    assert times == [1, 2, 3, 4]
+    assert [beat.error for beat in changed] == [0, 1, 0, 0]
+    assert [beat.data for beat in changed][3] == 0x0101010101010101
+
+
+def test_the_word_of_add_constant():
+    word = add_constant_word()
+    assert word.size == 32
+    assert word.const({"size": 2, "constant": -1}).as_value().value == 0xFFFFFFFE
+
+
+@pytest.mark.parametrize(
+    ("operator", "width", "message"),
+    [
+        (Crc32c, 16, "at least 32 bits, not 16"),
+        (Fill, 48, "multiple of 32 bits, not 48"),
+        (AddConstant, 32, "multiple of 64 bits, not 32"),
+    ],
+)
+def test_widths_that_do_not_suit_are_refused(operator, width, message):
+    with pytest.raises(ValueError, match=message):
+        operator(width=width)
+
+
+@pytest.mark.parametrize("operator", [AddConstant, Compare, Crc32c, Fill])
+def test_verilog(operator):
+    assert "module top" in verilog.convert(operator(width=64))
