@@ -2,7 +2,9 @@
 
 ::
 
-    DRAM ==AXI4==> MM2S, S2MM
+    DRAM ==AXI4==> a share of the port, if there is more than one of a direction
+                     ||
+                   MM2S, S2MM
                      ||  dense byte streams
                    Y, X
                      ||
@@ -30,9 +32,10 @@ from .bus.wires import adopt
 from .config import ARRAY_PORTS, AcceleratorConfig
 from .dma import Mm2sPort, S2mmPort
 from .dma.dense import DenseBeats
+from .dma.share import ReadShare, WriteShare, id_bits
 from .gemm import COUNTERS, GemmArray
 from .memory import PortShare, Requester, Scratchpad
-from .mover import Mover
+from .mover import LockBank, LockClientSignature, LockHost, Mover
 from .observer import Observer, trace_layout
 from .streamer import ReadPort, WritePort
 from .version import VERSION
@@ -45,7 +48,8 @@ _PORTS: dict[str, Any] = {
     "mm2s": Mm2sPort,
     "s2mm": S2mmPort,
 }
-_BUS_CHANNELS = {"mm2s": ("ar", "r"), "s2mm": ("aw", "w", "b")}
+_READ = ("ar", "r")
+_WRITE = ("aw", "w", "b")
 
 
 class Accelerator(wiring.Component):
@@ -75,6 +79,9 @@ class Accelerator(wiring.Component):
 
     Attributes
     ----------
+    bus_id_bits : int
+        Width of the bus's IDs: as many as tell the readers and the writers on it apart. With one of
+        each there is no ID, and the bus is theirs.
     exports : dict of str to stream of :func:`~weft.hw.bus.streams.compute_beat`
         The streams of the movers bound to ``export``, as those movers see them.
     """
@@ -83,6 +90,16 @@ class Accelerator(wiring.Component):
         self._config = config
         self._observed = observed
         self._registers = RegisterMap(config)
+        self._movers = {
+            mover.name: Mover(
+                config=config, index=index, port=_PORTS[mover.kind](config=config, mover=mover)
+            )
+            for index, mover in enumerate(config.movers)
+        }
+        # Who uses the bus: its channels, and whether it is of the high class.
+        self._readers = list(self._on_bus("mm2s"))
+        self._writers = list(self._on_bus("s2mm"))
+        self.bus_id_bits = id_bits(max(1, len(self._readers), len(self._writers)))
         members = {
             "control": In(AxiLiteSignature(address_bits=self._registers.address_bits)),
             "irq": Out(1),
@@ -90,21 +107,21 @@ class Accelerator(wiring.Component):
         if config.dma is not None:
             dma = config.dma
             members["bus"] = Out(
-                Axi4Signature(address_bits=dma.address_bits, data_bits=dma.data_bits)
+                Axi4Signature(
+                    address_bits=dma.address_bits,
+                    data_bits=dma.data_bits,
+                    id_bits=self.bus_id_bits,
+                )
             )
         if observed:
             members["trace"] = Out(trace_layout(config))
         super().__init__(members)
         self._array = None if config.array is None else GemmArray(array=config.array)
-        self._movers = {
-            mover.name: Mover(
-                config=config, index=index, port=_PORTS[mover.kind](config=config, mover=mover)
-            )
-            for index, mover in enumerate(config.movers)
-        }
-        for mover in self._movers.values():
-            for channel in _BUS_CHANNELS.get(mover.config.kind, ()):
-                setattr(self.bus, channel, getattr(mover.port, channel))
+        if not self.bus_id_bits:
+            for clients, channels in ((self._readers, _READ), (self._writers, _WRITE)):
+                for port, _ in clients:
+                    for channel in channels:
+                        setattr(self.bus, channel, getattr(port, channel))
         self.exports = {
             name: mover.stream
             for name, mover in self._movers.items()
@@ -133,9 +150,14 @@ class Accelerator(wiring.Component):
         resettable = ResetInserter(control.reset)
         for name, mover in self._movers.items():
             m.submodules[name] = resettable(mover)
+        for name, block in self._bus_shares():
+            m.submodules[name] = resettable(block)
         for name, block in self._scratchpad():
             m.submodules[name] = resettable(block)
         for name, block in self._operators(control):
+            m.submodules[name] = resettable(block)
+
+        for name, block in self._locks(control, cores):
             m.submodules[name] = resettable(block)
 
         for core in cores:
@@ -162,6 +184,46 @@ class Accelerator(wiring.Component):
             adopt(observer, "clear_counters", control.clear_counters)
             adopt(observer, "trace", self.trace)
         return m
+
+    def _on_bus(self, kind: str) -> Iterator[tuple[Any, bool]]:
+        """Port and class of the movers of `kind`."""
+        for mover in self._movers.values():
+            if mover.config.kind == kind:
+                yield mover.port, mover.config.high_priority
+
+    def _bus_shares(self) -> Iterator[tuple[str, Any]]:
+        """What stands between the bus and those who read or write, if it is not one of each."""
+        dma = self._config.dma
+        if dma is None or not self.bus_id_bits:
+            return
+        for name, share, channels, clients in (
+            ("share_reads", ReadShare, _READ, self._readers),
+            ("share_writes", WriteShare, _WRITE, self._writers),
+        ):
+            if not clients:
+                continue
+            ports, priorities = zip(*clients, strict=True)
+            block = share(dma=dma, priorities=priorities, bits=self.bus_id_bits)
+            for channel in channels:
+                adopt(block, channel, [flipped(getattr(port, channel)) for port in ports])
+                adopt(block, f"bus_{channel}", getattr(self.bus, channel))
+            yield name, block
+
+    def _locks(self, control: SystemControl, cores: list[Any]) -> Iterator[tuple[str, Any]]:
+        """The locks. Their clients are the movers, the host and (not built yet) the sequencer."""
+        host = LockHost(page=control.page, locks=self._config.locks)
+        sequencer = LockClientSignature().create(path=("sequencer_locks",))
+        clients = [*(core.locks for core in cores), host.client, sequencer]
+        bank = LockBank(locks=self._config.locks, clients=len(clients), urgent=[len(cores)])
+        adopt(bank, "clients", [flipped(client) for client in clients])
+        adopt(bank, "set", flipped(host.set))
+        for name in ("values", "overflow", "underflow", "unknown"):
+            adopt(host, name, getattr(bank, name))
+        for name in host.registers:
+            adopt(host, name, getattr(control, name))
+        adopt(control, "lock_fault", bank.fault)
+        yield "locks", bank
+        yield "lock_host", host
 
     def _scratchpad(self) -> Iterator[tuple[str, Any]]:
         """The memory, and a share for each channel of two movers that use the same ports."""

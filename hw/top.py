@@ -15,11 +15,11 @@ __all__ = ["Top"]
 _INCR = 1
 _CHANNELS = {
     # channel: (whether the master gives it, flat fields)
-    "aw": (True, ("addr", "len")),
+    "aw": (True, ("id", "addr", "len")),
     "w": (True, ("data", "strb", "last")),
-    "b": (False, ("resp",)),
-    "ar": (True, ("addr", "len")),
-    "r": (False, ("data", "resp", "last")),
+    "b": (False, ("id", "resp")),
+    "ar": (True, ("id", "addr", "len")),
+    "r": (False, ("id", "data", "resp", "last")),
 }
 
 
@@ -41,7 +41,9 @@ class Top(wiring.Component):
     s_axil_* : AXI4-Lite slave, 32 bit
         Control registers (:class:`~weft.hw.bus.registers.RegisterMap`).
     m_axi_* : AXI4 master, `config.dma.data_bits`; only with a DMA
-        INCR bursts of full-width beats, ID 0.
+        INCR bursts of full-width beats. An ID is the number of who asked: of the DRAM movers of
+        the direction, in the order of the configuration; as wide as the most numerous direction
+        takes, at least 1 bit.
     m_axis_NAME_* / s_axis_NAME_* : AXI4-Stream
         One for each mover bound to ``export`` (readers give, writers take); ``tlast`` is the end
         of the BD; ``tmark`` and ``terror`` are the beat's flags (a writer has ``terror`` alone).
@@ -62,10 +64,11 @@ class Top(wiring.Component):
             size = (config.dma.data_bytes - 1).bit_length()
             for channel in ("aw", "ar"):
                 self._constants |= {
-                    f"m_axi_{channel}id": (1, 0),
                     f"m_axi_{channel}size": (3, size),
                     f"m_axi_{channel}burst": (2, _INCR),
                 }
+            if not self._accelerator.bus_id_bits:
+                self._constants |= {"m_axi_awid": (1, 0), "m_axi_arid": (1, 0)}
         for mover in config.movers:
             if mover.bind == "export":
                 self._pins += _stream_pins(
@@ -78,7 +81,7 @@ class Top(wiring.Component):
             name: (Out if driven else In)(value.shape()) for name, value, driven in self._pins
         }
         members |= {name: Out(width) for name, (width, _) in self._constants.items()}
-        if config.dma is not None:
+        if config.dma is not None and not self._accelerator.bus_id_bits:
             # One ID in flight: what comes back is known.
             members |= {"m_axi_bid": In(1), "m_axi_rid": In(1)}
         super().__init__(members)

@@ -268,7 +268,7 @@ class AmaranthSimulation(Simulation):
         strobe_bits, strobe_mask = dram.beat_bytes, (1 << dram.beat_bytes) - 1
         channels = [
             Cat(
-                *(getattr(dut, f"m_axi_{name}{field}") for field in ("len", "size", "burst")),
+                *(getattr(dut, f"m_axi_{name}{field}") for field in ("len", "size", "burst", "id")),
                 getattr(dut, f"m_axi_{name}addr"),
             )
             for name in ("ar", "aw")
@@ -294,7 +294,11 @@ class AmaranthSimulation(Simulation):
             dut.m_axi_bvalid,
             dut.m_axi_rresp,
             dut.m_axi_bresp,
+            dut.m_axi_rid,
+            dut.m_axi_bid,
         )
+        id_bits = len(dut.m_axi_arid)
+        id_mask, address_start = (1 << id_bits) - 1, 13 + id_bits
         control_shown = data_shown = 0
         async for _, _, rready, bready, arvalid, ar, awvalid, aw, wvalid, w in ticks:
             started = time.perf_counter()
@@ -302,10 +306,12 @@ class AmaranthSimulation(Simulation):
             inputs.arvalid, inputs.awvalid, inputs.wvalid = arvalid, awvalid, wvalid
             if arvalid:
                 inputs.arlen, inputs.arsize, inputs.arburst = _burst_fields(ar)
-                inputs.araddr = ar >> 13
+                inputs.arid = ar >> 13 & id_mask
+                inputs.araddr = ar >> address_start
             if awvalid:
                 inputs.awlen, inputs.awsize, inputs.awburst = _burst_fields(aw)
-                inputs.awaddr = aw >> 13
+                inputs.awid = aw >> 13 & id_mask
+                inputs.awaddr = aw >> address_start
             if wvalid:
                 inputs.wlast = w & 1
                 inputs.wstrb = w >> 1 & strobe_mask
@@ -320,6 +326,8 @@ class AmaranthSimulation(Simulation):
                 | outputs.bvalid << 5
                 | outputs.rresp << 6
                 | outputs.bresp << 8
+                | outputs.rid << 10
+                | outputs.bid << 10 + id_bits
             )
             if packed != control_shown:
                 control_shown = packed

@@ -113,19 +113,23 @@ def check_memory(*, base: int, size: int) -> None:
 
 
 class DramModel:
-    """An AXI4 memory with latency, bandwidth, back-pressure and faults; bursts answer in order.
+    """An AXI4 memory with latency, bandwidth, back-pressure and faults.
+
+    Bursts answer in the order in which their addresses were taken, whatever their IDs; an answer
+    has its burst's ID.
 
     **Specification.** Cycles are numbered from 0. In cycle t the memory drives ``outputs`` (all
     zero in cycle 0), the master drives `inputs`, and :meth:`step` computes the outputs of cycle
     t + 1 from the state and those inputs alone, in this order:
 
     1. *Checks* on the inputs of cycle t.
-    2. AR handshake (``arvalid`` and ``arready``): a read burst (``araddr``, ``arlen`` + 1 beats,
-       due in cycle t + 1 + ``read_latency``) joins the read queue; reads open increase by one.
+    2. AR handshake (``arvalid`` and ``arready``): a read burst (``arid``, ``araddr``, ``arlen`` + 1
+       beats, due in cycle t + 1 + ``read_latency``) joins the read queue; reads open increase by
+       one.
     3. R handshake (``rvalid`` and ``rready``): the R register is empty; on ``rlast`` reads open
        decrease by one.
-    4. AW handshake: a write burst (``awaddr``, ``awlen`` + 1 beats, response OKAY) joins the write
-       queue; writes open increase by one.
+    4. AW handshake: a write burst (``awid``, ``awaddr``, ``awlen`` + 1 beats, response OKAY) joins
+       the write queue; writes open increase by one.
     5. W handshake: a beat of the oldest burst in the write queue. Its response becomes the maximum
        of itself and the beat's; an OKAY beat stores its enabled bytes, any other stores nothing.
        The last beat moves the burst to the response queue, due in cycle t + 1 + ``write_latency``.
@@ -137,14 +141,14 @@ class DramModel:
        - R: a full register is kept. An empty one takes the next beat of the oldest burst in the
          read queue when that burst is due (due <= n), n >= the cycle in which the previous beat
          was first offered + ``read_interval`` (no limit before the first beat), and R is not
-         stalled. Data are those of the memory now, after step 5; zero when the response is not
-         OKAY. The burst leaves the queue with its last beat.
+         stalled. ``rid`` is the burst's ID. Data are those of the memory now, after step 5; zero
+         when the response is not OKAY. The burst leaves the queue with its last beat.
        - ``awready``: writes open < ``write_outstanding`` and AW is not stalled.
        - ``wready``: the write queue is not empty, n >= the cycle of the last W handshake +
          ``write_interval`` (no limit before the first one), and W is not stalled. Hence data
          are accepted after their address only.
-       - B: a full register is kept. An empty one takes the oldest burst of the response queue when
-         due and B is not stalled.
+       - B: a full register is kept. An empty one takes the oldest burst of the response queue,
+         with its ID on ``bid``, when due and B is not stalled.
 
     A beat's response: DECERR unless its bytes lie in the memory; else the maximum of the responses
     of the ``read_errors`` (``write_errors``) ranges that it overlaps; else OKAY.
@@ -193,9 +197,9 @@ class DramModel:
         self.write_beats = 0
         self._checker = AxiChecker(beat_bytes=beat_bytes)
         self._full_strobe = (1 << beat_bytes) - 1
-        self._reads: deque[list[int]] = deque()  # [due, address, beats left]
-        self._writes: deque[list[int]] = deque()  # [address, beats left, response]
-        self._responses: deque[tuple[int, int]] = deque()  # (due, response)
+        self._reads: deque[list[int]] = deque()  # [due, address, beats left, id]
+        self._writes: deque[list[int]] = deque()  # [address, beats left, response, id]
+        self._responses: deque[tuple[int, int, int]] = deque()  # (due, response, id)
         self._reads_open = 0
         self._writes_open = 0
         self._read_allowed = 0  # first cycle in which the bandwidth allows a beat
@@ -205,8 +209,7 @@ class DramModel:
         """Take the master's signals of this cycle; give the memory's of the next."""
         outputs = self.outputs
         now = self.cycle
-        beats_left = self._writes[0][1] if self._writes else 0
-        self._checker.check(now, inputs, outputs, beats_left)
+        self._checker.check(now, inputs, outputs)
         self._take(inputs, now + 1)
         self.cycle = now + 1
         self._offer(outputs, now + 1)
@@ -217,14 +220,14 @@ class DramModel:
         outputs, parameters = self.outputs, self.parameters
         if inputs.arvalid and outputs.arready:
             due = after + parameters.read_latency
-            self._reads.append([due, inputs.araddr, inputs.arlen + 1])
+            self._reads.append([due, inputs.araddr, inputs.arlen + 1, inputs.arid])
             self._reads_open += 1
         if outputs.rvalid and inputs.rready:
             outputs.rvalid = 0
             self.read_beats += 1
             self._reads_open -= outputs.rlast
         if inputs.awvalid and outputs.awready:
-            self._writes.append([inputs.awaddr, inputs.awlen + 1, Response.OKAY])
+            self._writes.append([inputs.awaddr, inputs.awlen + 1, Response.OKAY, inputs.awid])
             self._writes_open += 1
         if inputs.wvalid and outputs.wready:
             burst = self._writes[0]
@@ -235,7 +238,8 @@ class DramModel:
             self._write_allowed = after - 1 + parameters.write_interval
             if burst[1] == 0:
                 self._writes.popleft()
-                self._responses.append((after + parameters.write_latency, burst[2]))
+                due = after + parameters.write_latency
+                self._responses.append((due, burst[2], burst[3]))
         if outputs.bvalid and inputs.bready:
             outputs.bvalid = 0
             self._writes_open -= 1
@@ -258,6 +262,7 @@ class DramModel:
             outputs.rvalid = 1
             outputs.rdata, outputs.rresp = self._read(burst[1])
             outputs.rlast = int(burst[2] == 1)
+            outputs.rid = burst[3]
             burst[1] += self.beat_bytes
             burst[2] -= 1
             if burst[2] == 0:
@@ -279,7 +284,7 @@ class DramModel:
             and flows(Channel.B, parameters.stall_b, cycle)
         ):
             outputs.bvalid = 1
-            outputs.bresp = self._responses.popleft()[1]
+            _, outputs.bresp, outputs.bid = self._responses.popleft()
 
     def _flows(self, channel: int, stall: int, cycle: int) -> bool:
         return not stall or mix(self.parameters.seed, channel, cycle) & 255 >= stall

@@ -15,7 +15,7 @@ BENCH_NAME = "bench"
 OBSERVATION = "trace"
 """The design's optional output that the engine records; called `observation` on the bench."""
 
-_BURST = ("addr", "len", "size", "burst", "valid")
+_BURST = ("id", "addr", "len", "size", "burst", "valid")
 _HOST = [
     *(
         f"s_axil_{channel}{field}"
@@ -34,8 +34,8 @@ _MASTER = [
 ]
 _MEMORY = [
     *(f"m_axi_{channel}ready" for channel in ("aw", "ar", "w")),
-    *(f"m_axi_b{field}" for field in ("resp", "valid")),
-    *(f"m_axi_r{field}" for field in ("data", "resp", "last", "valid")),
+    *(f"m_axi_b{field}" for field in ("id", "resp", "valid")),
+    *(f"m_axi_r{field}" for field in ("id", "data", "resp", "last", "valid")),
 ]
 
 

@@ -1,5 +1,6 @@
 // The DRAM behind the AXI4 port, and the rules its master must keep: the specification is the
-// docstrings of weft.sim.dram.DramModel and weft.sim.axi.AxiChecker, step for step.
+// docstrings of weft.sim.dram.DramModel and weft.sim.axi.AxiChecker, step for step. The rules for
+// the memory are not looked at here: this one is what they were checked on.
 
 #ifndef WEFT_DRAM_H
 #define WEFT_DRAM_H
@@ -44,7 +45,7 @@ struct WeftDram {
 
 // One cycle's address channel, as the master drives it.
 struct WeftAddress {
-    uint64_t valid, ready, address, length, size, burst;
+    uint64_t valid, ready, id, address, length, size, burst;
 };
 
 // One cycle's data channel; the bytes are in the order of their addresses.
@@ -54,7 +55,7 @@ struct WeftBeat {
     uint8_t data[128];
 };
 
-// Everything the rules look at: what is held from before, and this cycle's.
+// Everything the rules for the master look at: what is held from before, and this cycle's.
 struct WeftProtocol {
     uint64_t beats_left;
     uint64_t held[3];  // AR, AW, W: a cycle with valid and without ready came before
@@ -72,6 +73,7 @@ public:
     bool arready = false, awready = false, wready = false, rvalid = false, rlast = false,
          bvalid = false;
     unsigned rresp = OKAY, bresp = OKAY;
+    uint64_t rid = 0, bid = 0;
     uint8_t rdata[BYTES] = {};
 
     uint64_t cycle = 0;
@@ -109,9 +111,9 @@ public:
     }
 
 private:
-    struct Read { uint64_t due, address, beats; };
-    struct Write { uint64_t address, beats; unsigned response; };
-    struct Answer { uint64_t due; unsigned response; };
+    struct Read { uint64_t due, address, beats, id; };
+    struct Write { uint64_t address, beats; unsigned response; uint64_t id; };
+    struct Answer { uint64_t due; unsigned response; uint64_t id; };
 
     const WeftDram m_parameters;
     uint8_t* const m_memory;
@@ -124,8 +126,8 @@ private:
 
     static bool keeps(bool is_held, const WeftAddress& held, const WeftAddress& now) {
         if (is_held
-            && (!now.valid || now.address != held.address || now.length != held.length
-                || now.size != held.size || now.burst != held.burst))
+            && (!now.valid || now.id != held.id || now.address != held.address
+                || now.length != held.length || now.size != held.size || now.burst != held.burst))
             return false;
         return !now.valid
                || (1u << now.size == BYTES && now.burst == INCR && now.address % BYTES == 0
@@ -141,7 +143,7 @@ private:
     void take(uint64_t after) {
         if (bus.ar.valid && arready) {
             m_reads.push_back(
-                {after + m_parameters.read_latency, bus.ar.address, bus.ar.length + 1});
+                {after + m_parameters.read_latency, bus.ar.address, bus.ar.length + 1, bus.ar.id});
             ++m_reads_open;
         }
         if (rvalid && rready) {
@@ -149,7 +151,7 @@ private:
             m_reads_open -= rlast;
         }
         if (bus.aw.valid && awready) {
-            m_writes.push_back({bus.aw.address, bus.aw.length + 1, OKAY});
+            m_writes.push_back({bus.aw.address, bus.aw.length + 1, OKAY, bus.aw.id});
             ++m_writes_open;
         }
         if (bus.w.valid && wready) {
@@ -159,7 +161,8 @@ private:
             --burst.beats;
             m_write_allowed = after - 1 + m_parameters.write_interval;
             if (burst.beats == 0) {
-                m_answers.push_back({after + m_parameters.write_latency, burst.response});
+                m_answers.push_back(
+                    {after + m_parameters.write_latency, burst.response, burst.id});
                 m_writes.pop_front();
             }
         }
@@ -177,6 +180,7 @@ private:
             rvalid = true;
             rresp = load(burst.address);
             rlast = burst.beats == 1;
+            rid = burst.id;
             burst.address += BYTES;
             --burst.beats;
             if (burst.beats == 0) m_reads.pop_front();
@@ -187,6 +191,7 @@ private:
         if (!bvalid && !m_answers.empty() && now >= m_answers.front().due && flows(B, now)) {
             bvalid = true;
             bresp = m_answers.front().response;
+            bid = m_answers.front().id;
             m_answers.pop_front();
         }
     }

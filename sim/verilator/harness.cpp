@@ -222,12 +222,14 @@ private:
         m_dram.rready = m_model.m_axi_rready;
         m_dram.bready = m_model.m_axi_bready;
         if ((bus.ar.valid = m_model.m_axi_arvalid)) {
+            bus.ar.id = m_model.m_axi_arid;
             bus.ar.address = m_model.m_axi_araddr;
             bus.ar.length = m_model.m_axi_arlen;
             bus.ar.size = m_model.m_axi_arsize;
             bus.ar.burst = m_model.m_axi_arburst;
         }
         if ((bus.aw.valid = m_model.m_axi_awvalid)) {
+            bus.aw.id = m_model.m_axi_awid;
             bus.aw.address = m_model.m_axi_awaddr;
             bus.aw.length = m_model.m_axi_awlen;
             bus.aw.size = m_model.m_axi_awsize;
@@ -247,9 +249,11 @@ private:
         m_model.next_awready = m_dram.awready;
         m_model.next_wready = m_dram.wready;
         m_model.next_rvalid = m_dram.rvalid;
+        m_model.next_rid = m_dram.rid;
         m_model.next_rlast = m_dram.rlast;
         m_model.next_rresp = m_dram.rresp;
         m_model.next_bvalid = m_dram.bvalid;
+        m_model.next_bid = m_dram.bid;
         m_model.next_bresp = m_dram.bresp;
         std::memcpy(&m_model.next_rdata, m_dram.rdata, WEFT_BEAT_BYTES);
         return true;

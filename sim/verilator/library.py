@@ -32,7 +32,7 @@ class State(IntEnum):
 class Address(ctypes.Structure):
     """An address channel in one cycle."""
 
-    _fields_ = [(n, u64) for n in ("valid", "ready", "address", "length", "size", "burst")]
+    _fields_ = [(n, u64) for n in ("valid", "ready", "id", "address", "length", "size", "burst")]
 
 
 class Beat(ctypes.Structure):
@@ -46,7 +46,7 @@ class Beat(ctypes.Structure):
 
 
 class Protocol(ctypes.Structure):
-    """What the rules of AXI look at."""
+    """What the rules of AXI for the master look at."""
 
     _fields_ = [
         ("beats_left", u64),

@@ -39,6 +39,8 @@ class Master:
     accepted: dict[str, list[int]] = field(default_factory=lambda: {"ar": [], "aw": [], "w": []})
     beats: list[tuple[int, int, int, int]] = field(default_factory=list)  # cycle data resp last
     answers: list[tuple[int, int]] = field(default_factory=list)  # cycle, resp
+    beat_ids: list[int] = field(default_factory=list)
+    answer_ids: list[int] = field(default_factory=list)
 
     def run(self, dram: DramModel, limit: int = 50_000) -> None:
         toss = random.Random(self.seed)
@@ -56,9 +58,10 @@ class Master:
             ar, aw, w = (len(self.accepted[name]) for name in ("ar", "aw", "w"))
             i.arvalid |= ar < len(self.reads) and toss.random() >= self.stall
             if i.arvalid:
-                i.araddr, i.arlen = self.reads[ar][0], self.reads[ar][1] - 1
+                i.arid, i.araddr, i.arlen = identity(ar), self.reads[ar][0], self.reads[ar][1] - 1
             i.awvalid |= aw < len(self.writes) and toss.random() >= self.stall
             if i.awvalid:
+                i.awid = identity(aw)
                 i.awaddr, i.awlen = self.writes[aw][0], len(self.writes[aw][1]) - 1
             i.wvalid |= w < len(data) and toss.random() >= self.stall
             if i.wvalid:
@@ -66,8 +69,8 @@ class Master:
             i.rready, i.bready = (int(toss.random() >= self.stall) for _ in range(2))
             # What the memory offers must hold, too.
             offers = {
-                "r": (o.rvalid, i.rready, (o.rdata, o.rresp, o.rlast)),
-                "b": (o.bvalid, i.bready, (o.bresp,)),
+                "r": (o.rvalid, i.rready, (o.rid, o.rdata, o.rresp, o.rlast)),
+                "b": (o.bvalid, i.bready, (o.bid, o.bresp)),
             }
             for name, (valid, ready, payload) in offers.items():
                 if seen[name] is not None:
@@ -76,8 +79,10 @@ class Master:
                 seen[name] = payload if valid and not ready else None
             if o.rvalid and i.rready:
                 self.beats.append((cycle, o.rdata, o.rresp, o.rlast))
+                self.beat_ids.append(o.rid)
             if o.bvalid and i.bready:
                 self.answers.append((cycle, o.bresp))
+                self.answer_ids.append(o.bid)
             taken = {
                 "ar": i.arvalid and o.arready,
                 "aw": i.awvalid and o.awready,
@@ -88,6 +93,11 @@ class Master:
                 if happened:
                     self.accepted[name].append(cycle)
                     setattr(i, f"{name}valid", 0)
+
+
+def identity(number: int) -> int:
+    """The ID of a master's burst: some follow each other, some are far apart."""
+    return number * number % 7
 
 
 def bursts(seed: int, count: int) -> list[tuple[int, int]]:
@@ -223,6 +233,10 @@ def test_bytes_are_right_under_any_timing(
     )
     assert words(data for _, data, *_ in reader.beats) == expected
     assert {resp for _, _, resp, _ in reader.beats} | {resp for _, resp in writer.answers} == {0}
+    assert writer.answer_ids == [identity(k) for k in range(len(writes))]
+    assert reader.beat_ids == [
+        identity(k) for k, (_, beats) in enumerate(reads) for _ in range(beats)
+    ]
     assert all(valid == 0 for valid in (dram.outputs.rvalid, dram.outputs.bvalid))
 
 
@@ -321,7 +335,10 @@ def test_illegal_addresses(change: dict[str, int], channel: Channel, text: str) 
 @pytest.mark.parametrize("prefix", ["ar", "aw", "w"])
 def test_valid_and_payload_hold(prefix: str) -> None:
     fields = {"ar": {"araddr": BASE + 8}, "aw": {"awlen": 1}, "w": {"wdata": 1}}[prefix]
-    for change, text in ((fields, "payload changed"), ({f"{prefix}valid": 0}, "valid fell")):
+    changes = [(fields, "payload changed"), ({f"{prefix}valid": 0}, "valid fell")]
+    if prefix != "w":
+        changes.append(({f"{prefix}id": 1}, "payload changed"))
+    for change, text in changes:
         dram = make()
         legal = LEGAL | {"wvalid": 1, "wlast": 1}
         dram.step(AxiInputs(**legal))

@@ -8,6 +8,8 @@ from weft.hw.bus.axi import Response
 
 __all__ = ["Copier", "Mute"]
 
+ID_BITS = 3
+
 
 class Copier(wiring.Component):
     """Copies one burst from SOURCE to TARGET when GO is written, then raises the interrupt.
@@ -15,6 +17,8 @@ class Copier(wiring.Component):
     Registers: 0x00 identity, 0x04 SOURCE, 0x08 TARGET, 0x0C LENGTH (beats less one), 0x10 SIZE
     (what it says on ``arsize``), 0x14 GO, 0x18 CLEAR (the interrupt), 0x1C RESPONSE (the worst of
     the burst's); anything else answers SLVERR. An answer comes two cycles after its request.
+    Its bursts have the lowest bits of LENGTH for an ID, those to write inverted; what carries
+    another ID is no answer to it.
     """
 
     IDENTITY = 0x50434F50
@@ -45,6 +49,7 @@ class Copier(wiring.Component):
         if master:
             for channel in ("ar", "aw"):
                 members |= {
+                    f"m_axi_{channel}id": Out(ID_BITS),
                     f"m_axi_{channel}addr": Out(40),
                     f"m_axi_{channel}len": Out(8),
                     f"m_axi_{channel}size": Out(3),
@@ -58,9 +63,11 @@ class Copier(wiring.Component):
                 "m_axi_wlast": Out(1),
                 "m_axi_wvalid": Out(1),
                 "m_axi_wready": In(1),
+                "m_axi_bid": In(ID_BITS),
                 "m_axi_bresp": In(Response),
                 "m_axi_bvalid": In(1),
                 "m_axi_bready": Out(1),
+                "m_axi_rid": In(ID_BITS),
                 "m_axi_rdata": In(data_bits),
                 "m_axi_rresp": In(Response),
                 "m_axi_rlast": In(1),
@@ -142,6 +149,8 @@ class Copier(wiring.Component):
             store.addr.eq(index),
             store.data.eq(self.m_axi_rdata),
             load.addr.eq(index),
+            self.m_axi_arid.eq(length),
+            self.m_axi_awid.eq(~length),
             self.m_axi_wdata.eq(load.data),
             self.m_axi_wstrb.eq(~0),
             self.m_axi_wlast.eq(index == length),
@@ -156,8 +165,9 @@ class Copier(wiring.Component):
                 with m.If(self.m_axi_arready):
                     m.next = "r"
             with m.State("r"):
-                m.d.comb += [self.m_axi_rready.eq(1), store.en.eq(self.m_axi_rvalid)]
-                with m.If(self.m_axi_rvalid):
+                answered = self.m_axi_rvalid & (self.m_axi_rid == self.m_axi_arid)
+                m.d.comb += [self.m_axi_rready.eq(1), store.en.eq(answered)]
+                with m.If(answered):
                     m.d.sync += index.eq(index + 1)
                     with m.If(self.m_axi_rresp > response):
                         m.d.sync += response.eq(self.m_axi_rresp)
@@ -176,7 +186,7 @@ class Copier(wiring.Component):
                         m.next = "b"
             with m.State("b"):
                 m.d.comb += self.m_axi_bready.eq(1)
-                with m.If(self.m_axi_bvalid):
+                with m.If(self.m_axi_bvalid & (self.m_axi_bid == self.m_axi_awid)):
                     with m.If(self.m_axi_bresp > response):
                         m.d.sync += response.eq(self.m_axi_bresp)
                     m.d.sync += self.irq.eq(1)
