@@ -53,6 +53,8 @@ RESERVED_NAMES = (
     "array",
     "bridge",
     "control",
+    "lock_host",
+    "locks",
     "observer",
     "pages",
     "scratchpad",

@@ -22,20 +22,21 @@ def mover_trace(config: AcceleratorConfig, mover: MoverConfig) -> data.StructLay
 
     ``counted``: which of its counters this cycle is added to, a
     :class:`~weft.hw.mover.monitor.Counted`. ``conflict``: whether it is added to CONFLICT.
-    ``held``: the next BD waits for room in a side queue. ``in_flight``: executions in flight, the
-    oldest of which is BD slot ``descriptor`` and the last of its task if ``last``. ``retired``:
-    that one retires. ``skipped``: a task without rows retires. ``queue``: tasks pushed and not yet
-    loaded. ``fill``, of some kinds: that of the memory port.
+    ``held``: the next BD waits for room in a side queue. ``locked``: it waits for its lock.
+    ``in_flight``: executions in flight, the oldest of which is BD slot ``descriptor``, without rows
+    if ``empty`` and the last of its task if ``last``. ``retired``: that one retires. ``queue``:
+    tasks pushed and not yet loaded. ``fill``, of some kinds: that of the memory port.
     """
     fields: dict[str, Any] = {
         "counted": Counted,
         "conflict": 1,
         "held": 1,
+        "locked": 1,
         "in_flight": range(IN_FLIGHT + 1),
         "descriptor": range(mover.descriptors),
         "last": 1,
         "retired": 1,
-        "skipped": 1,
+        "empty": 1,
         "queue": range(mover.queue_depth + 1),
     }
     fill = _fill_limit(config, mover)
@@ -130,16 +131,17 @@ class Observer(wiring.Component):
         m.d.comb += [self.trace.reset.eq(self.reset), self.trace.clear.eq(self.clear_counters)]
         for name, mover in self._movers.items():
             core, now = mover.core, self.trace.movers[name]
-            oldest = core.flight.o
+            oldest = core.flight.oldest
             m.d.comb += [
                 now.counted.eq(core.monitor.counted()),
                 now.conflict.eq(core.port.activity.conflict),
                 now.held.eq(core.loader.held),
+                now.locked.eq(core.monitor.locked),
                 now.in_flight.eq(core.flight.level),
-                now.descriptor.eq(oldest.payload.descriptor),
-                now.last.eq(oldest.payload.last),
-                now.retired.eq(core.port.retired & oldest.valid),
-                now.skipped.eq(core.loader.retired),
+                now.descriptor.eq(oldest.descriptor),
+                now.last.eq(oldest.last),
+                now.retired.eq(core.flight.retired),
+                now.empty.eq(oldest.empty),
                 now.queue.eq(core.tasks.level),
             ]
             if _fill_limit(self._config, mover.config):

@@ -215,11 +215,13 @@ def _tasks(
     for first, last, part in runs:
         now = decode(part)
         slot, in_flight = now["descriptor"], now["in_flight"]
-        if now["skipped"]:
+        if now["retired"] and now["empty"]:
             for cycle in range(first, last):
                 if cycle >= origin:
                     yield _instant(track, name("task without rows"), cycle)
-                retired += 1
+                retired += now["last"]
+                begin = cycle + 1
+            continue
         if not in_flight:
             begin = None
             continue
@@ -253,6 +255,8 @@ def _stream(
             inner = None
             if now["conflict"]:
                 inner = "conflict"
+            elif now["locked"]:
+                inner = "lock"
             elif now["held"]:
                 inner = "side queue full"
             yield max(first, origin), last, outer, inner

@@ -45,7 +45,7 @@ class SpatialAgu(wiring.Component):
     mover
         The mover that this is part of: its channels, reach and guards.
     settings
-        Layout with ``slot``, ``mode`` (an index into ``memory.groups``), ``pad``,
+        Layout with ``tag``, ``mode`` (an index into ``memory.groups``), ``pad``,
         ``spatial_strides`` (an array with a signed number of bytes for each spatial dimension) and,
         of a mover with guards, ``limits``, ``coefficients`` and ``dimensions`` as `ChannelWindows`
         takes them.
@@ -117,7 +117,7 @@ class SpatialAgu(wiring.Component):
         near = Signal(data.ArrayLayout(sum_shape, bounds[0]))
         far = [Signal(data.ArrayLayout(sum_shape, bound)) for bound in bounds[1:]]
         strides = Signal(row.settings.spatial_strides.shape())
-        slot = Signal.like(row.settings.slot)
+        tag = Signal.like(row.settings.tag)
         mode = Signal.like(row.settings.mode)
         pad = Signal(8)
         mark = Signal()
@@ -131,7 +131,7 @@ class SpatialAgu(wiring.Component):
                 valid.eq(1),
                 strides.eq(given),
                 outside.eq(0 if self._mover.guards else row.address[-1]),
-                slot.eq(row.settings.slot),
+                tag.eq(row.settings.tag),
                 mode.eq(row.settings.mode),
                 pad.eq(row.settings.pad),
                 mark.eq(row.mark),
@@ -207,7 +207,7 @@ class SpatialAgu(wiring.Component):
         blame = Signal(FaultCode)
         blamed = [Signal(range(bound), name=f"blamed_{axis}") for axis, bound in enumerate(bounds)]
         blamed_row = Signal.like(base)
-        blamed_slot = Signal.like(slot)
+        blamed_tag = Signal.like(tag)
         blamed_strides = Signal.like(strides)
 
         m.d.sync += blame.eq(FaultCode.NONE)
@@ -226,7 +226,7 @@ class SpatialAgu(wiring.Component):
                 with m.If(failing.any()):
                     m.d.sync += [
                         blamed_row.eq(near[0]),
-                        blamed_slot.eq(slot),
+                        blamed_tag.eq(tag),
                         blamed_strides.eq(strides),
                     ]
                 for channel in channels:
@@ -248,7 +248,7 @@ class SpatialAgu(wiring.Component):
             for index, stride in zip(blamed, blamed_strides, strict=True):
                 for bit in range(len(index)):
                     address = address + Mux(index[bit], stride.shift_left(bit), 0)
-            m.d.sync += [self.fault.address.eq(address), self.fault.descriptor.eq(blamed_slot)]
+            m.d.sync += [self.fault.address.eq(address), self.fault.tag.eq(blamed_tag)]
         m.d.comb += self.fault.named.eq(1)
         return m
 

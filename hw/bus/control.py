@@ -6,9 +6,9 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
 from ..errors import ConfigError
-from .fault import FaultCode
+from .fault import FaultCode, lock_fault
 from .page import RegisterPage
-from .registers import IDENTITY, RegisterBusSignature, system_page
+from .registers import IDENTITY, LOCK_FAULT_BIT, Page, RegisterBusSignature, system_page
 from .wires import adopt
 
 __all__ = ["SystemControl"]
@@ -22,12 +22,13 @@ class SystemControl(wiring.Component):
     """Page 0 and what stands behind it.
 
     *Interrupts.* A ``done`` pulse raises the mover's IRQ_DONE bit, a ``faulted`` or ``refused``
-    pulse its IRQ_FAULT bit; a pulse in the cycle of a host's clear wins. ``irq`` is a register: it
-    follows the unmasked bits one cycle later.
+    pulse its IRQ_FAULT bit, ``lock_fault`` the locks'; a pulse in the cycle of a host's clear wins.
+    ``irq`` is a register: it follows the unmasked bits one cycle later.
 
     *First error.* The first ``faulted`` pulse since reset is kept with the code and descriptor that
-    its mover shows in that cycle; of several in one cycle, that of the lowest index. UPSTREAM gives
-    way to any other code: that is the fault at the source of the stream.
+    its mover shows in that cycle; of several in one cycle, that of the lowest index, and a lock's
+    after theirs. UPSTREAM gives way to any other code: that is the fault at the source of the
+    stream.
 
     *Time.* CYCLES counts every cycle. SPAN_FIRST takes its value at the first ``issued`` and
     SPAN_LAST at the latest ``written`` since reset or ``clear_counters``.
@@ -52,6 +53,9 @@ class SystemControl(wiring.Component):
         Pulses.
     fault_code, fault_descriptor : array of 8 bits a mover
         Levels, valid with ``faulted``.
+    lock_fault : :func:`~weft.hw.bus.fault.lock_fault`
+    lock_set, lock_release, lock_acquire, lock_result, lock_errors, locks_0, ...
+        The registers of these names, see :class:`~weft.hw.bus.page.RegisterPage`.
     issued, written : 1
         An array-side mover issued an address row; wrote.
     array_active, array_steps, array_bubbles, array_starved_a, array_starved_b, array_starved_c, \
@@ -100,11 +104,22 @@ array_blocked_d : 32; only with an array
             if register.name.startswith("ARRAY_")
         ]
         members |= {name: In(32) for name in self._array_counters}
+        members["lock_fault"] = In(lock_fault())
+        self._lock_registers = [
+            register.name.lower()
+            for register in self._page.registers
+            if register.name.startswith("LOCK")
+        ]
+        members |= RegisterPage.ports(self._page, self._lock_registers)
         super().__init__(members)
 
     @property
     def config(self) -> AcceleratorConfig:
         return self._config
+
+    @property
+    def page(self) -> Page:
+        return self._page
 
     @property
     def version(self) -> tuple[int, ...]:
@@ -114,7 +129,7 @@ array_blocked_d : 32; only with an array
         m = Module()
         m.submodules.page = page = RegisterPage(page=self._page)
         adopt(page, "bus", self.registers)
-        for name in self._array_counters:
+        for name in (*self._array_counters, *self._lock_registers):
             adopt(page, name, getattr(self, name))
         cycles, first, last = Signal(32), Signal(32), Signal(32)
         adopt(page, "cycles", cycles)
@@ -133,7 +148,13 @@ array_blocked_d : 32; only with an array
             self.clear_counters.eq(command.valid & command.data.clear_counters),
             # A pulse of a mover that is being reset is none.
             page.irq_done_set.eq(Mux(self.reset, 0, self.done)),
-            page.irq_fault_set.eq(Mux(self.reset, 0, self.faulted | self.refused)),
+            page.irq_fault_set.eq(
+                Mux(
+                    self.reset,
+                    0,
+                    self.faulted | self.refused | self.lock_fault.valid << LOCK_FAULT_BIT,
+                )
+            ),
             page.irq_done_clear.eq(self.reset.replicate(32)),
             page.irq_fault_clear.eq(self.reset.replicate(32)),
         ]
@@ -155,6 +176,13 @@ array_blocked_d : 32; only with an array
         # A failed stream is a consequence: the fault at its source takes its place, whichever of
         # the two is reported first.
         with m.Elif(~record.valid | (record.code == FaultCode.UPSTREAM)):
+            with m.If(self.lock_fault.valid):
+                m.d.sync += [
+                    record.valid.eq(1),
+                    record.mover.eq(self.lock_fault.client),
+                    record.code.eq(self.lock_fault.code),
+                    record.descriptor.eq(self.lock_fault.lock),
+                ]
             for index in reversed(range(len(self._config.movers))):
                 cause = self.fault_code[index] != FaultCode.UPSTREAM
                 with m.If(self.faulted[index] & (cause | ~record.valid)):

@@ -4,12 +4,18 @@ from enum import IntEnum
 
 from amaranth.lib import data
 
-from ..config import MAX_DESCRIPTORS
-
-__all__ = ["FAULT_ADDRESS_BITS", "FAULT_TEXT", "FaultCode", "fault_report"]
+__all__ = [
+    "FAULT_ADDRESS_BITS",
+    "FAULT_TEXT",
+    "TAG_BITS",
+    "FaultCode",
+    "fault_report",
+    "lock_fault",
+]
 
 FAULT_ADDRESS_BITS = 64
-DESCRIPTOR_BITS = (MAX_DESCRIPTORS - 1).bit_length()
+TAG_BITS = 4
+"""Names an execution among those in flight."""
 
 
 class FaultCode(IntEnum):
@@ -60,9 +66,14 @@ def fault_report() -> data.StructLayout:
     """A port's report to its core: ``code`` (NONE when there is nothing) and ``address``.
 
     Combinational or registered, it counts in any cycle in which ``code`` is not NONE. The core
-    keeps the first. A fault belongs to the oldest BD in flight unless it is ``named``: then to that
-    of slot ``descriptor``, which may have been prefetched.
+    keeps the first. A fault belongs to the oldest execution in flight unless it is ``named``: then
+    to the one whose rows carry ``tag``, which may have been prefetched.
     """
     return data.StructLayout(
-        {"code": 8, "address": FAULT_ADDRESS_BITS, "named": 1, "descriptor": DESCRIPTOR_BITS}
+        {"code": 8, "address": FAULT_ADDRESS_BITS, "named": 1, "tag": TAG_BITS}
     )
+
+
+def lock_fault() -> data.StructLayout:
+    """The locks refused something: a pulse ``valid``, with ``code``, of which ``lock`` and whom."""
+    return data.StructLayout({"valid": 1, "client": 8, "code": 8, "lock": 8})

@@ -1,5 +1,8 @@
 """The gateware of one page of registers."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from amaranth.hdl import Module, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -54,9 +57,16 @@ class RegisterPage(wiring.Component):
 
     def __init__(self, *, page: Page) -> None:
         self._page = page
-        members = {"bus": In(RegisterBusSignature())}
-        for register in page.registers:
-            name, shape = register.name.lower(), register_shape(register)
+        names = [register.name.lower() for register in page.registers]
+        super().__init__({"bus": In(RegisterBusSignature()), **self.ports(page, names)})
+
+    @staticmethod
+    def ports(page: Page, names: Sequence[str]) -> dict[str, Any]:
+        """The members for the registers `names` of `page`, in lower case."""
+        members: dict[str, Any] = {}
+        for name in names:
+            register = page.register(name.upper())
+            shape = register_shape(register)
             match register.access:
                 case "ro":
                     members[name] = In(shape)
@@ -68,7 +78,7 @@ class RegisterPage(wiring.Component):
                     members[name] = Out(shape)
                     members[f"{name}_set"] = In(shape)
                     members[f"{name}_clear"] = In(shape)
-        super().__init__(members)
+        return members
 
     @property
     def page(self) -> Page:

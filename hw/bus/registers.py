@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import AcceleratorConfig
+from ..config import MAX_LOCKS, AcceleratorConfig
 from ..errors import WeftError
 
 __all__ = [
@@ -35,6 +35,9 @@ PAGE_BYTES = 0x8000
 DESCRIPTOR_STORE = 0x4000
 """Offset of the BD slots in a mover's page; they are write-only."""
 SLOT_BYTES = 256
+LOCKS_A_REGISTER = 4
+LOCK_FAULT_BIT = 31
+"""Of the interrupt registers."""
 IDENTITY = 0x54464557
 """``WEFT`` in ASCII, least significant byte first."""
 
@@ -163,16 +166,17 @@ def system_page(config: AcceleratorConfig) -> Page:
     )
     build.add("IRQ_DONE", "w1c", "a task pushed with `interrupt` has retired", *movers)
     build.add("IRQ_DONE_MASK", "rw", "which IRQ_DONE bits raise the interrupt", *movers)
-    build.add("IRQ_FAULT", "w1c", "a fault was recorded or a push refused", *movers)
-    build.add("IRQ_FAULT_MASK", "rw", "which IRQ_FAULT bits raise the interrupt", *movers)
+    faults = (*movers, ("locks", LOCK_FAULT_BIT, 1, "the locks"))
+    build.add("IRQ_FAULT", "w1c", "a fault was recorded or a push refused", *faults)
+    build.add("IRQ_FAULT_MASK", "rw", "which IRQ_FAULT bits raise the interrupt", *faults)
     build.add(
         "FIRST_ERROR",
         "ro",
         "the first fault since reset",
         ("valid", 0, 1, "there was one"),
-        ("mover", 8, 8, "index of the mover"),
+        ("mover", 8, 8, "index of the mover; for locks then the host, the sequencer, and LOCK_SET"),
         ("code", 16, 8, "FaultCode"),
-        ("descriptor", 24, 8, "BD slot"),
+        ("descriptor", 24, 8, "BD slot; the lock of a lock's fault"),
     )
     build.add("CYCLES", "ro", "cycles since reset or clear_counters")
     build.add("SPAN_FIRST", "ro", "CYCLES when an array-side mover issued its first address")
@@ -185,7 +189,40 @@ def system_page(config: AcceleratorConfig) -> Page:
         build.add("ARRAY_STARVED_B", "ro", "cycles in which a step waited for B")
         build.add("ARRAY_STARVED_C", "ro", "cycles in which a step waited for C alone")
         build.add("ARRAY_BLOCKED_D", "ro", "cycles in which a step waited for room in D alone")
+    _add_locks(build, config.locks)
     return Page(name="system", base=0, registers=tuple(build.registers))
+
+
+def _add_locks(build: _Builder, locks: int) -> None:
+    """The host's access to the locks."""
+    lock = ("id", 0, 5, "the lock")
+    build.add("LOCK_SET", "wo", "make a lock be a value", lock, ("value", 8, 6, "its value"))
+    build.add(
+        "LOCK_RELEASE", "wo", "add to a lock", lock, ("delta", 8, 7, "two's complement, in 7 bits")
+    )
+    build.add(
+        "LOCK_ACQUIRE",
+        "wo",
+        "try once to acquire a lock",
+        lock,
+        ("value", 8, 6, "what it must be"),
+        ("equal", 16, 1, "exactly, and leave it; else at least, and take that off"),
+    )
+    build.add(
+        "LOCK_RESULT",
+        "ro",
+        "the last LOCK_ACQUIRE",
+        ("done", 0, 1, "it is over"),
+        ("granted", 1, 1, "the lock was acquired"),
+    )
+    errors = [("locks", 0, locks, "a release that would have left 0 to 63, a bit a lock")]
+    if locks < MAX_LOCKS:
+        errors.append(("unknown", 31, 1, "of a lock that does not exist"))
+    build.add("LOCK_ERRORS", "ro", "what the locks refused since reset", *errors)
+    for first in range(0, locks, LOCKS_A_REGISTER):
+        some = range(first, min(first + LOCKS_A_REGISTER, locks))
+        fields = [(f"lock{i}", 8 * (i - first), 8, f"value of lock {i}") for i in some]
+        build.add(f"LOCKS_{first // LOCKS_A_REGISTER}", "ro", "values of locks", *fields)
 
 
 def mover_page(config: AcceleratorConfig, index: int) -> Page:
@@ -204,9 +241,11 @@ def mover_page(config: AcceleratorConfig, index: int) -> Page:
         ("busy", 0, 1, "a BD is loaded or in flight"),
         ("error", 1, 1, "a fault is recorded in ERROR"),
         ("refused", 2, 1, "a push met a full queue"),
+        ("locked", 3, 1, "a BD waits for its lock"),
         ("stall", 4, 4, "StallCause"),
         ("descriptor", 8, 8, "BD slot loaded last"),
         ("in_flight", 16, 8, "BDs loaded and not retired"),
+        ("lock", 24, 5, "the lock that was waited for last"),
     )
     build.add(
         "PUSH",
@@ -215,7 +254,10 @@ def mover_page(config: AcceleratorConfig, index: int) -> Page:
         ("descriptor", 0, 8, "BD slot"),
         ("repeat", 8, 8, "executions less one"),
         ("interrupt", 16, 1, "set the mover's IRQ_DONE bit when the task retires"),
+        ("rebase", 17, 1, "the first BD of the chain goes to BASE in place of its own"),
     )
+    build.add("BASE_LOW", "rw", "base for a push with `rebase`, low half")
+    build.add("BASE_HIGH", "rw", "base for a push with `rebase`, high half")
     build.add("LEVEL", "ro", "tasks in the queue, the running one excluded")
     build.add("REFUSED", "ro", "pushes dropped because the queue was full")
     build.add("RETIRED", "ro", "tasks retired: the token")

@@ -1,6 +1,6 @@
 """What every mover has above its memory port: registers, queue, BDs, loops, retirement."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,39 +12,49 @@ from ..bus.registers import DESCRIPTOR_STORE, RegisterBusSignature, mover_page
 from ..bus.wires import adopt
 from ..config import AcceleratorConfig
 from .descriptor import Descriptor
-from .loader import Loader, flight_entry, mover_task
+from .flight import IN_FLIGHT, Flight
+from .gate import AcquireGate
+from .iteration import ITERATION_WORDS, fits
+from .loader import Loader, mover_task, queued_task
+from .locks import LockClientSignature
 from .monitor import ActivityMonitor
 from .port import PortSignature
 from .store import BdStore
+from .use import SlotUse
 
 __all__ = ["IN_FLIGHT", "MoverCore"]
-
-IN_FLIGHT = 15
-"""BDs that may be handed to the address generator and not be retired."""
 
 OPERATOR_DEPTH = 16
 """Operator words that may wait for their BDs' data; the data FIFOs may hold that many BDs."""
 
 
 class MoverCore(wiring.Component):
-    """Executes pushed tasks in order, each a BD one or more times.
+    """Executes pushed tasks in order, each a chain of BDs one or more times.
 
-    *Timing.* A PUSH on ``registers`` in cycle t shows its first row on ``port.rows`` in t+4 if the
-    mover is idle. The next BD is prefetched while one runs: rows follow without a bubble between
-    executions and between tasks, one a cycle as far as ``port.rows.ready`` allows. A BD without
-    rows (a bound or a run length of 0, or a failed check) waits until everything before it has
-    retired; the first row after it follows 3 cycles after that.
+    *Timing.* A PUSH on ``registers`` in cycle t shows its first row on ``port.rows`` in t+4, one on
+    ``push`` in t+3, if the mover is idle. The next BD is prefetched while one runs: rows follow
+    without a bubble between BDs of a chain, repeats and tasks, one a cycle as far as
+    ``port.rows.ready`` and the locks allow. A BD without rows (a bound or a run length of 0, or a
+    failed check) waits until everything before it has retired; the first row after it follows 3
+    cycles after that, or 5 if it acquires a lock.
+
+    *Locks.* The lock of an execution is asked for from the cycle on in which its first row would be
+    offered, that is when the last row before it has gone, and a free one costs no cycle. Its
+    release is offered from the cycle after its retirement on, and the execution counts as retired
+    when that was accepted. An execution that had a fault does not release.
 
     *Queue.* A push to a full queue is dropped, counted in REFUSED, remembered in STATUS.refused,
-    and ``refused`` pulses. A BD slot is read when its task leaves the queue; the host rewrites the
-    slot when the task has retired.
+    and ``refused`` pulses; ``push`` waits, and gives way to a PUSH. A BD slot is read whenever the
+    chain comes to it. While a queued task names it, or after the running task has loaded it, it is
+    in use: a write is dropped, and is a fault with the slot.
 
-    *Retirement.* ``port.retired`` ends the oldest execution in flight. RETIRED counts tasks, that
-    is the last execution of each: it shows a retirement in cycle t from t+1 on, and ``done`` is
-    high in t+1 if the task was pushed with ``interrupt``. A task without rows retires in its turn.
+    *Retirement.* ``port.retired`` ends the oldest execution in flight that has rows. RETIRED counts
+    tasks, that is the last execution of each: it shows a retirement in cycle t from t+1 on (with a
+    release: the cycle after it was accepted), and ``done`` is high in that cycle if the task was
+    pushed with ``interrupt``. A task without rows retires in its turn.
 
-    *Faults.* ``port.fault`` belongs to the BD that it names, else to the oldest execution in
-    flight; a port reports at the latest in the cycle in which it retires the BD. The first fault
+    *Faults.* ``port.fault`` belongs to the execution that it names, else to the oldest in flight; a
+    port reports at the latest in the cycle in which it retires the execution. The first fault
     since CONTROL.clear_error is kept with code, BD slot and address (0 for one found by a check);
     ``faulted`` is high in the cycle after every report, never later than the retirement shows. A
     task never waits for a fault to be cleared.
@@ -64,6 +74,9 @@ class MoverCore(wiring.Component):
     -------
     registers : :class:`~weft.hw.bus.registers.RegisterBusSignature`
         The page of :func:`~weft.hw.bus.registers.mover_page`, BD store included.
+    push : stream of :func:`~weft.hw.mover.loader.mover_task`
+        As PUSH, for whoever can wait. ``ready`` is combinational from registers.
+    locks : :class:`~weft.hw.mover.locks.LockClientSignature`
     port : :class:`~weft.hw.mover.port.PortSignature`
     operator : stream of 32 bits; only if a stream operator takes them
         The operator word of every execution with rows, in order, from the cycle of its first row
@@ -83,10 +96,10 @@ class MoverCore(wiring.Component):
     Attributes
     ----------
     descriptor : :class:`~weft.hw.mover.descriptor.Descriptor`
-    tasks : :class:`~weft.hw.bus.queue.Queue` of :func:`~weft.hw.mover.loader.mover_task`
+    tasks : :class:`~weft.hw.bus.queue.Queue` of :func:`~weft.hw.mover.loader.queued_task`
         Pushed, not yet loaded.
     loader : :class:`~weft.hw.mover.loader.Loader`
-    flight : :class:`~weft.hw.bus.queue.Queue` of :func:`~weft.hw.mover.loader.flight_entry`
+    flight : :class:`~weft.hw.mover.flight.Flight`
         Executions in flight.
     monitor : :class:`~weft.hw.mover.monitor.ActivityMonitor`
     """
@@ -97,6 +110,8 @@ class MoverCore(wiring.Component):
         self.descriptor = Descriptor(config, config.movers[index])
         members = {
             "registers": In(RegisterBusSignature()),
+            "push": In(stream.Signature(mover_task())),
+            "locks": Out(LockClientSignature()),
             "port": Out(PortSignature(self.descriptor)),
             "clear_counters": In(1),
             "done": Out(1),
@@ -110,9 +125,9 @@ class MoverCore(wiring.Component):
             members["operator"] = Out(stream.Signature(32))
         super().__init__(members)
         mover = self.descriptor.mover
-        self.tasks = Queue(mover_task(), depth=mover.queue_depth)
+        self.tasks = Queue(queued_task(self.descriptor.address_bits), depth=mover.queue_depth)
         self.loader = Loader(descriptor=self.descriptor)
-        self.flight = Queue(flight_entry(), depth=IN_FLIGHT)
+        self.flight = Flight()
         self.monitor = ActivityMonitor(is_source=mover.is_source)
 
     @property
@@ -136,7 +151,9 @@ class MoverCore(wiring.Component):
             guards=mover.guards,
             settings=self.descriptor.settings,
         )
+        gate = m.submodules.gate = AcquireGate(row=self.port.rows.payload.shape())
         flight = m.submodules.flight = self.flight
+        use = m.submodules.use = SlotUse(slots=mover.descriptors, queue_depth=mover.queue_depth)
         monitor = m.submodules.monitor = self.monitor
 
         adopt(loader, "i", wiring.flipped(tasks.o))
@@ -144,8 +161,16 @@ class MoverCore(wiring.Component):
         adopt(store, "slot", loader.slot)
         adopt(loader, "bd", store.bd)
         adopt(agu, "i", wiring.flipped(loader.o))
-        adopt(agu, "o", self.port.rows)
+        adopt(gate, "i", wiring.flipped(agu.o))
+        adopt(gate, "load", loader.acquire)
+        adopt(gate, "wanted", loader.wanted)
+        adopt(gate, "acquire", self.locks.acquire)
+        adopt(gate, "o", self.port.rows)
         adopt(flight, "i", wiring.flipped(loader.o_flight))
+        adopt(flight, "port_retired", self.port.retired)
+        adopt(flight, "fault", self.port.fault)
+        adopt(flight, "release", self.locks.release)
+        adopt(loader, "tag", flight.tag)
         adopt(monitor, "activity", self.port.activity)
         adopt(monitor, "clear", self.clear_counters)
         adopt(monitor, "held", loader.held)
@@ -157,14 +182,21 @@ class MoverCore(wiring.Component):
 
         self._elaborate_registers(m, page, store)
         self._elaborate_push(m, page, tasks)
-        self._elaborate_retirement(m, page, loader, flight)
-        self._elaborate_faults(m, page, loader, flight)
+        self._elaborate_use(m, store, tasks, loader, use)
+        self._elaborate_retirement(m, page, flight)
+        self._elaborate_faults(m, page, loader, store)
         self._elaborate_address(m, page)
         for name in ("active", "starved", "blocked", "conflict", "accesses"):
             adopt(page, name, getattr(monitor, name))
+        wanted = self.locks.acquire
         m.d.comb += [
+            loader.acquiring.eq(wanted.valid),
+            loader.drained.eq(flight.level == 0),
+            monitor.locked.eq(wanted.valid & ~wanted.ready),
             self.busy.eq(loader.loaded | ~loader.drained),
             page.status.busy.eq(self.busy),
+            page.status.locked.eq(wanted.valid),
+            page.status.lock.eq(wanted.payload.id),
             page.status.stall.eq(monitor.stall),
             page.status.descriptor.eq(loader.descriptor_loaded),
             page.status.in_flight.eq(flight.level),
@@ -191,38 +223,65 @@ class MoverCore(wiring.Component):
     def _elaborate_push(self, m: Module, page: RegisterPage, tasks: Queue) -> None:
         push, count, refused = page.push, Signal(32), Signal()
         adopt(page, "refused", count)
+        task = Signal(mover_task())
+        base = Shape.cast(self.descriptor.layout["base"].shape)
+        address_bits = self.descriptor.address_bits
         m.d.comb += [
-            tasks.i.valid.eq(push.valid),
-            tasks.i.payload.descriptor.eq(push.data.descriptor),
-            tasks.i.payload.repeat.eq(push.data.repeat),
-            tasks.i.payload.interrupt.eq(push.data.interrupt),
+            task.eq(self.push.payload),
+            tasks.i.valid.eq(push.valid | self.push.valid),
+            self.push.ready.eq(tasks.i.ready & ~push.valid),
+            tasks.i.payload.descriptor.eq(task.descriptor),
+            tasks.i.payload.repeat.eq(task.repeat),
+            tasks.i.payload.interrupt.eq(task.interrupt),
+            tasks.i.payload.rebase.eq(task.rebase),
+            tasks.i.payload.base.eq(task.base),
+            tasks.i.payload.fits.eq(fits(task.base, address_bits, signed=base.signed)),
             page.level.eq(tasks.level),
             page.status.refused.eq(refused),
         ]
+        with m.If(push.valid):
+            m.d.comb += [
+                task.descriptor.eq(push.data.descriptor),
+                task.repeat.eq(push.data.repeat),
+                task.interrupt.eq(push.data.interrupt),
+                task.rebase.eq(push.data.rebase),
+                task.base.eq(Cat(page.base_low, page.base_high)),
+            ]
         m.d.sync += self.refused.eq(0)
         with m.If(page.control.valid & page.control.data.clear_error):
             m.d.sync += refused.eq(0)
         with m.If(push.valid & ~tasks.i.ready):
             m.d.sync += [self.refused.eq(1), refused.eq(1), count.eq(count + 1)]
 
-    def _elaborate_retirement(
-        self, m: Module, page: RegisterPage, loader: Loader, flight: Queue
+    def _elaborate_use(
+        self, m: Module, store: BdStore, tasks: Queue, loader: Loader, use: SlotUse
     ) -> None:
+        """Keep the host off the slots in use."""
+        state = Cat(store.written_word == word for word in ITERATION_WORDS).any()
+        m.d.comb += [
+            use.push.eq(tasks.i.valid & tasks.i.ready),
+            use.push_slot.eq(tasks.i.payload.descriptor),
+            use.pop.eq(loader.i.valid & loader.i.ready),
+            use.load.eq(loader.read),
+            use.load_slot.eq(loader.reads),
+            use.running.eq(loader.loaded),
+            use.slot.eq(store.written_slot),
+            store.refused.eq(store.writes & use.in_use),
+            loader.written.eq(store.writes & ~use.in_use & state),
+            loader.written_slot.eq(store.written_slot),
+        ]
+
+    def _elaborate_retirement(self, m: Module, page: RegisterPage, flight: Flight) -> None:
         count = Signal(32)
         adopt(page, "retired", count)
-        m.d.comb += [
-            flight.o.ready.eq(self.port.retired),
-            loader.drained.eq(~flight.o.valid),
-        ]
         m.d.sync += self.done.eq(0)
-        with m.If(self.port.retired & flight.o.valid & flight.o.payload.last):
-            m.d.sync += [count.eq(count + 1), self.done.eq(flight.o.payload.interrupt)]
-        with m.If(loader.retired):
-            m.d.sync += [count.eq(count + 1), self.done.eq(loader.interrupt)]
+        with m.If(flight.retired & flight.oldest.last):
+            m.d.sync += [count.eq(count + 1), self.done.eq(flight.oldest.interrupt)]
 
     def _elaborate_faults(
-        self, m: Module, page: RegisterPage, loader: Loader, flight: Queue
+        self, m: Module, page: RegisterPage, loader: Loader, store: BdStore
     ) -> None:
+        """Keep the first fault; of several in a cycle the port's, then that of a check."""
         low, high = Signal(32), Signal(32)
         adopt(page, "fault_low", low)
         adopt(page, "fault_high", high)
@@ -231,38 +290,26 @@ class MoverCore(wiring.Component):
             page.error.descriptor.eq(self.fault_descriptor),
             page.status.error.eq(self.fault_code != FaultCode.NONE),
         ]
-        reported, from_port = Signal(), Signal()
-        clear = page.control.valid & page.control.data.clear_error
-        m.d.comb += [
-            from_port.eq(self.port.fault.code != FaultCode.NONE),
-            reported.eq(from_port | (loader.retired & (loader.fault != FaultCode.NONE))),
-        ]
-        m.d.sync += self.faulted.eq(reported)
-        with m.If(clear):
-            m.d.sync += [
-                self.fault_code.eq(FaultCode.NONE),
-                self.fault_descriptor.eq(0),
-                Cat(low, high).eq(0),
+        code, descriptor = Signal(8), Signal(8)
+        own = self.port.fault
+        with m.If(own.code != FaultCode.NONE):
+            m.d.comb += [code.eq(own.code), descriptor.eq(self.flight.fault_descriptor)]
+        with m.Elif(loader.fault != FaultCode.NONE):
+            m.d.comb += [code.eq(loader.fault), descriptor.eq(loader.descriptor_loaded)]
+        with m.Elif(store.refused):
+            m.d.comb += [
+                code.eq(FaultCode.DESCRIPTOR_IN_USE),
+                descriptor.eq(store.written_slot),
             ]
-        with m.If(reported & (clear | (self.fault_code == FaultCode.NONE))):
-            with m.If(from_port):
-                m.d.sync += [
-                    self.fault_code.eq(self.port.fault.code),
-                    self.fault_descriptor.eq(
-                        Mux(
-                            self.port.fault.named,
-                            self.port.fault.descriptor,
-                            flight.o.payload.descriptor,
-                        )
-                    ),
-                    Cat(low, high).eq(self.port.fault.address),
-                ]
-            with m.Else():
-                m.d.sync += [
-                    self.fault_code.eq(loader.fault),
-                    self.fault_descriptor.eq(loader.descriptor_loaded),
-                    Cat(low, high).eq(0),
-                ]
+        reported, clear = code != FaultCode.NONE, Signal()
+        m.d.comb += clear.eq(page.control.valid & page.control.data.clear_error)
+        m.d.sync += self.faulted.eq(reported)
+        with m.If(clear | (reported & (self.fault_code == FaultCode.NONE))):
+            m.d.sync += [
+                self.fault_code.eq(code),
+                self.fault_descriptor.eq(descriptor),
+                Cat(low, high).eq(Mux(own.code != FaultCode.NONE, own.address, 0)),
+            ]
 
     def _elaborate_address(self, m: Module, page: RegisterPage) -> None:
         low, high = Signal(32), Signal(32)

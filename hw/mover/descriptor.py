@@ -19,6 +19,7 @@ from amaranth.hdl import Shape, signed, unsigned
 from amaranth.lib import data
 
 from ..agu.row import BOUND_BITS, COEFFICIENT_BITS, GUARD_BITS, row_address_bits
+from ..bus.fault import TAG_BITS
 from ..bus.streams import present_fields
 from ..config import MAX_DESCRIPTORS, AcceleratorConfig, MemoryConfig, MoverConfig
 from ..errors import ConfigError
@@ -118,23 +119,7 @@ class Descriptor:
 
     @property
     def unsupported(self) -> tuple[str, ...]:
-        names = [
-            "use_next",
-            "next",
-            "acquire_enable",
-            "acquire_mode",
-            "acquire_id",
-            "acquire_value",
-            "release_id",
-            "release_delta",
-            "extensions",
-            "route",
-            "record",
-            "iteration_size",
-            "iteration_current",
-            "iteration_stride",
-            "iteration_offset",
-        ]
+        names = ["extensions", "route", "record"]
         if not self.mover.is_scratchpad:
             names.append("mode")
         if not self.has_operator:
@@ -150,7 +135,7 @@ class Descriptor:
     def settings(self) -> data.StructLayout:
         """The fields that the mover's port needs with every row (names as in the layout).
 
-        A scratchpad row has its BD's ``slot`` as well, so that a fault names the right one.
+        A scratchpad row has its execution's ``tag`` as well, so that a fault names the right one.
         """
         if not self.mover.is_scratchpad:
             return dram_settings(self.mover.guards)
@@ -184,7 +169,7 @@ def scratchpad_settings(memory: MemoryConfig, mover: MoverConfig) -> data.Struct
     stride = signed(memory.address_bits + 1)
     return present_fields(
         {
-            "slot": range(MAX_DESCRIPTORS),
+            "tag": TAG_BITS,
             "mode": range(max(len(memory.groups), 2)),
             "pad": 8,
             "spatial_strides": data.ArrayLayout(stride, dimensions),

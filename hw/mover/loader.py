@@ -1,54 +1,54 @@
-"""From a pushed task to loops that run: BD prefetch, checks, repeats."""
+"""From a pushed task to loops that run: BD prefetch, checks, chains, repeats."""
 
 from collections.abc import Iterator
 
-from amaranth.hdl import Cat, Module, Shape, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..agu.row import temporal_task
-from ..bus.fault import FaultCode
+from ..bus.fault import TAG_BITS, FaultCode
 from .descriptor import Descriptor
+from .flight import flight_entry
+from .iteration import Iteration, fits
+from .locks import lock_acquire
 
-__all__ = ["Loader", "flight_entry", "mover_task"]
+__all__ = ["Loader", "mover_task", "queued_task"]
 
 
 def mover_task() -> data.StructLayout:
-    """A pushed task: BD slot ``descriptor``, executions less one ``repeat``, ``interrupt``."""
-    return data.StructLayout({"descriptor": 8, "repeat": 8, "interrupt": 1})
+    """A push: BD slot ``descriptor``, executions less one ``repeat``, ``interrupt``, and whether
+    to ``rebase``: to put ``base`` in place of that of the first BD of the chain."""
+    return data.StructLayout(
+        {"descriptor": 8, "repeat": 8, "interrupt": 1, "rebase": 1, "base": 64}
+    )
 
 
-def flight_entry() -> data.StructLayout:
-    """A BD in flight: its slot; whether it ends its task; whether that asks for an interrupt."""
-    return data.StructLayout({"descriptor": 8, "last": 1, "interrupt": 1})
-
-
-def _fits(value: Value, width: int, signed: bool) -> Value:
-    """Whether the bits of `value` beyond `width` only extend it."""
-    if not signed:
-        return ~value[width:].any()
-    beyond = value[width - 1 :]
-    return ~beyond.any() | beyond.all()
+def queued_task(address_bits: int) -> data.StructLayout:
+    """A :func:`mover_task` whose base is cut to an address; ``fits`` says that it was one."""
+    fields = {name: field.shape for name, field in mover_task()}
+    return data.StructLayout(fields | {"base": address_bits, "fits": 1})
 
 
 class Loader(wiring.Component):
     """Takes tasks, reads and checks their BDs, and hands them to the address generator.
 
     A task accepted in cycle t reads its BD in that cycle; the checks are made, and ``o`` is valid,
-    in t+1. Each handshake on ``o`` is one execution; with the last one the next task is accepted in
-    the same cycle, so executions follow each other without a bubble, within tasks and between them.
+    in t+1. Each handshake on ``o`` is one execution, and reads what comes next in the same cycle:
+    the next BD of the chain, the first one again for a repeat, or the first one of the next task.
+    So executions follow each other without a bubble, within chains, tasks and between them.
     ``i.ready`` is combinational from ``o.ready``.
 
     An execution is handed over together with its ``o_flight`` entry and its operator word: ``o`` is
-    valid only when both side queues have room, so a full one delays and nothing is dropped. (Here
-    is the place of the acquire stage: an execution whose BD acquires a lock will wait for it in the
-    same way.)
+    valid only when both side queues have room, so a full one delays and nothing is dropped. What it
+    acquires goes to the gate behind the address generator with the same handshake.
 
     A BD that fails a check moves nothing, and neither does one with a bound or a run length of 0.
-    Its task, with all repeats, retires when everything before it has: ``retired`` is high for one
-    cycle, and ``fault`` says why if it was a failure. Checks, in this order: the slot exists, the
-    BD is valid, no field without hardware is set, and addresses, deltas, strides, the addressing
-    mode and the guards' dimensions fit what is behind them.
+    It waits until everything before it has retired, acquires its lock if it has one, and only then
+    makes an ``empty`` entry in flight. A failed check acquires and releases nothing, and ends its
+    task: ``fault`` says why in the cycle of that entry. Checks, in this order: the slot exists, the
+    BD is valid, no field without hardware is set, and addresses, deltas, strides, iteration, locks,
+    the addressing mode and the guards' dimensions fit what is behind them.
 
     Parameters
     ----------
@@ -57,28 +57,36 @@ class Loader(wiring.Component):
 
     Members
     -------
-    i : stream of :func:`mover_task`
+    i : stream of :func:`queued_task`
     read : 1
     slot : `range(descriptors)`
     bd : `descriptor.layout`
         To and from the store, see :class:`~weft.hw.mover.store.BdStore`.
+    written : 1
+    written_slot : `range(descriptors)`
+        As :class:`~weft.hw.mover.iteration.Iteration` takes them.
     o : stream of :func:`~weft.hw.agu.row.temporal_task`
-    o_flight : stream of :func:`flight_entry`
+    o_flight : stream of :func:`~weft.hw.mover.flight.flight_entry`
+    tag : 4
+        Of the entry that is accepted in this cycle.
     o_operator : stream of 32 bits; only if a stream operator takes them
+    acquire : 1
+        An execution needs the lock that ``wanted`` says.
+    wanted : :func:`~weft.hw.mover.locks.lock_acquire`
+    acquiring : 1
+        The gate waits for a lock.
     drained : 1
         No execution is in flight.
-    retired : 1
-        A task retired that moved nothing.
-    interrupt : 1
-        The current task's flag.
     fault : :class:`~weft.hw.bus.fault.FaultCode`
-        Of the current BD; counts with ``retired``.
+        The current BD failed a check; NONE but in the cycle of its entry.
     loaded : 1
         There is a current task.
     held : 1
         The current execution waits for room in a side queue.
     descriptor_loaded : 8
         BD slot loaded last.
+    reads : 8
+        BD slot that is read with ``read``.
     """
 
     def __init__(self, *, descriptor: Descriptor) -> None:
@@ -88,23 +96,31 @@ class Loader(wiring.Component):
             descriptor.address_bits, mover.loops, mover.guards, descriptor.settings
         )
         members = {
-            "i": In(stream.Signature(mover_task())),
+            "i": In(stream.Signature(queued_task(descriptor.address_bits))),
             "read": Out(1),
             "slot": Out(range(mover.descriptors)),
             "bd": In(descriptor.layout),
+            "written": In(1),
+            "written_slot": In(range(mover.descriptors)),
             "o": Out(stream.Signature(self._task)),
             "o_flight": Out(stream.Signature(flight_entry())),
+            "tag": In(TAG_BITS),
+            "acquire": Out(1),
+            "wanted": Out(lock_acquire()),
+            "acquiring": In(1),
             "drained": In(1),
-            "retired": Out(1),
-            "interrupt": Out(1),
             "fault": Out(FaultCode),
             "loaded": Out(1),
             "held": Out(1),
             "descriptor_loaded": Out(8),
+            "reads": Out(8),
         }
         if descriptor.has_operator:
             members["o_operator"] = Out(stream.Signature(32))
         super().__init__(members)
+        self._current = Signal(queued_task(descriptor.address_bits))
+        self._rebases = Signal()
+        self._address = Signal(signed(descriptor.address_bits + 2))
 
     @property
     def descriptor(self) -> Descriptor:
@@ -114,15 +130,20 @@ class Loader(wiring.Component):
         """For each field that is wider in the BD than in the hardware, whether it fits."""
         address_bits = self._descriptor.address_bits
         base = Shape.cast(self._descriptor.layout["base"].shape)
-        yield _fits(self.bd.base.as_unsigned(), address_bits, signed=base.signed)
+        yield self._rebases | fits(self.bd.base.as_unsigned(), address_bits, signed=base.signed)
+        yield ~self._rebases | self._current.fits
+        yield fits(self._address.as_unsigned(), address_bits, signed=base.signed)
+        locks = self._descriptor.config.locks
+        yield ~self.bd.acquire_enable | (self.bd.acquire_id < locks)
+        yield (self.bd.release_delta == 0) | (self.bd.release_id < locks)
         delta_bits = self._task["deltas"].shape.elem_shape.width
         for level in range(self._descriptor.mover.loops):
-            yield _fits(self.bd.deltas[level].as_unsigned(), delta_bits, signed=True)
+            yield fits(self.bd.deltas[level].as_unsigned(), delta_bits, signed=True)
         if self._descriptor.mover.is_scratchpad:
             strides = self._descriptor.settings["spatial_strides"].shape
             for dimension in range(strides.length):
                 stride = self.bd.spatial_strides[dimension].as_unsigned()
-                yield _fits(stride, strides.elem_shape.width, signed=True)
+                yield fits(stride, strides.elem_shape.width, signed=True)
             for index in range(self._descriptor.mover.guards):
                 yield self.bd.guards[index].dimension < strides.length
             yield self.bd.mode < len(self._descriptor.config.memory.groups)
@@ -137,7 +158,7 @@ class Loader(wiring.Component):
         """The BD as the address generator takes it."""
         task, bd, mover = self.o.payload, self.bd, self._descriptor.mover
         m.d.comb += [
-            task.base.eq(bd.base),
+            task.base.eq(self._address),
             task.bounds.eq(bd.bounds),
             task.mark_level.eq(bd.mark_level),
             task.settings.pad.eq(bd.pad),
@@ -145,7 +166,7 @@ class Loader(wiring.Component):
         m.d.comb += [task.deltas[level].eq(bd.deltas[level]) for level in range(mover.loops)]
         if mover.is_scratchpad:
             m.d.comb += [
-                task.settings.slot.eq(self.descriptor_loaded),
+                task.settings.tag.eq(self.tag),
                 task.settings.mode.eq(bd.mode),
             ]
             m.d.comb += [
@@ -170,53 +191,108 @@ class Loader(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        unsupported = Cat(self.bd[name] for name in self._descriptor.unsupported).any()
-        with m.If(self.descriptor_loaded >= self._descriptor.mover.descriptors):
-            m.d.comb += self.fault.eq(FaultCode.NO_DESCRIPTOR)
-        with m.Elif(~self.bd.valid):
-            m.d.comb += self.fault.eq(FaultCode.INVALID)
-        with m.Elif(unsupported):
-            m.d.comb += self.fault.eq(FaultCode.UNSUPPORTED)
-        with m.Elif(~Cat(self._fit()).all()):
-            m.d.comb += self.fault.eq(FaultCode.FIELD_RANGE)
-
-        remaining = Signal(8)  # executions after this one
-        moves, room, handed, finished = Signal(), Signal(), Signal(), Signal()
+        bd, task = self.bd, self._current
+        first = Signal()  # in the first BD of the chain
+        m.submodules.iteration = iteration = Iteration(descriptor=self._descriptor)
+        self._locate(m, iteration, first)
+        flaw = self._check(m, iteration)
         self._fill(m)
+
+        # An execution is handed over with its rows; or, of an empty BD, when it is alone.
+        sound, moves, room = Signal(), Signal(), Signal()
+        handed, alone, asked, passed = Signal(), Signal(), Signal(), Signal()
+        acquires = bd.acquire_enable & sound
         m.d.comb += [
-            moves.eq(self.loaded & (self.fault == FaultCode.NONE) & ~self._is_empty()),
+            sound.eq(flaw == FaultCode.NONE),
+            moves.eq(self.loaded & sound & ~self._is_empty()),
             room.eq(self.o_flight.ready),
             self.held.eq(moves & ~room),
             self.o.valid.eq(moves & room),
             handed.eq(self.o.valid & self.o.ready),
-            self.o_flight.valid.eq(handed),
+            alone.eq(self.loaded & ~moves & self.drained),
+            passed.eq(alone & (~acquires | (asked & ~self.acquiring))),
+            self.acquire.eq(acquires & (handed | (alone & ~asked))),
+            self.wanted.id.eq(bd.acquire_id),
+            self.wanted.value.eq(bd.acquire_value),
+            self.wanted.equal.eq(bd.acquire_mode),
+        ]
+        with m.If(alone):
+            m.d.sync += asked.eq(acquires & ~passed)
+        with m.If(passed):
+            m.d.comb += self.fault.eq(flaw)
+
+        # What comes after it.
+        begun, follows, again, last = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            begun.eq(handed | passed),
+            follows.eq(sound & bd.use_next),
+            again.eq(sound & ~bd.use_next & (task.repeat != 0)),
+            last.eq(~follows & ~again),
+            iteration.step.eq(begun & sound),
+            self.o_flight.valid.eq(begun),
             self.o_flight.payload.descriptor.eq(self.descriptor_loaded),
-            self.o_flight.payload.last.eq(remaining == 0),
-            self.o_flight.payload.interrupt.eq(self.interrupt),
-            self.retired.eq(self.loaded & ~moves & self.drained),
-            finished.eq((handed & (remaining == 0)) | self.retired),
+            self.o_flight.payload.last.eq(last),
+            self.o_flight.payload.interrupt.eq(task.interrupt),
+            self.o_flight.payload.empty.eq(passed),
+            self.o_flight.payload.release_id.eq(bd.release_id),
+            self.o_flight.payload.release_delta.eq(Mux(sound, bd.release_delta, 0)),
         ]
         if self._descriptor.has_operator:
             m.d.comb += [
                 room.eq(self.o_flight.ready & self.o_operator.ready),
                 self.o_operator.valid.eq(handed),
-                self.o_operator.payload.eq(self.bd.operator),
+                self.o_operator.payload.eq(bd.operator),
             ]
 
+        takes = Signal()
         m.d.comb += [
-            self.i.ready.eq(~self.loaded | finished),
-            self.read.eq(self.i.valid & self.i.ready),
-            self.slot.eq(self.i.payload.descriptor),
+            self.i.ready.eq(~self.loaded | (begun & last)),
+            takes.eq(self.i.valid & self.i.ready),
+            self.read.eq(takes | (begun & ~last)),
+            self.slot.eq(self.reads),
         ]
+        with m.If(self.i.ready):
+            m.d.comb += self.reads.eq(self.i.payload.descriptor)
+        with m.Elif(follows):
+            m.d.comb += self.reads.eq(bd.next)
+        with m.Else():
+            m.d.comb += self.reads.eq(task.descriptor)
+        with m.If(takes):
+            m.d.sync += task.eq(self.i.payload)
+        with m.Elif(begun & again):
+            m.d.sync += task.repeat.eq(task.repeat - 1)
         with m.If(self.read):
-            m.d.sync += [
-                self.loaded.eq(1),
-                self.descriptor_loaded.eq(self.i.payload.descriptor),
-                self.interrupt.eq(self.i.payload.interrupt),
-                remaining.eq(self.i.payload.repeat),
-            ]
-        with m.Elif(finished):
-            m.d.sync += self.loaded.eq(0)
-        with m.Elif(handed):
-            m.d.sync += remaining.eq(remaining - 1)
+            m.d.sync += [self.descriptor_loaded.eq(self.reads), first.eq(~follows | takes)]
+        with m.If(takes | (begun & last)):
+            m.d.sync += self.loaded.eq(takes)
         return m
+
+    def _locate(self, m: Module, iteration: Iteration, first: Signal) -> None:
+        """Where the current BD begins."""
+        m.d.comb += [
+            iteration.slot.eq(self.descriptor_loaded),
+            iteration.bd.eq(self.bd),
+            iteration.written.eq(self.written),
+            iteration.written_slot.eq(self.written_slot),
+        ]
+        given = Signal(self._descriptor.address_bits)
+        m.d.comb += [
+            self._rebases.eq(self._current.rebase & first),
+            given.eq(Mux(self._rebases, self._current.base, self.bd.base)),
+        ]
+        is_signed = Shape.cast(self._descriptor.layout["base"].shape).signed
+        m.d.comb += self._address.eq((given.as_signed() if is_signed else given) + iteration.offset)
+
+    def _check(self, m: Module, iteration: Iteration) -> Signal:
+        """What is wrong with the current BD."""
+        flaw = Signal(FaultCode)
+        unsupported = Cat(self.bd[name] for name in self._descriptor.unsupported).any()
+        with m.If(self.descriptor_loaded >= self._descriptor.mover.descriptors):
+            m.d.comb += flaw.eq(FaultCode.NO_DESCRIPTOR)
+        with m.Elif(~self.bd.valid):
+            m.d.comb += flaw.eq(FaultCode.INVALID)
+        with m.Elif(unsupported):
+            m.d.comb += flaw.eq(FaultCode.UNSUPPORTED)
+        with m.Elif(~Cat(*self._fit(), iteration.good).all()):
+            m.d.comb += flaw.eq(FaultCode.FIELD_RANGE)
+        return flaw

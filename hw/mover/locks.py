@@ -1,10 +1,12 @@
 """Counting semaphores shared by all movers, the sequencer and the host."""
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..bus.fault import FaultCode
+from ..bus.fault import FaultCode, lock_fault
 from ..bus.turns import Turns
 from ..config import MAX_LOCKS
 from ..errors import ConfigError
@@ -73,13 +75,14 @@ class LockBank(wiring.Component):
     In a cycle one acquire is granted and one release, or one ``set`` in its place, is executed, in
     this order, and the values show it in the next. The acquire is one of those that the present
     values satisfy, the release one of those offered, each in a circle: a client that can be served
-    waits for one service of every other client at most, and a release for the sets besides. A
-    client that waits for its lock keeps nobody from anything. Every ready is combinational from
-    registers and the clients' valids and payloads.
+    waits for one service of every other client at most, and a release for the sets besides. An
+    urgent client goes before the others, but not twice in a row while one of them asks. A client
+    that waits for its lock keeps nobody from anything. Every ready is combinational from registers
+    and the clients' valids and payloads.
 
     A release that would leave 0 to 63 is accepted and changes nothing, nor does a release or a
     ``set`` of a lock that does not exist; it is remembered in ``overflow``, ``underflow`` or
-    ``unknown`` until reset, and ``faulted`` is high in the next cycle. An acquire of a lock that
+    ``unknown`` until reset, and ``fault`` tells it in the next cycle. An acquire of a lock that
     does not exist is never granted.
 
     Parameters
@@ -88,6 +91,8 @@ class LockBank(wiring.Component):
         1 to 32.
     clients
         At least 1.
+    urgent
+        Indices of the urgent ones.
 
     Members
     -------
@@ -99,12 +104,8 @@ class LockBank(wiring.Component):
         Sticky.
     unknown : 1
         Sticky.
-    faulted : 1
-        Pulse.
-    fault_code : :class:`~weft.hw.bus.fault.FaultCode`
-    fault_lock : 5
-    fault_client : `range(clients + 1)`
-        What the last fault was, of which lock and of whom; `clients` for ``set``.
+    fault : {valid, client 8, code 8, lock 8}
+        ``valid`` is a pulse; what it was, of which lock and of whom; `clients` for ``set``.
 
     Raises
     ------
@@ -114,10 +115,11 @@ class LockBank(wiring.Component):
     Source: the locks of AMD's AI Engine ML (AM020), whose counters wrap where these refuse.
     """
 
-    def __init__(self, *, locks: int, clients: int) -> None:
+    def __init__(self, *, locks: int, clients: int, urgent: Sequence[int] = ()) -> None:
         if not 1 <= locks <= MAX_LOCKS:
             raise ConfigError("locks", locks, f"must be from 1 to {MAX_LOCKS}")
         self._locks = locks
+        self._urgent = tuple(urgent)
         super().__init__(
             {
                 "clients": In(LockClientSignature()).array(clients),
@@ -126,10 +128,7 @@ class LockBank(wiring.Component):
                 "overflow": Out(locks),
                 "underflow": Out(locks),
                 "unknown": Out(1),
-                "faulted": Out(1),
-                "fault_code": Out(FaultCode),
-                "fault_lock": Out(LOCK_ID_BITS),
-                "fault_client": Out(range(clients + 1)),
+                "fault": Out(lock_fault()),
             }
         )
 
@@ -137,11 +136,16 @@ class LockBank(wiring.Component):
     def locks(self) -> int:
         return self._locks
 
+    @property
+    def urgent(self) -> tuple[int, ...]:
+        return self._urgent
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
         count = len(self.clients)
-        m.submodules.acquiring = acquiring = Turns(priorities=[True] * count, aging=1)
-        m.submodules.releasing = releasing = Turns(priorities=[True] * count, aging=1)
+        priorities = [index in self._urgent for index in range(count)]
+        m.submodules.acquiring = acquiring = Turns(priorities=priorities, aging=1)
+        m.submodules.releasing = releasing = Turns(priorities=priorities, aging=1)
 
         # An acquire: who can be served, and what that takes off its lock.
         taken = Signal(lock_set())
@@ -156,7 +160,7 @@ class LockBank(wiring.Component):
                 releasing.asking[index].eq(client.release.valid),
                 client.release.ready.eq(releasing.grant[index] & ~self.set.valid),
             ]
-        added, who = Signal(lock_release()), Signal.like(self.fault_client)
+        added, who = Signal(lock_release()), Signal(8)
         with m.Switch(acquiring.grant):
             for index, client in enumerate(self.clients):
                 with m.Case(1 << index):
@@ -192,20 +196,20 @@ class LockBank(wiring.Component):
                 m.d.sync += self.values[lock].eq(self.values[lock] - taken.value)
 
         refused = (releases | sets) & (~exists | ~fits)
-        m.d.sync += self.faulted.eq(refused)
+        m.d.sync += self.fault.valid.eq(refused)
         with m.If(refused):
-            m.d.sync += [self.fault_lock.eq(place), self.fault_client.eq(Mux(sets, count, who))]
+            m.d.sync += [self.fault.lock.eq(place), self.fault.client.eq(Mux(sets, count, who))]
             with m.If(~exists):
-                m.d.sync += [self.unknown.eq(1), self.fault_code.eq(FaultCode.LOCK_UNKNOWN)]
+                m.d.sync += [self.unknown.eq(1), self.fault.code.eq(FaultCode.LOCK_UNKNOWN)]
             with m.Elif(total < 0):
                 m.d.sync += [
                     self.underflow.eq(self.underflow | 1 << place),
-                    self.fault_code.eq(FaultCode.LOCK_UNDERFLOW),
+                    self.fault.code.eq(FaultCode.LOCK_UNDERFLOW),
                 ]
             with m.Else():
                 m.d.sync += [
                     self.overflow.eq(self.overflow | 1 << place),
-                    self.fault_code.eq(FaultCode.LOCK_OVERFLOW),
+                    self.fault.code.eq(FaultCode.LOCK_OVERFLOW),
                 ]
         return m
 

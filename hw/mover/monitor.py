@@ -14,9 +14,10 @@ __all__ = ["ActivityMonitor", "Counted", "StallCause"]
 class StallCause(IntEnum):
     """Why no beat moved; stands in the mover's STATUS register.
 
-    ``NONE``: one did, or there is nothing to do. ``LOCK``: reserved for a BD that waits for its
-    lock. ``STARVED``: nothing at the input. ``BLOCKED``: no room at the output. ``MEMORY``: a
-    request was not granted. ``QUEUE``: the next BD waits for room in a side queue.
+    ``NONE``: one did, or there is nothing to do. ``LOCK``: the next BD waits for its lock.
+    ``STARVED``: nothing at the input. ``BLOCKED``: no room at the output. ``MEMORY``: a request was
+    not granted. ``QUEUE``: the next BD waits for room in a side queue. ``SWITCH``: reserved for a
+    stream that waits for its partner.
     """
 
     NONE = 0
@@ -25,6 +26,7 @@ class StallCause(IntEnum):
     BLOCKED = 3
     MEMORY = 4
     QUEUE = 5
+    SWITCH = 6
 
 
 class Counted(IntEnum):
@@ -55,6 +57,8 @@ class ActivityMonitor(wiring.Component):
         A BD is loaded or in flight.
     held : 1
         The next BD waits for room in a side queue.
+    locked : 1
+        The next BD waits for its lock.
     clear : 1
     active, starved, blocked, conflict : 32
         Cycles.
@@ -70,6 +74,7 @@ class ActivityMonitor(wiring.Component):
                 "activity": In(activity()),
                 "busy": In(1),
                 "held": In(1),
+                "locked": In(1),
                 "clear": In(1),
                 "active": Out(32),
                 "starved": Out(32),
@@ -127,6 +132,8 @@ class ActivityMonitor(wiring.Component):
         """Give the stall a cause further inside than `otherwise`, where there is one."""
         with m.If(self.activity.conflict):
             m.d.sync += self.stall.eq(StallCause.MEMORY)
+        with m.Elif(self.locked):
+            m.d.sync += self.stall.eq(StallCause.LOCK)
         with m.Elif(self.held):
             m.d.sync += self.stall.eq(StallCause.QUEUE)
         with m.Else():

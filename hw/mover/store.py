@@ -19,7 +19,8 @@ class BdStore(wiring.Component):
     that register is the shadow in which a mover prefetches its next BD.
 
     A request is answered in the next cycle. A read, a slot that the mover does not have, and a word
-    beyond the BD's last are errors and change nothing.
+    beyond the BD's last are errors and change nothing. A ``refused`` write changes nothing either,
+    and is no error on the bus, which would end a host's program far from its cause.
 
     Parameters
     ----------
@@ -33,6 +34,12 @@ class BdStore(wiring.Component):
     read : 1
     slot : `range(descriptors)`
     bd : `descriptor.layout`
+    writes : 1
+        A word that exists is written in this cycle.
+    written_slot : `range(descriptors)`
+    written_word : `range(descriptor.words)`
+    refused : 1
+        It shall not be. Combinational from those.
     """
 
     def __init__(self, *, descriptor: Descriptor) -> None:
@@ -43,6 +50,10 @@ class BdStore(wiring.Component):
                 "read": In(1),
                 "slot": In(range(descriptor.mover.descriptors)),
                 "bd": Out(descriptor.layout),
+                "writes": Out(1),
+                "written_slot": Out(range(descriptor.mover.descriptors)),
+                "written_word": Out(range(descriptor.words)),
+                "refused": In(1),
             }
         )
 
@@ -67,11 +78,16 @@ class BdStore(wiring.Component):
         word = self.bus.offset[2:slot_low]
         slot = self.bus.offset[slot_low : (DESCRIPTOR_STORE - 1).bit_length()]
         exists = self.bus.write & (slot < slots) & (word < words)
+        m.d.comb += [
+            self.writes.eq(self.bus.request & exists),
+            self.written_slot.eq(slot),
+            self.written_word.eq(word),
+        ]
         m.d.comb += write_port.addr.eq(slot)
         m.d.comb += [write_port.data[index].eq(self.bus.write_data) for index in range(words)]
         m.d.sync += self.bus.error.eq(0)
         with m.If(self.bus.request):
             m.d.sync += self.bus.error.eq(~exists)
-            with m.If(exists):
-                m.d.comb += write_port.en.eq(1 << word)
+        with m.If(self.writes & ~self.refused):
+            m.d.comb += write_port.en.eq(1 << word)
         return m

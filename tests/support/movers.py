@@ -24,6 +24,16 @@ def encode(descriptor: Descriptor, bd: Bd, **fields: Any) -> int:
         "deltas": deltas(bd.bounds, bd.strides),
         "operator": bd.operator,
     }
+    if bd.next is not None:
+        values |= {"use_next": 1, "next": bd.next}
+    if bd.iteration is not None:
+        size, current, stride = bd.iteration
+        values |= {
+            "iteration_size": size,
+            "iteration_current": current,
+            "iteration_stride": stride,
+            "iteration_offset": current * stride,
+        }
     if not descriptor.mover.is_scratchpad:
         values["run_length"] = 1
     return descriptor.layout.const(values | fields).as_bits()
@@ -51,12 +61,17 @@ class CoreHost:
         assert not await write(ctx, self.bus, register.offset, register.pack(**fields))
 
     async def push(self, ctx: Any, task: Task) -> None:
+        """Through the registers."""
+        if task.base is not None:
+            await self.put(ctx, "BASE_LOW", value=task.base & 0xFFFFFFFF)
+            await self.put(ctx, "BASE_HIGH", value=task.base >> 32 & 0xFFFFFFFF)
         await self.put(
             ctx,
             "PUSH",
             descriptor=task.descriptor,
             repeat=task.repeat,
             interrupt=int(task.interrupt),
+            rebase=int(task.base is not None),
         )
 
     async def store(self, ctx: Any, slot: int, bits: int) -> None:

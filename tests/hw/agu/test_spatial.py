@@ -31,7 +31,7 @@ def build(memory: MemoryConfig, mover: MoverConfig) -> SpatialAgu:
 def row(address: int, strides: list[int], mode: int = 0, **fields: Any) -> dict[str, Any]:
     """A row for `check`; its `windows` are those of a mover with as many guards."""
     chosen = {
-        "slot": fields.pop("slot", 0),
+        "tag": fields.pop("tag", 0),
         "mode": mode,
         "pad": fields.pop("pad", 0),
         "spatial_strides": strides,
@@ -249,12 +249,12 @@ def test_the_lowest_failing_channel_is_reported(
     reports = []
 
     async def source(ctx):
-        await feed(ctx, dut.i, [coded(dut.mover, row(address, [stride], slot=5))])
+        await feed(ctx, dut.i, [coded(dut.mover, row(address, [stride], tag=5))])
         for _ in range(6):
             _, _, *report = await ctx.tick().sample(dut.o.valid, dut.fault.code, dut.fault.address)
             reports.append(tuple(report))
         assert ctx.get(dut.fault.named)
-        assert ctx.get(dut.fault.descriptor) == 5
+        assert ctx.get(dut.fault.tag) == 5
 
     run(dut, [source])
     assert reports[0] == (0, 0, 0)

@@ -5,7 +5,7 @@ from support.bench import run
 from support.pages import named_config, read, write
 from weft.hw.bus import SystemControl
 from weft.hw.bus.fault import FaultCode
-from weft.hw.bus.registers import IDENTITY, system_page
+from weft.hw.bus.registers import IDENTITY, LOCK_FAULT_BIT, system_page
 from weft.hw.config import AcceleratorConfig, MoverConfig
 from weft.hw.errors import ConfigError
 
@@ -95,7 +95,8 @@ def test_interrupts_follow_their_masks() -> None:
         await write(ctx, dut.registers, offset("IRQ_FAULT_MASK"), 0xFFFFFFFF)
         await ctx.tick()
         assert ctx.get(dut.irq)
-        assert await value(ctx, dut, "IRQ_FAULT_MASK") == (1 << len(CONFIG.movers)) - 1
+        movers = (1 << len(CONFIG.movers)) - 1
+        assert await value(ctx, dut, "IRQ_FAULT_MASK") == movers | 1 << LOCK_FAULT_BIT
         # From a pulse to the interrupt: one cycle to the register, one to the pin.
         await write(ctx, dut.registers, offset("IRQ_FAULT"), 0b010)
         await pulse(ctx, dut.faulted, 0b001)
@@ -138,6 +139,25 @@ def test_a_failed_source_takes_the_place_of_its_sinks() -> None:
             await pulse(ctx, dut.faulted, pulses)
             record = PAGE.register("FIRST_ERROR").unpack(await value(ctx, dut, "FIRST_ERROR"))
             assert record["mover"] == mover
+
+    run(dut, [host])
+
+
+def test_a_fault_of_the_locks_is_recorded_as_theirs() -> None:
+    dut = control()
+
+    async def host(ctx):
+        ctx.set(dut.lock_fault, {"client": 8, "code": FaultCode.LOCK_OVERFLOW, "lock": 5})
+        ctx.set(dut.lock_fault.valid, 1)
+        await ctx.tick()
+        ctx.set(dut.lock_fault.valid, 0)
+        assert await value(ctx, dut, "IRQ_FAULT") == 1 << LOCK_FAULT_BIT
+        assert PAGE.register("FIRST_ERROR").unpack(await value(ctx, dut, "FIRST_ERROR")) == {
+            "valid": 1,
+            "mover": 8,
+            "code": FaultCode.LOCK_OVERFLOW,
+            "descriptor": 5,
+        }
 
     run(dut, [host])
 

@@ -14,7 +14,7 @@ from weft.hw.bus.fault import FaultCode
 from weft.hw.bus.registers import DESCRIPTOR_STORE
 from weft.hw.mover import MoverCore, StallCause
 from weft.hw.mover.core import IN_FLIGHT, OPERATOR_DEPTH
-from weft.sim.golden.mover import Bd, Task, executions, first_fault
+from weft.sim.golden.mover import Bd, Task, executions
 
 CONFIG = named_config("tiny")
 
@@ -29,21 +29,29 @@ def line(loops: int, rows: int, base: int = 0) -> Bd:
     return Bd(base=base, bounds=(rows, *(1,) * (loops - 1)), strides=(4, *(0,) * (loops - 1)))
 
 
+MISSING = 50
+"""A slot that no mover of the configuration has."""
+
+
 @st.composite
-def bds(draw, loops: int, has_operator: bool):
+def bds(draw, slot: int, loops: int, has_operator: bool):
+    """A BD whose chain goes on to a later slot."""
     bounds = [1] * loops
     for _ in range(draw(st.integers(0, 2))):
         bounds[draw(st.integers(0, loops - 1))] = draw(st.integers(1, 4))
     if draw(st.integers(0, 5)) == 0:
         bounds[draw(st.integers(0, loops - 1))] = 0
+    size = draw(st.sampled_from([0, 0, 1, 2, 3]))
     return Bd(
         base=draw(st.integers(1000, 2000)),
         bounds=tuple(bounds),
         strides=tuple(draw(st.lists(st.integers(-64, 64), min_size=loops, max_size=loops))),
         operator=draw(st.integers(0, 2**32 - 1)) if has_operator else 0,
+        next=draw(st.sampled_from([None, None, *range(slot + 1, 4), MISSING])),
+        iteration=(size, draw(st.integers(0, max(size - 1, 0))), draw(st.integers(-99, 99))),
         fault=draw(
             st.sampled_from(
-                [0, 0, 0, 0, FaultCode.INVALID, FaultCode.UNSUPPORTED, FaultCode.FIELD_RANGE]
+                [0, 0, 0, 0, 0, FaultCode.INVALID, FaultCode.UNSUPPORTED, FaultCode.FIELD_RANGE]
             )
         ),
     )
@@ -53,9 +61,9 @@ def broken(bd: Bd) -> dict[str, int]:
     """Fields that make the hardware refuse `bd` with its fault."""
     return {
         0: {},
-        FaultCode.INVALID: {"valid": 0, "next": 1},
-        FaultCode.UNSUPPORTED: {"release_delta": -1, "base": 1 << 40},
-        FaultCode.FIELD_RANGE: {"base": 1 << 40},
+        FaultCode.INVALID: {"valid": 0, "record": 1},
+        FaultCode.UNSUPPORTED: {"record": 1, "mode": 7},
+        FaultCode.FIELD_RANGE: {"mode": 7},
     }[bd.fault]
 
 
@@ -66,17 +74,15 @@ def test_tasks_run_and_retire_in_order(data, name: str, seed: int) -> None:
     host = CoreHost(CONFIG, name)
     dut, mover = host.core, CONFIG.mover(name)
     has_operator = dut.descriptor.has_operator
-    slots = dict(
-        enumerate(data.draw(st.lists(bds(mover.loops, has_operator), min_size=4, max_size=4)))
-    )
-    missing = mover.descriptors + 3
+    slots = {slot: data.draw(bds(slot, mover.loops, has_operator)) for slot in range(4)}
     tasks = data.draw(
         st.lists(
             st.builds(
                 Task,
-                descriptor=st.sampled_from([0, 0, 1, 1, 2, 2, 3, missing]),
+                descriptor=st.sampled_from([0, 0, 0, 1, 1, 2, 2, 3, MISSING]),
                 repeat=st.sampled_from([0, 0, 0, 1, 5]),
                 interrupt=st.booleans(),
+                base=st.sampled_from([None, None, 512]),
             ),
             min_size=1,
             max_size=8,
@@ -85,7 +91,8 @@ def test_tasks_run_and_retire_in_order(data, name: str, seed: int) -> None:
     chance = st.sampled_from([0.0, 0.4, 0.9])
     port = PortModel(dut, stall=data.draw(chance), delay=data.draw(st.integers(0, 30)), seed=seed)
     take = data.draw(chance)
-    expected = executions(tasks, slots)
+    every = list(executions(tasks, slots, FaultCode.NO_DESCRIPTOR))
+    expected = [run for run in every if run.addresses]
     operators: list[int] = []
     done: list[int] = []
 
@@ -101,9 +108,11 @@ def test_tasks_run_and_retire_in_order(data, name: str, seed: int) -> None:
         await host.settled(ctx, len(tasks))
         assert await host.value(ctx, "REFUSED") == 0
         assert not ctx.get(dut.busy)
-        fault = first_fault(tasks, slots, FaultCode.NO_DESCRIPTOR)
-        code, slot = fault or (0, 0)
-        assert await host.fields(ctx, "ERROR") == {"code": code, "descriptor": slot}
+        fault = next((run for run in every if run.fault), None)
+        assert await host.fields(ctx, "ERROR") == {
+            "code": fault.fault if fault else 0,
+            "descriptor": fault.descriptor if fault else 0,
+        }
         status = await host.fields(ctx, "STATUS")
         assert status["error"] == bool(fault)
         assert (status["busy"], status["in_flight"]) == (0, 0)
@@ -284,9 +293,13 @@ SCRATCHPAD_FAULTS = [
     *[
         (FaultCode.UNSUPPORTED, {name: 1})
         for name in CoreHost(CONFIG, "D").core.descriptor.unsupported
-        if name != "release_delta"
     ],
-    (FaultCode.UNSUPPORTED, {"release_delta": -1}),
+    (FaultCode.FIELD_RANGE, {"acquire_enable": 1, "acquire_id": 16}),
+    (FaultCode.FIELD_RANGE, {"release_delta": -1, "release_id": 31}),
+    (FaultCode.FIELD_RANGE, {"iteration_size": 2, "iteration_stride": 1 << 14}),
+    (FaultCode.FIELD_RANGE, {"iteration_size": 2, "iteration_offset": 1 << 15}),
+    (FaultCode.FIELD_RANGE, {"iteration_size": 2, "iteration_offset": -65}),
+    (FaultCode.NONE, {"iteration_size": 1, "iteration_offset": -65, "acquire_id": 16}),
     (FaultCode.INVALID, {"valid": 0}),
     (FaultCode.FIELD_RANGE, {"base": 1 << 15}),
     (FaultCode.FIELD_RANGE, {"base": 1 << 63}),
@@ -429,17 +442,17 @@ def test_a_port_s_fault_belongs_to_the_oldest_bd_in_flight() -> None:
 def test_a_fault_that_names_its_bd_is_charged_to_that_one() -> None:
     host = CoreHost(CONFIG, "B")
     port = host.core.port
-    slots: list[int] = []
+    tags: list[int] = []
 
     async def program(ctx):
-        slots.clear()
+        tags.clear()
         ctx.set(port.rows.ready, 1)
         for slot in (3, 1):
             await host.store(ctx, slot, encode(host.core.descriptor, single(3)))
             await host.push(ctx, Task(descriptor=slot))
         await ctx.tick().repeat(8)
         code = FaultCode.REACH
-        ctx.set(port.fault, {"code": code, "address": 8, "named": 1, "descriptor": 1})
+        ctx.set(port.fault, {"code": code, "address": 8, "named": 1, "tag": tags[1]})
         await ctx.tick()
         ctx.set(port.fault, {"code": 0})
         assert await host.fields(ctx, "ERROR") == {"code": code, "descriptor": 1}
@@ -447,10 +460,10 @@ def test_a_fault_that_names_its_bd_is_charged_to_that_one() -> None:
     async def monitor(ctx):
         async for _, _, valid, row in ctx.tick().sample(port.rows.valid, port.rows.payload):
             if valid:
-                slots.append(row.settings.slot)
+                tags.append(row.settings.tag)
 
     run(host.core, [program], background=[monitor])
-    assert slots == [3, 1]
+    assert len(set(tags)) == 2
 
 
 def test_counters_and_their_clear() -> None:
@@ -480,7 +493,7 @@ def test_accesses_that_the_page_does_not_allow() -> None:
     async def program(ctx):
         assert (await read(ctx, host.bus, host.page.register("PUSH").offset))[1]
         assert await write(ctx, host.bus, host.page.register("RETIRED").offset, 1)
-        assert await write(ctx, host.bus, host.page.register("PUSH").offset, 1 << 17)
+        assert await write(ctx, host.bus, host.page.register("PUSH").offset, 1 << 18)
         assert (await read(ctx, host.bus, 4 * len(host.page.registers)))[1]
         assert (await read(ctx, host.bus, DESCRIPTOR_STORE))[1]
         assert await write(ctx, host.bus, DESCRIPTOR_STORE + 4 * words, 0)

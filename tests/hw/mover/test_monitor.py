@@ -19,6 +19,8 @@ def cause(is_source: bool, now: dict[str, int]) -> StallCause:
         return StallCause.NONE
     if now["conflict"]:
         return StallCause.MEMORY
+    if now["locked"]:
+        return StallCause.LOCK
     if now["held"]:
         return StallCause.QUEUE
     return StallCause.BLOCKED if valid else StallCause.STARVED
@@ -35,13 +37,14 @@ def test_counters_are_sums_over_cycles(is_source: bool) -> None:
         for cycle in range(300):
             now = {
                 name: int(toss.random() < 0.5)
-                for name in ("valid", "ready", "conflict", "busy", "held")
+                for name in ("valid", "ready", "conflict", "busy", "held", "locked")
             }
             now["accesses"] = toss.choice([0, 0, 1, 32, 255])
             clear = cycle in (100, 101, 222)
             ctx.set(dut.activity, {k: now[k] for k in ("valid", "ready", "conflict", "accesses")})
             ctx.set(dut.busy, now["busy"])
             ctx.set(dut.held, now["held"])
+            ctx.set(dut.locked, now["locked"])
             ctx.set(dut.clear, clear)
             await ctx.tick()
             history = [] if clear else [*history, now]

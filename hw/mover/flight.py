@@ -1,0 +1,127 @@
+"""The executions of a mover that have begun and have not retired."""
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ..bus.fault import TAG_BITS, FaultCode, fault_report
+from .locks import LOCK_ID_BITS, LOCK_VALUE_BITS, lock_release
+
+__all__ = ["IN_FLIGHT", "Flight", "flight_entry"]
+
+IN_FLIGHT = (1 << TAG_BITS) - 1
+"""Executions that may be handed to the address generator and not be retired."""
+
+
+def flight_entry() -> data.StructLayout:
+    """An execution: its BD ``descriptor``; whether it ends its task, ``last``, and whether that
+    asks for an ``interrupt``; what it releases (nothing if ``release_delta`` is 0); whether it is
+    ``empty``, so that the port does not hear of it."""
+    return data.StructLayout(
+        {
+            "descriptor": 8,
+            "last": 1,
+            "interrupt": 1,
+            "empty": 1,
+            "release_id": LOCK_ID_BITS,
+            "release_delta": signed(LOCK_VALUE_BITS),
+        }
+    )
+
+
+class Flight(wiring.Component):
+    """A ring of executions in order, each named by its place: the ``tag`` that its rows carry.
+
+    An execution is *over* when the port says so, and an empty one, which is accepted only into an
+    empty ring, at once. The oldest that is over retires. It does so in the cycle of
+    ``port_retired`` if nothing else is over and it releases nothing, else it releases its lock from
+    the next cycle on and retires when that has been accepted. ``port_retired`` may come in every
+    cycle: what is over and has not released yet stays in the ring.
+
+    An execution that had a fault retires without its release. A fault belongs to the execution that
+    it names, else to the oldest that is not over, and is reported no later than in the cycle in
+    which that is over.
+
+    Members
+    -------
+    i : stream of :func:`flight_entry`
+    tag : 4
+        Of the execution that is accepted in this cycle.
+    port_retired : 1
+    fault : :func:`~weft.hw.bus.fault.fault_report`
+    fault_descriptor : 8
+        BD slot of the execution that `fault` belongs to.
+    release : stream of :func:`~weft.hw.mover.locks.lock_release`
+        ``valid`` and ``payload`` are registers, or read from them.
+    retired : 1
+        The oldest execution retires.
+    oldest : :func:`flight_entry`
+        Counts while ``level`` is not 0.
+    level : `range(IN_FLIGHT + 1)`
+        Executions in the ring.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "i": In(stream.Signature(flight_entry())),
+                "tag": Out(TAG_BITS),
+                "port_retired": In(1),
+                "fault": In(fault_report()),
+                "fault_descriptor": Out(8),
+                "release": Out(stream.Signature(lock_release())),
+                "retired": Out(1),
+                "oldest": Out(flight_entry()),
+                "level": Out(range(IN_FLIGHT + 1)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.entries = entries = Memory(shape=flight_entry(), depth=1 << TAG_BITS, init=[])
+        m.submodules.slots = slots = Memory(shape=8, depth=1 << TAG_BITS, init=[])
+        # Between head and open: over, and not retired. Between open and tail: not over.
+        head, opened, tail = (Signal(TAG_BITS, name=name) for name in ("head", "open", "tail"))
+        spoilt = Signal(1 << TAG_BITS)
+        accept, over, keeps = Signal(), Signal(), Signal()
+        blamed = Mux(self.fault.named, self.fault.tag, opened)
+
+        for memory, value in ((entries, self.i.payload), (slots, self.i.payload.descriptor)):
+            port = memory.write_port()
+            m.d.comb += [port.en.eq(accept), port.addr.eq(tail), port.data.eq(value)]
+        oldest, named = entries.read_port(domain="comb"), slots.read_port(domain="comb")
+        m.d.comb += [
+            oldest.addr.eq(head),
+            self.oldest.eq(oldest.data),
+            named.addr.eq(blamed),
+            self.fault_descriptor.eq(named.data),
+        ]
+
+        m.d.comb += [
+            self.i.ready.eq(self.level != IN_FLIGHT),
+            accept.eq(self.i.valid & self.i.ready),
+            self.tag.eq(tail),
+            over.eq(self.port_retired & (opened != tail)),
+            keeps.eq((self.oldest.release_delta != 0) & ~spoilt.bit_select(head, 1)),
+            self.release.valid.eq((head != opened) & keeps),
+            self.release.payload.id.eq(self.oldest.release_id),
+            self.release.payload.delta.eq(self.oldest.release_delta),
+            self.retired.eq(Mux(keeps, self.release.valid & self.release.ready, over)),
+        ]
+        with m.If((head != opened) & ~keeps):
+            m.d.comb += self.retired.eq(1)
+
+        with m.If(self.fault.code != FaultCode.NONE):
+            m.d.sync += spoilt.bit_select(blamed, 1).eq(1)
+        with m.If(accept):
+            m.d.sync += [tail.eq(tail + 1), spoilt.bit_select(tail, 1).eq(0)]
+        with m.If(over | (accept & self.i.payload.empty)):
+            m.d.sync += opened.eq(opened + 1)
+        with m.If(self.retired):
+            m.d.sync += head.eq(head + 1)
+        with m.If(accept & ~self.retired):
+            m.d.sync += self.level.eq(self.level + 1)
+        with m.Elif(self.retired & ~accept):
+            m.d.sync += self.level.eq(self.level - 1)
+        return m

@@ -1,0 +1,119 @@
+"""How far each BD slot has iterated."""
+
+from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from .descriptor import Descriptor
+
+__all__ = ["ITERATION_WORDS", "Iteration", "fits"]
+
+ITERATION_WORDS = (5, 7)
+"""Words of a BD that hold its state: a write to one of them begins anew."""
+
+
+def fits(value: Value, width: int, signed: bool) -> Value:
+    """Whether the bits of `value` beyond `width` only extend it."""
+    if not signed:
+        return ~value[width:].any()
+    beyond = value[width - 1 :]
+    return ~beyond.any() | beyond.all()
+
+
+class Iteration(wiring.Component):
+    """The offset that a BD adds to its base, and its next one.
+
+    An iterating BD (``iteration_size`` of 2 or more) adds ``offset`` to its base at every load, and
+    steps: ``current`` by 1 and ``offset`` by ``iteration_stride``; both become 0 where ``current``
+    reaches the size. Any other BD adds 0. The state is a slot's, and begins with what was written
+    to the BD: it is kept beside the BD store, so that host and mover write to different memories,
+    and which of the two counts is one bit a slot.
+
+    `offset` and `good` are combinational from the slot and the BD. A step in cycle t counts from
+    t+1 on.
+
+    Parameters
+    ----------
+    descriptor
+        The BD.
+
+    Members
+    -------
+    slot : `range(descriptors)`
+        The BD that is loaded.
+    bd : `descriptor.layout`
+    step : 1
+        The loaded BD begins an execution.
+    written : 1
+        A word of :data:`ITERATION_WORDS` of ``written_slot`` is written.
+    written_slot : `range(descriptors)`
+    offset : signed
+        One bit wider than an address, at most 32 bits, of which a wrong one does not show ``good``.
+    good : 1
+        Offset and stride fit the mover's address unit.
+    """
+
+    def __init__(self, *, descriptor: Descriptor) -> None:
+        self._descriptor = descriptor
+        slots = range(descriptor.mover.descriptors)
+        self._step_bits = min(descriptor.address_bits, 32)
+        self._offset_bits = min(descriptor.address_bits + 1, 32)
+        super().__init__(
+            {
+                "slot": In(slots),
+                "bd": In(descriptor.layout),
+                "step": In(1),
+                "written": In(1),
+                "written_slot": In(slots),
+                "offset": Out(signed(self._offset_bits)),
+                "good": Out(1),
+            }
+        )
+
+    @property
+    def descriptor(self) -> Descriptor:
+        return self._descriptor
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        bd, slots = self.bd, self._descriptor.mover.descriptors
+        # One bit more than an offset, so that a step too far is seen at the next load.
+        state = data.StructLayout(
+            {"current": unsigned(16), "offset": signed(self._offset_bits + 1)}
+        )
+        m.submodules.states = states = Memory(shape=state, depth=slots, init=[])
+        read, write = states.read_port(domain="comb"), states.write_port()
+        anew = Signal(slots, init=(1 << slots) - 1)
+        now, offset, iterates = Signal(16), Signal(signed(33)), Signal()
+        begins = anew.bit_select(self.slot, 1)
+        m.d.comb += [
+            read.addr.eq(self.slot),
+            iterates.eq(bd.iteration_size[1:].any()),
+            now.eq(Mux(begins, bd.iteration_current, read.data.current)),
+            offset.eq(Mux(begins, bd.iteration_offset, read.data.offset)),
+            self.offset.eq(Mux(iterates, offset, 0)),
+            self.good.eq(
+                ~iterates
+                | (
+                    fits(offset.as_unsigned(), self._offset_bits, signed=True)
+                    & fits(bd.iteration_stride.as_unsigned(), self._step_bits, signed=True)
+                )
+            ),
+        ]
+        following = Signal(17)
+        m.d.comb += [
+            following.eq(now + 1),
+            write.addr.eq(self.slot),
+            write.en.eq(self.step & iterates),
+        ]
+        with m.If(following < bd.iteration_size):
+            m.d.comb += [
+                write.data.current.eq(following),
+                write.data.offset.eq(offset + bd.iteration_stride),
+            ]
+        with m.If(self.step & iterates):
+            m.d.sync += anew.bit_select(self.slot, 1).eq(0)
+        with m.If(self.written):
+            m.d.sync += anew.bit_select(self.written_slot, 1).eq(1)
+        return m

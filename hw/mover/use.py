@@ -1,0 +1,93 @@
+"""Which BD slots must not be written."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["SlotUse"]
+
+
+class SlotUse(wiring.Component):
+    """Knows the slots that a queued task names or that the running task has loaded.
+
+    A slot is queued from its ``push`` until the last task that names it leaves the queue: each slot
+    remembers the turn of its last push. It is then in use by the running task, as are the slots
+    that its chain loads, until another task begins or none runs. ``in_use`` is combinational from
+    ``slot``, and shows pushes, pops and loads from the cycle after. Slots that do not exist are
+    none.
+
+    Parameters
+    ----------
+    slots
+        BD slots.
+    queue_depth
+        Tasks in the queue.
+
+    Members
+    -------
+    push, pop : 1
+        A task enters, leaves the queue; ``pop`` comes with the ``load`` of its slot.
+    push_slot : 8
+    load : 1
+    load_slot : 8
+    running : 1
+        There is a running task.
+    slot : `range(slots)`
+    in_use : 1
+    """
+
+    def __init__(self, *, slots: int, queue_depth: int) -> None:
+        self._slots = slots
+        self._queue_depth = queue_depth
+        super().__init__(
+            {
+                "push": In(1),
+                "push_slot": In(8),
+                "pop": In(1),
+                "load": In(1),
+                "load_slot": In(8),
+                "running": In(1),
+                "slot": In(range(slots)),
+                "in_use": Out(1),
+            }
+        )
+
+    @property
+    def slots(self) -> int:
+        return self._slots
+
+    @property
+    def queue_depth(self) -> int:
+        return self._queue_depth
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        queued, loaded = Signal(self._slots), Signal(self._slots)
+        # A turn is told from those of all other tasks in the queue.
+        turn_bits = max(1, (self._queue_depth - 1).bit_length())
+        pushed, popped = Signal(turn_bits), Signal(turn_bits)
+        m.submodules.turns = turns = Memory(shape=turn_bits, depth=self._slots, init=[])
+        write, read = turns.write_port(), turns.read_port(domain="comb")
+        pushes = self.push & (self.push_slot < self._slots)
+        loads = self.load & (self.load_slot < self._slots)
+        m.d.comb += [
+            write.en.eq(pushes),
+            write.addr.eq(self.push_slot),
+            write.data.eq(pushed),
+            read.addr.eq(self.load_slot),
+            self.in_use.eq(
+                queued.bit_select(self.slot, 1) | (loaded.bit_select(self.slot, 1) & self.running)
+            ),
+        ]
+        with m.If(self.pop):
+            m.d.sync += [popped.eq(popped + 1), loaded.eq(0)]
+            with m.If(loads & (read.data == popped)):
+                m.d.sync += queued.bit_select(self.load_slot, 1).eq(0)
+        with m.If(loads):
+            m.d.sync += loaded.bit_select(self.load_slot, 1).eq(1)
+        with m.If(self.push):
+            m.d.sync += pushed.eq(pushed + 1)
+        with m.If(pushes):
+            m.d.sync += queued.bit_select(self.push_slot, 1).eq(1)
+        return m
