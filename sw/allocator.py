@@ -94,6 +94,12 @@ class Allocator:
         start = -base % ALIGNMENT
         self._free = [(start, memory.size - start)] if memory.size > start else []
         self._used: dict[int, int] = {}
+        self._lengths: dict[int, int] = {}
+
+    @property
+    def buffers(self) -> list[tuple[int, int]]:
+        """Device address and length in bytes of everything that is handed out."""
+        return [(self.memory.base + start, size) for start, size in sorted(self._lengths.items())]
 
     @property
     def free_bytes(self) -> int:
@@ -119,7 +125,7 @@ class Allocator:
             if needed <= size:
                 rest = (start + needed, size - needed)
                 self._free[index : index + 1] = [rest] if rest[1] else []
-                self._used[start] = needed
+                self._used[start], self._lengths[start] = needed, length
                 self._bytes[start : start + length] = 0
                 # Not a slice: an empty one would not keep its place.
                 array = DeviceArray(shape, kind, buffer=self._bytes, offset=start)
@@ -144,6 +150,7 @@ class Allocator:
         size = self._used.pop(start, None)
         if size is None:
             raise AllocationError("the array is not the start of an allocation of this device")
+        del self._lengths[start]
         merged: list[tuple[int, int]] = []
         for piece in sorted([*self._free, (start, size)]):
             if merged and sum(merged[-1]) == piece[0]:

@@ -32,7 +32,7 @@ from .transfer import (
 )
 from .transport import Transport
 
-__all__ = ["Device", "Statistics"]
+__all__ = ["Device", "Operand", "Statistics"]
 
 RESET_POLLS = 10_000
 
@@ -137,6 +137,11 @@ class Device:
     def free(self, array: npt.NDArray[Any]) -> None:
         """Give back an array from `allocate`; raises `AllocationError` for any other."""
         self._allocator.free(array)
+
+    @property
+    def buffers(self) -> list[tuple[int, int]]:
+        """Device address and length in bytes of every allocated array."""
+        return self._allocator.buffers
 
     def view(self, operand: Operand) -> npt.NDArray[Any]:
         """`operand` as an ndarray over the same memory; errors as `send`'s, for a MemRef."""

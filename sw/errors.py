@@ -14,7 +14,9 @@ __all__ = [
     "MappingError",
     "MemRefError",
     "NotDeviceMemory",
+    "ProgramWordError",
     "QueueFullError",
+    "SequenceError",
 ]
 
 
@@ -80,9 +82,24 @@ class NotDeviceMemory(WeftError, ValueError):  # noqa: N818 - reads as the fact 
     """An operand does not lie in the device's memory."""
 
 
+class ProgramWordError(WeftError, ValueError):
+    """A sequencer instruction with a field out of its range: names field, value and limit."""
+
+    def __init__(self, op: str, field: str, value: object, limit: str) -> None:
+        super().__init__(f"{op}: {field} = {value}: {limit}")
+        self.op = op
+        self.field = field
+        self.value = value
+        self.limit = limit
+
+
 class MemRefError(WeftError, IndexError):
     """A view that its buffer or its parent does not contain."""
 
 
 class MappingError(WeftError, ValueError):
     """A transfer or a matrix product that this configuration cannot be programmed to do."""
+
+
+class SequenceError(WeftError, ValueError):
+    """A runtime sequence that cannot be built, or that would fail if it ran."""

@@ -1,0 +1,188 @@
+"""A runtime sequence: what a host asks of the movers, written down before it is played."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from .builder import SequenceBuilder
+from .check import CheckReport, check
+from .commands import Token
+from .device import Device, Operand
+from .errors import SequenceError
+from .locks import Acquire, Lock, Release
+from .memcpy import gated_copy, nd_descriptors, nd_view
+from .memref import MemRef
+from .transfer import ScratchpadAddress, Step
+
+__all__ = ["RuntimeSequence"]
+
+Place = Operand | ScratchpadAddress
+
+
+class RuntimeSequence(SequenceBuilder):
+    """Descriptors, pushes, locks and waits, in order; nothing moves until it is played.
+
+    As a context manager it is checked when the block is left: a sequence that would deadlock never
+    reaches the device. It can be played any number of times, over the register bus or as a program
+    that the device fetches for itself; its tokens count from where it begins.
+
+    Parameters
+    ----------
+    device
+        Whose movers, locks and memory it speaks of.
+    checked
+        Whether leaving the block checks it.
+    """
+
+    def __init__(self, device: Device, *, checked: bool = True) -> None:
+        super().__init__(device)
+        self.checked = checked
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None and self.checked:
+            self.check().require()
+
+    def dma_memcpy_nd(
+        self,
+        mover: str,
+        buffer: Operand,
+        offsets: Sequence[int] | None = None,
+        sizes: Sequence[int] | None = None,
+        strides: Sequence[int] | None = None,
+        *,
+        bd: int | None = None,
+        repeat: int = 1,
+        issue_token: bool = False,
+        acquire: Acquire | None = None,
+        release: Release | None = None,
+    ) -> Token:
+        """Have a DRAM mover walk `buffer`: one task where the mover's loops suffice.
+
+        Parameters
+        ----------
+        mover
+            A DRAM mover.
+        buffer, offsets, sizes, strides
+            In elements, outermost first; see :func:`~weft.sw.memcpy.nd_view`.
+        bd
+            The slot to use; else one of the sequence's choice.
+        repeat, issue_token
+            As `push_queue`.
+        acquire, release
+            Locks of the first descriptor, and of the last.
+
+        Returns
+        -------
+        Token
+            Of the last task.
+
+        Raises
+        ------
+        SequenceError, MappingError, DescriptorError
+            Nothing was appended.
+        """
+        pool = self.pool(mover)
+        view = nd_view(self.operand(buffer), offsets, sizes, strides)
+        walks = nd_descriptors(self.config.mover(mover), view, acquire, release)
+        if len(walks) > 1 and (bd is not None or repeat > 1):
+            raise SequenceError(
+                f"dma_memcpy_nd: the walk takes {len(walks)} BDs: neither BD {bd} alone nor "
+                "a task that repeats them will do"
+            )
+        token = Token(mover, 0)
+        for walk in walks:
+            if bd is None:
+                slot = pool.allocate("dma_memcpy_nd")
+                self._write(mover, slot, walk, view.argument)
+            else:
+                self.write_bd(mover, slot := bd, walk, argument=view.argument)
+            token = self.push_queue(mover, slot, repeat, issue_token and walk is walks[-1])
+        return token
+
+    def memcpy(
+        self,
+        token: str | Lock,
+        acquire: int | Acquire = 0,
+        release: int | Release = 0,
+        *,
+        wait: bool | None = None,
+    ) -> Callable[[Place, Place], Token]:
+        """A copy between DRAM and the scratchpad whose scratchpad end is gated by a lock.
+
+        ``seq.memcpy("token_in", 0, 1)(source, target)`` appends it and gives the token of its end.
+
+        Parameters
+        ----------
+        token
+            The lock, or its name.
+        acquire
+            The scratchpad's mover waits until the lock is at least so much and takes it off; 0 does
+            not wait. An :class:`Acquire` is taken as it is.
+        release
+            What it adds when it is done.
+        wait
+            Whether the sequence waits for the copy; by default it does if that is towards DRAM.
+        """
+        lock = self.lock(token) if isinstance(token, str) else token
+        gate = acquire if isinstance(acquire, Acquire) else None
+        opening = release if isinstance(release, Release) else None
+        if isinstance(acquire, int) and acquire:
+            gate = lock.acquire_ge(acquire)
+        if isinstance(release, int) and release:
+            opening = lock.release(release)
+
+        def copy(source: Place, target: Place) -> Token:
+            ends = [
+                p if isinstance(p, ScratchpadAddress) else self.operand(p) for p in (source, target)
+            ]
+            steps, sink = gated_copy(self.config, ends[0], ends[1], gate, opening)
+            argument = next((end.argument for end in ends if isinstance(end, MemRef)), None)
+            end = self._push_all(steps, sink, lock.name, argument)
+            self._symbols[lock.name] = end
+            inbound = isinstance(target, ScratchpadAddress)
+            if wait or (wait is None and not inbound):
+                self.dma_wait(end)
+            return end
+
+        return copy
+
+    def _push_all(
+        self,
+        steps: Sequence[Step],
+        sink: str,
+        holder: str,
+        argument: int | None,
+    ) -> Token:
+        """Push the tasks of one piece of work, each in a slot of its own; the sink's last token.
+
+        When that is waited for all of them have retired. DRAM movers' bases count from `argument`.
+        """
+        last = max(index for index, (mover, _) in enumerate(steps) if mover == sink)
+        tokens: dict[str, Token] = {}
+        for index, (mover, descriptor) in enumerate(steps):
+            slot = self.pool(mover).allocate(holder)
+            dram = not self.config.mover(mover).is_scratchpad
+            self._write(mover, slot, descriptor, argument if dram else None)
+            tokens[mover] = self.push_queue(mover, slot, issue_token=index == last)
+        self._implied[tokens[sink]] = list(tokens.values())
+        return tokens[sink]
+
+    def check(self) -> CheckReport:
+        """Replay it against a model of queues, tokens, locks and chains; see :mod:`.check`."""
+        return check(
+            self.config,
+            self.commands,
+            buffers=self.device.buffers,
+            arguments=self.arguments,
+            names={lock.index: lock.name for lock in self._locks.values()},
+        )
