@@ -16,6 +16,7 @@ from amaranth.hdl import Shape
 from ..hw.agu.row import GUARD_BITS
 from ..hw.mover.descriptor import Descriptor
 from .errors import DescriptorError
+from .guard import Guard
 from .reach import check_scratchpad
 
 __all__ = ["BufferDescriptor", "Guard"]
@@ -28,38 +29,14 @@ OPERATOR_LIMIT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Guard:
-    """An affine window of a DRAM mover.
-
-    Byte i of the run exists iff ``0 <= offset + sum(index * stride) + run * i < limit``; a byte
-    exists iff it does for every guard.
-
-    Parameters
-    ----------
-    offset
-        Value at the first row's first byte.
-    limit
-        Bound of the window.
-    strides
-        One a loop, innermost first; missing ones are 0.
-    run
-        1 if the value grows along the run.
-    """
-
-    offset: int = 0
-    limit: int = 1
-    strides: tuple[int, ...] = ()
-    run: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
 class BufferDescriptor:
     """Where a mover's task goes.
 
     Parameters
     ----------
     base
-        Byte address of the first row.
+        Byte address of the first row; of a scratchpad mover with guards it may be one that the
+        guards exclude, even a negative one.
     bounds, strides
         Iterations and byte stride of each loop, innermost first; loops that the mover has beyond
         them are 1 iteration. A bound of 0 moves nothing.
@@ -76,7 +53,7 @@ class BufferDescriptor:
     run_length
         Bytes a row (DRAM).
     guards
-        Windows (DRAM); ones that the mover has beyond them exclude nothing.
+        Windows; ones that the mover has beyond them exclude nothing.
     use_next, next, ..., record, iteration_size, ...
         As in the hardware's layout; what this hardware does not do yet is refused when set.
     """
@@ -113,8 +90,8 @@ class BufferDescriptor:
         Raises
         ------
         DescriptorError
-            A field the mover lacks or that does not fit, or (scratchpad) an address of any channel
-            outside the memory, off a word, or in a bank that the channel does not reach.
+            A field the mover lacks or that does not fit, or (scratchpad) an address of a channel
+            that exists, outside the memory, off a word, or in a bank that it does not reach.
         """
         return _Encoder(spec).encode(self)
 
@@ -136,10 +113,10 @@ class BufferDescriptor:
             Guard(
                 offset=view.guards[g].offset,
                 limit=view.guards[g].limit,
-                run=view.guards[g].run,
                 strides=_strides(
                     bounds, [view.guards[g].deltas[i] for i in range(spec.mover.loops)]
                 ),
+                **{name: view.guards[g][name] for name in _guard_fields(spec)},
             )
             for g in range(spec.mover.guards)
         )
@@ -187,9 +164,8 @@ class _Encoder:
             self.require(
                 0 <= descriptor.operator <= OPERATOR_LIMIT, "operator", descriptor.operator, limit
             )
-        for name, steps in (("strides", strides), ("spatial_strides", descriptor.spatial_strides)):
-            for step in steps:
-                self.require_step(name, step, "a byte stride")
+        for step in strides:
+            self.require_step("strides", step, "a byte stride")
         values |= self.shape(descriptor, bounds, strides)
         for name, value in values.items():
             self.require_fits(name, value, self.spec.layout[name].shape)
@@ -223,7 +199,10 @@ class _Encoder:
                 descriptor.mode,
                 f"must be from 0 to {modes - 1}",
             )
-            return {"spatial_strides": list(spatial)}
+            bits = self.spec.settings["spatial_strides"].shape.elem_shape.width
+            for step in spatial:
+                self.require_range("spatial_strides", step, "a byte stride", bits)
+            return {"spatial_strides": list(spatial)} | self.guards(guards, bounds)
         assert self.spec.config.dma is not None
         bits = self.spec.config.dma.address_bits
         low, high = _span(descriptor.base, bounds, strides, descriptor.run_length)
@@ -233,8 +212,7 @@ class _Encoder:
             f"{descriptor.base:#x}",
             f"addresses from {low:#x} to {high:#x} leave {bits} bits",
         )
-        filled = list(guards) + [Guard()] * (self.mover.guards - len(guards))
-        return {"guards": [self.guard(g, bounds) for g in filled]} if filled else {}
+        return self.guards(guards, bounds)
 
     def check_addresses(
         self,
@@ -251,17 +229,30 @@ class _Encoder:
             strides=strides,
             spatial_strides=descriptor.spatial_strides,
             mode=descriptor.mode,
+            guards=descriptor.guards,
         )
-        # Left for loops that never step.
+        # Left for rows that do not exist and for loops that never step.
+        if self.mover.guards:
+            self.require_range("base", descriptor.base, "a row's address", self.spec.address_bits)
         for loop, delta in enumerate(_deltas(bounds, strides)):
             text = f"what loop {loop} adds when the loops inside restart"
             self.require_step("strides", delta, text)
 
     def require_step(self, name: str, step: int, what: str) -> None:
         """A step fits its field and (scratchpad) the address unit."""
-        limit = 1 << min(self.spec.address_bits, STEP_BITS) - 1
-        stated = f"{what} must be from {-limit} to {limit - 1}"
-        self.require(-limit <= step < limit, name, step, stated)
+        self.require_range(name, step, what, min(self.spec.address_bits, STEP_BITS))
+
+    def require_range(self, name: str, value: int, what: str, bits: int) -> None:
+        """A signed number of `bits`."""
+        limit = 1 << bits - 1
+        self.require(
+            -limit <= value < limit, name, value, f"{what} must be from {-limit} to {limit - 1}"
+        )
+
+    def guards(self, guards: Sequence[Guard], bounds: Sequence[int]) -> dict[str, Any]:
+        """All of the mover's guards; those left open exclude nothing."""
+        filled = [*guards, *[Guard()] * (self.mover.guards - len(guards))]
+        return {"guards": [self.guard(guard, bounds) for guard in filled]} if filled else {}
 
     def guard(self, guard: Guard, bounds: Sequence[int]) -> dict[str, Any]:
         strides = self.padded("guards.strides", guard.strides, 0)
@@ -275,7 +266,23 @@ class _Encoder:
             tuple(guard.strides),
             f"values from {low} to {high - 1} leave the {GUARD_BITS} bits of a guard",
         )
-        return {"offset": guard.offset, "limit": guard.limit, "run": guard.run, "deltas": deltas}
+        values: dict[str, Any] = {"offset": guard.offset, "limit": guard.limit, "deltas": deltas}
+        for name in ("run", "coefficient", "dimension"):
+            value = getattr(guard, name)
+            if name in _guard_fields(self.spec):
+                values[name] = value
+            else:
+                text = "a guard of this mover does not have the field"
+                self.require(value == 0, f"guards.{name}", value, text)
+        if self.mover.is_scratchpad:
+            last = len(self.mover.spatial_bounds) - 1
+            self.require(
+                0 <= guard.dimension <= last,
+                "guards.dimension",
+                guard.dimension,
+                f"must be from 0 to {last}",
+            )
+        return values
 
     def padded(self, name: str, values: Sequence[int], fill: int) -> list[int]:
         loops = self.mover.loops
@@ -305,6 +312,11 @@ class _Encoder:
 
 def _has(spec: Descriptor, name: str) -> bool:
     return any(key == name for key, _ in spec.layout)
+
+
+def _guard_fields(spec: Descriptor) -> tuple[str, ...]:
+    """What a guard of the mover has beyond offset, limit and steps."""
+    return ("coefficient", "dimension") if spec.mover.is_scratchpad else ("run",)
 
 
 def _deltas(bounds: Sequence[int], strides: Sequence[int]) -> list[int]:

@@ -1,12 +1,14 @@
 """Whether every word that a scratchpad descriptor would touch is one that its channels can touch.
 
-The check is exact and cheap: the set of first-channel words is a bit a word of the memory, grown
-loop by loop by doubling, so its cost does not depend on the number of rows.
+The check is exact and cheap: the set of a channel's words is a bit a word of the memory, grown
+loop by loop by doubling, so its cost does not depend on the number of rows. What guards exclude is
+not touched; they are looked at only where the descriptor would be refused without them.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +16,7 @@ import numpy.typing as npt
 
 from ..hw.config import MemoryConfig, MoverConfig
 from .errors import DescriptorError
+from .guard import ExistingRows, Guard
 
 __all__ = ["bank_of", "channel_offsets", "check_scratchpad"]
 
@@ -46,6 +49,7 @@ def check_scratchpad(
     strides: Sequence[int],
     spatial_strides: Sequence[int],
     mode: int,
+    guards: Sequence[Guard] = (),
 ) -> None:
     """Refuse a descriptor that would leave the memory or a channel's banks.
 
@@ -56,6 +60,25 @@ def check_scratchpad(
     """
     if 0 in bounds:
         return
+    try:
+        _check_all(memory, mover, base, bounds, strides, spatial_strides, mode)
+    except DescriptorError:
+        if not guards:
+            raise
+        rows = ExistingRows(mover.name, bounds, strides, guards)
+        _check_existing(memory, mover, base, rows, spatial_strides, mode)
+
+
+def _check_all(
+    memory: MemoryConfig,
+    mover: MoverConfig,
+    base: int,
+    bounds: Sequence[int],
+    strides: Sequence[int],
+    spatial_strides: Sequence[int],
+    mode: int,
+) -> None:
+    """Refuse what any channel would do wrong in any row."""
 
     def require(condition: bool, field: str, value: object, limit: str) -> None:
         if not condition:
@@ -85,29 +108,86 @@ def check_scratchpad(
     # The temporal address alone, which is what the hardware steps, must be representable too:
     # channel 0 has offset 0, so it was checked with the channels.
     if mover.reach:
-        words = _touched(memory, low, live)
+        words = low // word + _touched(high - low, live, (), word)
         for channel, offset in enumerate(offsets):
-            banks = bank_of(memory, mode, words + offset // word)
-            wrong = np.flatnonzero(banks % mover.reach != channel % mover.reach)
-            if wrong.size:
-                address = int(words[wrong[0]]) * word + offset
-                require(
-                    False,
-                    "address",
-                    address,
-                    f"channel {channel} only reaches banks that are {channel % mover.reach} modulo "
-                    f"{mover.reach}, not bank {banks[wrong[0]]}",
-                )
+            _check_reach(memory, mover, channel, words + offset // word, mode)
+
+
+def _check_existing(
+    memory: MemoryConfig,
+    mover: MoverConfig,
+    base: int,
+    rows: ExistingRows,
+    spatial_strides: Sequence[int],
+    mode: int,
+) -> None:
+    """Refuse what a channel would do wrong in a row in which it exists."""
+    word, inner = memory.word_bytes, mover.spatial_bounds
+    steps = [(bound - 1) * stride for bound, stride in rows.free]
+    first = base + sum(step for step in steps if step < 0)
+    last = base + sum(step for step in steps if step > 0)
+    for channel, offset in enumerate(channel_offsets(inner, spatial_strides)):
+        parts = rows.parts([channel // math.prod(inner[:d]) % b for d, b in enumerate(inner)])
+        if any(part.size == 0 for part in parts):
+            continue
+        low = first + offset + sum(int(part[0]) for part in parts)
+        high = last + offset + sum(int(part[-1]) for part in parts)
+
+        def require(condition: bool, address: int, limit: str, channel: int = channel) -> None:
+            if not condition:
+                raise DescriptorError(mover.name, "address", address, f"channel {channel} {limit}")
+
+        for address in (low, high):
+            inside, row = 0 <= address < memory.bytes, address - offset
+            near = -2 * memory.bytes <= row < 2 * memory.bytes
+            require(inside, address, f"leaves the scratchpad of {memory.bytes} bytes")
+            require(near, address, f"lies in a row at {row}, too far outside the scratchpad")
+        # An address of every remainder that there is: the lowest, and one step of a sum from it.
+        steps_up = [0] + [abs(stride) for _, stride in rows.free]
+        for part in parts:
+            _, chosen = np.unique((part - part[0]) % word, return_index=True)
+            steps_up += (part[chosen] - part[0]).tolist()
+        for step in steps_up:
+            require((low + step) % word == 0, low + step, f"is off a word of {word} bytes")
+        if mover.reach:
+            words = low // word + _touched(high - low, rows.free, parts, word)
+            _check_reach(memory, mover, channel, words, mode)
+
+
+def _check_reach(
+    memory: MemoryConfig,
+    mover: MoverConfig,
+    channel: int,
+    words: npt.NDArray[np.int64],
+    mode: int,
+) -> None:
+    """Refuse a bank that `channel` does not reach."""
+    banks = bank_of(memory, mode, words)
+    wrong = np.flatnonzero(banks % mover.reach != channel % mover.reach)
+    if wrong.size:
+        raise DescriptorError(
+            mover.name,
+            "address",
+            int(words[wrong[0]]) * memory.word_bytes,
+            f"channel {channel} only reaches banks that are {channel % mover.reach} modulo "
+            f"{mover.reach}, not bank {banks[wrong[0]]}",
+        )
 
 
 def _touched(
-    memory: MemoryConfig, low: int, loops: Sequence[tuple[int, int]]
+    span: int,
+    loops: Sequence[tuple[int, int]],
+    parts: Sequence[npt.NDArray[np.int64]],
+    word: int,
 ) -> npt.NDArray[np.int64]:
-    """Distinct words of channel 0, ascending."""
-    word = memory.word_bytes
-    mask = np.zeros(memory.bytes // word, dtype=np.bool_)
+    """Distinct sums, in words above the lowest, of a step of each loop and one of each part."""
+    mask = np.zeros(span // word + 1, dtype=np.bool_)
+    mask[0] = True
+    for part in parts:
+        before = mask.copy()
+        for step in ((part[1:] - part[0]) // word).tolist():
+            mask[step:] |= before[: mask.size - step]
     # From the lowest address every loop climbs, whatever the sign of its stride.
-    mask[low // word] = True
     for bound, stride in loops:
         step, reached = abs(stride) // word, 1
         while step and reached < bound:

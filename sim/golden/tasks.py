@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ...hw.bus.fault import FaultCode
 from ...hw.config import ArrayConfig, MemoryConfig
 from ...hw.mover.descriptor import Descriptor
-from .agu import marks, rows
+from .agu import indices, marks, rows
 
 __all__ = ["Beat", "Fault", "ModelArray", "ModelDram", "ModelScratchpad", "Walk", "decode"]
 
@@ -43,7 +43,8 @@ class Walk:
     """A decoded descriptor.
 
     ``addresses`` is the byte address of every row; ``marks`` of a row whether it ends the marked
-    loops; ``exists`` (DRAM) tells of every byte of a run, a row each, whether it exists.
+    loops; ``exists`` tells, a row each, of every byte of a run (DRAM) or every channel whether it
+    exists.
     """
 
     addresses: npt.NDArray[np.int64]
@@ -79,12 +80,16 @@ def decode(spec: Descriptor, words: Sequence[int]) -> Walk | Fault:
         channels = rows(mover.spatial_bounds, spatial, 0)
     else:
         run = view.run_length
-    exists = np.ones((addresses.size, run), np.bool_)
+    exists = np.ones((addresses.size, channels.size if mover.is_scratchpad else run), np.bool_)
     for guard in (view.guards[g] for g in range(mover.guards)):
         values = rows(
             bounds, _true_strides(bounds, [guard.deltas[level] for level in loops]), guard.offset
         )
-        along = values[:, None] + guard.run * np.arange(run)
+        if mover.is_scratchpad:
+            places = indices(mover.spatial_bounds)[:, guard.dimension]
+            along = values[:, None] + guard.coefficient * places
+        else:
+            along = values[:, None] + guard.run * np.arange(run)
         exists &= (along >= 0) & (along < guard.limit)
     empty = math.prod(bounds) == 0 or (not mover.is_scratchpad and run == 0)
     return Walk(
@@ -125,22 +130,26 @@ class ModelScratchpad:
             (FaultCode.ALIGNMENT, askew),
             (FaultCode.REACH, beyond),
         ):
-            if flaw.any():
-                return Fault(code, int(every[flaw][0]))
+            if (flaw & walk.exists).any():
+                return Fault(code, int(every[flaw & walk.exists][0]))
         return None
 
     def read(self, walk: Walk) -> Bytes:
-        """A beat a row."""
-        every = walk.addresses[:, None] + walk.channels
+        """A beat a row, of pad bytes where a channel does not exist."""
+        every = np.where(walk.exists, walk.addresses[:, None] + walk.channels, 0)
         words = self.banks[self._places(walk.mode, every)]
+        words[~walk.exists] = walk.pad
         return words.reshape(len(every), walk.channels.size * self.memory.word_bytes)
 
     def write(self, walk: Walk, row: int, data: Bytes) -> None:
         """One row; `data` may be short, and then only that many bytes are written."""
-        banks, lines = self._places(walk.mode, walk.addresses[row] + walk.channels)
+        there = walk.exists[row]
+        every = np.where(there, walk.addresses[row] + walk.channels, 0)
+        banks, lines = self._places(walk.mode, every)
         for index in range(data.size):
             channel, byte = divmod(index, self.memory.word_bytes)
-            self.banks[banks[channel], lines[channel], byte] = data[index]
+            if there[channel]:
+                self.banks[banks[channel], lines[channel], byte] = data[index]
 
 
 class ModelDram:

@@ -10,17 +10,51 @@ from hypothesis import strategies as st
 
 from support.pages import named_config
 from weft.hw.mover.descriptor import Descriptor
-from weft.sim.golden.agu import locate, rows
-from weft.sim.golden.tasks import Walk, decode
+from weft.sim.golden.agu import flaw, indices, locate, rows
+from weft.sim.golden.tasks import ModelScratchpad, Walk, decode
 from weft.sw.descriptor import BufferDescriptor, Guard
 from weft.sw.errors import DescriptorError
 
 TINY = named_config("tiny")
 SPECS = {mover.name: Descriptor(TINY, mover) for mover in TINY.movers}
+GUARDED = {
+    mover.name: Descriptor(TINY, replace(mover, guards=2))
+    for mover in TINY.movers
+    if mover.is_scratchpad
+}
 READ = BufferDescriptor(base=0, bounds=(4, 3), strides=(16, 256), spatial_strides=(4,))
 DRAM = BufferDescriptor(base=1 << 31, bounds=(4, 3), strides=(100, -8), run_length=10)
 
+LIMIT = 1 << 31
+FURTHEST = 2 * TINY.memory.bytes
+
 bounds = st.lists(st.integers(0, 6), min_size=1, max_size=4)
+
+
+def windows(loops: int, dimensions: int) -> st.SearchStrategy[Guard]:
+    """Guards of a scratchpad mover that often cut."""
+    return st.builds(
+        Guard,
+        offset=st.integers(-4, 4),
+        limit=st.sampled_from([1, 3, 5, 9, 99]),
+        strides=st.lists(st.integers(-1, 3), max_size=loops).map(tuple),
+        coefficient=st.sampled_from([0, 0, 1, 2, -1]),
+        dimension=st.integers(0, dimensions - 1),
+    )
+
+
+def existing(
+    descriptor: BufferDescriptor, spatial_bounds: tuple[int, ...]
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Of every row and channel, whether it exists, by the definition."""
+    places = indices(spatial_bounds)
+    exists = np.ones((rows(descriptor.bounds, descriptor.strides, 0).size, len(places)), np.bool_)
+    for guard in descriptor.guards:
+        strides = [*guard.strides, *[0] * (len(descriptor.bounds) - len(guard.strides))]
+        value = rows(descriptor.bounds, strides, guard.offset)[:, None]
+        value = value + guard.coefficient * places[:, guard.dimension]
+        exists &= (value >= 0) & (value < guard.limit)
+    return exists
 
 
 @settings(max_examples=60, deadline=None)
@@ -80,6 +114,33 @@ def test_decode_undoes_encode(
     assert replace(decoded, bounds=bounds, strides=descriptor.strides) == descriptor
 
 
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), bounds=st.tuples(*[st.integers(0, 4)] * 3))
+def test_scratchpad_words_mean_the_windows(data: Any, bounds: tuple[int, ...]) -> None:
+    spec = GUARDED["D"]
+    descriptor = BufferDescriptor(
+        base=8192,
+        bounds=bounds,
+        strides=(16, 64, 256),
+        spatial_strides=(4, 16),
+        guards=tuple(data.draw(st.lists(windows(3, 2), max_size=2))),
+        pad=data.draw(st.integers(0, 255)),
+    )
+    words = descriptor.encode(spec)
+    walk = decode(spec, words)
+    assert isinstance(walk, Walk)
+    np.testing.assert_array_equal(walk.exists, existing(descriptor, (4, 4)))
+    assert walk.pad == descriptor.pad
+    back = BufferDescriptor.decode(spec, words)
+    assert back.encode(spec) == words
+    assert back.base == descriptor.base
+    for guard, given_guard in zip(back.guards, descriptor.guards, strict=False):
+        # What a loop of one iteration, or one inside an empty loop, adds is nowhere seen.
+        if all(bound > 1 for bound in bounds):
+            missing = (0,) * (3 - len(given_guard.strides))
+            assert guard == replace(given_guard, strides=(*given_guard.strides, *missing))
+
+
 @pytest.mark.parametrize(
     ("mover", "change", "text"),
     [
@@ -137,6 +198,35 @@ def test_an_impossible_field_is_named_with_its_value_and_limit(
         replace(good, **change).encode(SPECS[mover])
 
 
+@pytest.mark.parametrize(
+    ("guard", "text"),
+    [
+        ({"limit": LIMIT}, r"guards\[0\].limit = 2147483648: must be from 0 to 2147483647"),
+        ({"limit": -1}, r"guards\[0\].limit = -1: must be from 0"),
+        ({"offset": LIMIT}, "values from 2147483648 to 2147483648 leave the 32 bits of a guard"),
+        ({"coefficient": 1 << 15}, r"coefficient = 32768: must be from -32768 to 32767"),
+        ({"coefficient": -32769}, r"coefficient = -32769: must be from -32768 to 32767"),
+        ({"dimension": 1}, "guards.dimension = 1: must be from 0 to 0"),
+        ({"dimension": -1}, "guards.dimension = -1: must be from 0 to 0"),
+        ({"run": 1}, "guards.run = 1: a guard of this mover does not have the field"),
+        ({"strides": (0,) * 7}, "at most 6 loops"),
+        ({"strides": (1 << 30, 0)}, "values from 0 to 3221225472 leave the 32 bits of a guard"),
+        ({"strides": (1 << 29, -(1 << 30))}, r"guards\[0\].deltas\[1\] = -2684354560"),
+    ],
+)
+def test_an_impossible_guard_is_refused(guard: dict[str, Any], text: str) -> None:
+    READ.encode(GUARDED["A"])
+    with pytest.raises(DescriptorError, match=f"descriptor of A: .*{text}"):
+        replace(READ, guards=(Guard(**guard),)).encode(GUARDED["A"])
+
+
+@pytest.mark.parametrize("field", ["coefficient", "dimension"])
+def test_a_dram_guard_has_no_channels(field: str) -> None:
+    descriptor = replace(DRAM, guards=(Guard(**{field: 1}),))
+    with pytest.raises(DescriptorError, match=f"guards.{field} = 1: a guard of this mover"):
+        descriptor.encode(SPECS["MM2S0"])
+
+
 def test_every_field_without_hardware_is_refused_when_set() -> None:
     names = {entry.name for entry in fields(BufferDescriptor)}
     for mover, spec in SPECS.items():
@@ -190,3 +280,114 @@ def test_reach_is_judged_as_by_looking_at_every_word(
     else:
         with pytest.raises(DescriptorError, match="address = "):
             descriptor.encode(SPECS["C"])
+
+
+def padded(base: int, *guards: Guard, **change: Any) -> BufferDescriptor:
+    """Three rows of a word a channel."""
+    fields = {"base": base, "bounds": (3,), "strides": (16,), "spatial_strides": (4,)}
+    return BufferDescriptor(**{**fields, **change, "guards": guards})
+
+
+TWO_LAST = Guard(offset=-2, limit=2, coefficient=1)
+"""Channels 2 and 3 of four."""
+
+
+@pytest.mark.parametrize(
+    ("descriptor", "text"),
+    [
+        (padded(-8, TWO_LAST), ""),
+        (padded(-12, TWO_LAST), "address = -4: channel 2 leaves the scratchpad of 16384 bytes"),
+        (padded(16384 - 44, TWO_LAST), "address = 16384: channel 3 leaves the scratchpad"),
+        (padded(16384 - 44, Guard(limit=3, coefficient=1)), ""),
+        (padded(16384 - 16, Guard(limit=1, strides=(1,))), ""),
+        (padded(16384 - 16, Guard(limit=2, strides=(1,))), "address = 16384: channel 0 leaves"),
+        # Nothing exists: the numbers still have to fit.
+        (padded(3, Guard(limit=0), strides=(7,)), ""),
+        (padded(-FURTHEST, Guard(limit=0)), ""),
+        (padded(-FURTHEST - 4, Guard(limit=0)), "base = -32772: a row's address must be from"),
+        (padded(FURTHEST, Guard(limit=0)), "base = 32768: a row's address must be from"),
+        # Off a word in the row that exists, or in another one.
+        (padded(2, Guard(offset=-1, limit=1, strides=(1,)), strides=(2,)), ""),
+        (
+            padded(2, Guard(limit=2, strides=(1,)), strides=(2,)),
+            "address = 2: .* is off a word of 4",
+        ),
+        (padded(-4, TWO_LAST, strides=(18,)), "address = 22: channel 2 is off a word of 4 bytes"),
+        (padded(0, TWO_LAST, spatial_strides=(3,)), "address = 6: channel 2 is off a word"),
+        (
+            padded(-26, TWO_LAST, bounds=(1,), spatial_strides=(13,)),
+            "address = 13: channel 3 is off",
+        ),
+    ],
+)
+def test_only_channels_that_exist_have_an_address(descriptor: BufferDescriptor, text: str) -> None:
+    if not text:
+        words = descriptor.encode(GUARDED["A"])
+        assert BufferDescriptor.decode(GUARDED["A"], words).base == descriptor.base
+        return
+    with pytest.raises(DescriptorError, match=text):
+        descriptor.encode(GUARDED["A"])
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), name=st.sampled_from(["A", "C"]), mode=st.integers(0, 3))
+def test_addresses_are_judged_as_by_looking_at_every_channel_that_exists(
+    data: Any, name: str, mode: int
+) -> None:
+    """A reaches every bank, C only some."""
+    memory, mover, word = TINY.memory, TINY.mover(name), TINY.memory.word_bytes
+    dimensions = len(mover.spatial_bounds)
+    step = st.one_of(
+        st.sampled_from([0, 4, 16, 64, 256, 1024]).map(lambda words: words * word),
+        st.integers(-80, 80),
+    )
+    extents = st.one_of(st.integers(0, 16), st.integers(memory.bytes // word - 20, 4200))
+    base = data.draw(extents) * word - data.draw(st.sampled_from([0, 16, 64, 128, 2]))
+    descriptor = BufferDescriptor(
+        base=base,
+        bounds=data.draw(st.tuples(*[st.integers(1, 4)] * 3)),
+        strides=data.draw(st.tuples(step, step, step)),
+        spatial_strides=data.draw(st.sampled_from([(4, 16), (4, 0), (-4, 16), (4, 64), (2, 4)]))[
+            :dimensions
+        ],
+        mode=mode,
+        guards=tuple(data.draw(st.lists(windows(3, dimensions), min_size=1, max_size=2))),
+    )
+    channels = rows(mover.spatial_bounds, descriptor.spatial_strides, 0)
+    addresses = rows(descriptor.bounds, descriptor.strides, base)[:, None] + channels
+    good = True
+    for row, there in zip(addresses, existing(descriptor, mover.spatial_bounds), strict=True):
+        for channel in np.flatnonzero(there).tolist():
+            good &= flaw(memory, int(row[channel]), memory.groups[mode], mover.reach, channel) == 0
+    if good:
+        walk = decode(GUARDED[name], descriptor.encode(GUARDED[name]))
+        assert isinstance(walk, Walk)
+        assert ModelScratchpad(memory).check(walk, mover.reach) is None
+    else:
+        with pytest.raises(DescriptorError, match="address = "):
+            descriptor.encode(GUARDED[name])
+
+
+def test_the_number_of_rows_does_not_matter() -> None:
+    """A padded image in batches that revisit it: 16 billion rows."""
+    image = BufferDescriptor(
+        base=-4 * (66 + 1),
+        bounds=(17, 66, 3, 3, 1000, 1000),
+        strides=(16, 264, 4, 264, 0, 0),
+        spatial_strides=(4,),
+        guards=(
+            Guard(offset=-1, limit=66, strides=(4, 0, 1), coefficient=1),
+            Guard(offset=-1, limit=62, strides=(0, 1, 0, 1)),
+        ),
+    )
+    image.encode(GUARDED["A"])
+    beyond = replace(image.guards[1], limit=63)
+    with pytest.raises(DescriptorError, match="leaves the scratchpad"):
+        replace(image, guards=(image.guards[0], beyond)).encode(GUARDED["A"])
+
+
+def test_more_than_can_be_looked_at_is_refused() -> None:
+    tied = Guard(offset=-5, limit=1 << 30, strides=(1, 1000))
+    descriptor = padded(-20, tied, bounds=(1000, 1000), strides=(0, 4))
+    with pytest.raises(DescriptorError, match=r"guards = 1000000: they tie together loops of more"):
+        descriptor.encode(GUARDED["A"])
