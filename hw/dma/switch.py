@@ -122,41 +122,42 @@ class StreamSwitch(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         sources, sinks = range(self._sources), range(self._sinks)
-        # Of each source, in a bit a sink: `here`, its BD takes from this source; `given`, it gets
-        # the beat that the source offers; `joined`, both BDs name each other and nobody is missing.
+        # Of each source, in a bit a sink: `has`, it has taken the present beat; `here`, its BD
+        # takes from this source; `given`, it gets the beat that the source offers; `joined`, both
+        # BDs name each other and nobody is missing. `begun`: a sink was given a beat of the BD.
+        has = [Signal(ROUTE_BITS, name=f"has_{j}") for j in sources]
+        begun = [Signal(name=f"begun_{j}") for j in sources]
         here = [Signal(ROUTE_BITS, name=f"here_{j}") for j in sources]
         given = [Signal(ROUTE_BITS, name=f"given_{j}") for j in sources]
         joined = [Signal(ROUTE_BITS, name=f"joined_{j}") for j in sources]
+        latest = [Signal(range(self._sources), name=f"latest_{i}") for i in sinks]
         ready = Signal(ROUTE_BITS)
         m.d.comb += ready.eq(Cat(sink.ready for sink in self.o))
 
         for j in sources:
             source, route = self.i[j], self.source_routes[j]
-            has = Signal(ROUTE_BITS, name=f"has_{j}")  # sinks that have the present beat
-            due = Signal(ROUTE_BITS, name=f"due_{j}")  # sinks that are yet to have it
-            begun = Signal(name=f"begun_{j}")
+            due = Signal(ROUTE_BITS, name=f"due_{j}")
             met = Signal(name=f"met_{j}")
             m.d.comb += [
-                due.eq(route.payload & ~has),
+                due.eq(route.payload & ~has[j]),
                 met.eq(route.valid & (route.payload != 0) & ((due & ~here[j]) == 0)),
                 joined[j].eq(route.payload & met.replicate(ROUTE_BITS)),
                 self.source_waiting[j].eq(source.valid & ~met),
                 source.ready.eq(met & ((due & ~ready) == 0)),
                 route.ready.eq(source.valid & source.ready & source.payload.end),
             ]
-            with m.If(source.valid & route.valid & (begun | met)):
+            with m.If(source.valid & route.valid & (begun[j] | met)):
                 m.d.comb += given[j].eq(due & here[j])
-                m.d.sync += [begun.eq(1), has.eq(has | (given[j] & ready))]
+                m.d.sync += [begun[j].eq(1), has[j].eq(has[j] | (given[j] & ready))]
             with m.If(source.valid & source.ready):
-                m.d.sync += [begun.eq(~source.payload.end), has.eq(0)]
+                m.d.sync += [begun[j].eq(~source.payload.end), has[j].eq(0)]
             with m.If(self.flush[j]):
-                m.d.sync += [begun.eq(0), has.eq(0)]
+                m.d.sync += [begun[j].eq(0), has[j].eq(0)]
 
         for i in sinks:
             sink, route = self.o[i], self.sink_routes[i]
-            latest = Signal(range(self._sources), name=f"latest_{i}")  # whose bytes it last took
             m.d.comb += [
-                self.bound[i].eq(route.valid & (~self.holding[i] | (latest == route.payload))),
+                self.bound[i].eq(route.valid & (~self.holding[i] | (latest[i] == route.payload))),
                 self.sink_waiting[i].eq(route.valid),
                 route.ready.eq(self.finished[i]),
             ]
@@ -170,5 +171,5 @@ class StreamSwitch(wiring.Component):
                             self.sink_waiting[i].eq(route.valid & ~joined[j][i]),
                         ]
             with m.If(sink.valid & sink.ready):
-                m.d.sync += latest.eq(route.payload)
+                m.d.sync += latest[i].eq(route.payload)
         return m

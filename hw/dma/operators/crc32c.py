@@ -1,5 +1,7 @@
 """CRC-32C of the passing bytes."""
 
+from functools import partial
+
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -113,7 +115,7 @@ class Crc32c(wiring.Component):
         with m.If(passes):
             m.d.sync += [
                 first.eq(beat.end),
-                folded.state.eq(linear(lambda data: absorb(data, lanes), bytes_that_count)),
+                folded.state.eq(linear(partial(absorb, length=lanes), bytes_that_count)),
                 folded.before.eq(~self.operator.payload),
                 folded.first.eq(first),
                 folded.error.eq(beat.error),
@@ -128,7 +130,7 @@ class Crc32c(wiring.Component):
         m.d.comb += before.eq(Mux(folded.first, folded.before, state))
         with m.If(folded_valid):
             m.d.sync += [
-                state.eq(linear(lambda state: advance(state, lanes), before) ^ folded.state),
+                state.eq(linear(partial(advance, length=lanes), before) ^ folded.state),
                 error.eq(folded.error | (error & ~folded.first)),
             ]
 
@@ -136,7 +138,7 @@ class Crc32c(wiring.Component):
         valid, absent = Signal(), Signal(range(lanes + 1))
         m.d.sync += [valid.eq(folded_valid & folded.end), absent.eq(folded.absent)]
         for level in range(len(absent)):
-            earlier = linear(lambda state, n=1 << level: rewind(state, n), state)
+            earlier = linear(partial(rewind, length=1 << level), state)
             after = Signal.like(state, name=f"state_{level}")
             rest = Signal(len(absent) - 1, name=f"absent_{level}")
             following, spoilt = Signal(name=f"valid_{level}"), Signal(name=f"error_{level}")
