@@ -1,11 +1,14 @@
 """A mover core in tests: its host, and a stand-in for the memory port below it."""
 
 import random
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from support.bench import stalls
 from support.pages import read, write
+from weft.hw.bus.fault import FaultCode
 from weft.hw.bus.registers import DESCRIPTOR_STORE, SLOT_BYTES, mover_page
 from weft.hw.config import AcceleratorConfig
 from weft.hw.mover import Descriptor, MoverCore
@@ -90,7 +93,8 @@ class PortModel:
     """`serve` takes rows and retires BDs in order, at random times.
 
     ``executions`` holds the addresses of each finished BD with its pad byte, ``row_cycles`` when
-    each row moved, ``retired`` when each BD was retired.
+    each row moved, ``retired`` when each BD was retired. ``faults`` says which executions have one,
+    and whether it is reported by name as soon as its first row is in, or when it retires.
     """
 
     core: MoverCore
@@ -98,6 +102,7 @@ class PortModel:
     delay: int = 0
     seed: object = 0
     paused: bool = False
+    faults: Mapping[int, bool] = field(default_factory=dict)
     executions: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
     row_cycles: list[int] = field(default_factory=list)
     retired: list[int] = field(default_factory=list)
@@ -113,19 +118,35 @@ class PortModel:
         addresses: list[int] = []
         pads: set[int] = set()
         due: list[int] = []
+        begun = over = 0
+        named: deque[int] = deque()
         while True:
             ready = not next(stall)
             ctx.set(port.rows.ready, ready)
             retire = bool(due) and due[0] <= self.cycle and not self.paused
+            retire &= not (named and self.faults.get(over) is False)  # one report a cycle
             ctx.set(port.retired, retire)
+            fault: dict[str, int] = {"code": FaultCode.NONE}
+            if retire and self.faults.get(over) is False:
+                fault = {"code": FaultCode.READ_SLVERR}
+            elif named:
+                fault = {"code": FaultCode.REACH, "named": 1, "tag": named.popleft()}
+            if self.faults:
+                ctx.set(port.fault, fault)
             if retire:
+                over += 1
                 due.pop(0)
                 self.retired.append(self.cycle)
-            _, _, valid, address, first, end, pad = await ctx.tick().sample(
-                port.rows.valid, row.address, row.first, row.end, row.settings.pad
+            tags = row.settings.tag if self.faults else 0
+            _, _, valid, address, first, end, pad, tag = await ctx.tick().sample(
+                port.rows.valid, row.address, row.first, row.end, row.settings.pad, tags
             )
             if valid and ready:
                 assert first == (not addresses)
+                if first:
+                    if self.faults.get(begun):
+                        named.append(tag)
+                    begun += 1
                 addresses.append(address)
                 pads.add(pad)
                 self.row_cycles.append(self.cycle)

@@ -1,0 +1,113 @@
+"""Executions in flight: the order of retirement, what is released, whose fault it is."""
+
+import random
+from collections import deque
+
+import pytest
+
+from support.bench import run
+from weft.hw.bus.fault import FaultCode
+from weft.hw.mover.flight import IN_FLIGHT, Flight
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_retirement_is_in_order_and_faults_spoil_their_own(seed: int) -> None:
+    """By lists: what is over and not retired, and what is not over."""
+    dut = Flight()
+    toss = random.Random(seed)
+    slow = toss.choice([0.0, 0.3, 0.9])
+    eager = toss.choice([0.3, 1.0])
+
+    async def check(ctx):
+        ring: deque[dict[str, int]] = deque()
+        number = 0
+        for _ in range(600):
+            # An execution begins; one without rows only alone.
+            offered = toss.random() < eager
+            empty = offered and not ring and toss.random() < 0.3
+            entry = {
+                "descriptor": number % 64,
+                "last": toss.randrange(2),
+                "interrupt": toss.randrange(2),
+                "empty": empty,
+                "release_id": toss.randrange(32),
+                "release_delta": toss.choice([0, 0, 1, -3, 31, -32]),
+            }
+            ctx.set(dut.i.valid, offered)
+            ctx.set(dut.i.payload, entry)
+            assert ctx.get(dut.i.ready) == (len(ring) < IN_FLIGHT)
+            assert ctx.get(dut.level) == len(ring)
+            accepted = offered and len(ring) < IN_FLIGHT
+            tag = ctx.get(dut.tag)
+
+            # The port: the oldest that is not over has a fault, or another one, and is over.
+            running = [e for e in ring if not e["over"]]
+            ends = bool(running) and toss.random() < 0.4
+            fault = {"code": FaultCode.NONE, "named": 0, "tag": 0, "address": 0}
+            if running and toss.random() < 0.3:
+                named = toss.random() < 0.5
+                victim = toss.choice(running) if named else running[0]
+                victim["spoilt"] = True
+                fault |= {"code": FaultCode.REACH, "named": named, "tag": victim["tag"]}
+            ctx.set(dut.fault, fault)
+            ctx.set(dut.port_retired, ends)
+            if fault["code"]:
+                assert ctx.get(dut.fault_descriptor) == victim["descriptor"]
+
+            # The lock client accepts when it likes.
+            ready = toss.random() >= slow
+            ctx.set(dut.release.ready, ready)
+            head = ring[0] if ring else None
+            keeps = head is not None and head["release_delta"] and not head["spoilt"]
+            waits = keeps and head["over"]
+            assert ctx.get(dut.release.valid) == bool(waits)
+            if waits:
+                assert ctx.get(dut.release.payload.id) == head["release_id"]
+                assert ctx.get(dut.release.payload.delta) == head["release_delta"]
+            if head is None:
+                retires = False
+            elif head["over"]:
+                retires = not waits or ready
+            else:
+                clean = not head["release_delta"] or head["known"]
+                retires = ends and clean
+            assert ctx.get(dut.retired) == retires
+            if retires:
+                assert ctx.get(dut.oldest.last) == head["last"]
+                assert ctx.get(dut.oldest.interrupt) == head["interrupt"]
+                assert ctx.get(dut.oldest.descriptor) == head["descriptor"]
+            await ctx.tick()
+            for e in ring:
+                e["known"] = e["spoilt"]
+            if ends:
+                running[0]["over"] = True
+            if retires:
+                ring.popleft()
+            if accepted:
+                ring.append(entry | {"tag": tag, "over": empty, "spoilt": False, "known": False})
+                number += 1
+        assert number > 30
+
+    run(dut, [check])
+
+
+def test_no_end_is_lost_while_a_release_waits() -> None:
+    dut = Flight()
+
+    async def check(ctx):
+        ctx.set(dut.i.valid, 1)
+        ctx.set(dut.i.payload, {"descriptor": 1, "last": 1, "release_delta": 1})
+        await ctx.tick().repeat(IN_FLIGHT)
+        assert not ctx.get(dut.i.ready)
+        ctx.set(dut.i.valid, 0)
+        ctx.set(dut.port_retired, 1)
+        await ctx.tick().repeat(IN_FLIGHT)
+        ctx.set(dut.port_retired, 0)
+        assert ctx.get(dut.level) == IN_FLIGHT
+        ctx.set(dut.release.ready, 1)
+        for left in range(IN_FLIGHT, 0, -1):
+            assert (ctx.get(dut.level), ctx.get(dut.retired)) == (left, 1)
+            await ctx.tick()
+        assert (ctx.get(dut.level), ctx.get(dut.retired)) == (0, 0)
+
+    run(dut, [check])
