@@ -443,12 +443,15 @@ class AcceleratorConfig:
         )
         _check_range("locks", self.locks, 1, MAX_LOCKS)
         if self.sequencer is not None:
-            bits = None if self.dma is None else self.dma.data_bits
+            dma = self.dma
+            _check(dma is not None, "sequencer", self.sequencer, "needs a [dma]")
+            assert dma is not None
+            _check(dma.data_bits >= 64, "dma.data_bits", dma.data_bits, "a sequencer takes 64")
             _check(
-                bits is not None and bits >= 64,
-                "sequencer",
-                f"dma.data_bits {bits}",
-                "needs a [dma] of at least 64 bits",
+                dma.burst_beats * dma.data_bytes >= 32,
+                "dma.burst_beats",
+                dma.burst_beats,
+                "a completion record of the sequencer is one burst of 32 bytes",
             )
         _check(
             len({name.lower() for name in names}) == len(names),

@@ -1,0 +1,228 @@
+"""Does what the operations of a program say, one after the other."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ..bus.access import RegisterAccessSignature
+from ..bus.opcodes import EQUAL, LOOP_COUNTERS, Opcode, StopCode
+from ..bus.page import register_shape
+from ..bus.registers import PAGE_BYTES, RegisterMap
+from ..config import AcceleratorConfig
+from ..mover.loader import mover_task
+from ..mover.locks import LOCK_DELTA_BITS, LOCK_VALUE_BITS, LockClientSignature, lock_set
+from .decoder import operation
+from .fetcher import POSITION_BITS
+
+__all__ = ["ProgramExecutor"]
+
+
+class ProgramExecutor(wiring.Component):
+    """Executes operations in order until one ends the program.
+
+    Cycles of an operation, from the one in which it is offered on, if nobody makes it wait: a
+    register write 2 (a pair 4), a masked write 4, everything else 1. After a LOOP that goes back
+    comes the time of a new fetch. PUSH waits for room in the mover's queue, ACQUIRE for its lock,
+    WAIT for ``retired`` to reach its count. Payloads hold while they are stalled.
+
+    The program ends (``stopped`` is high for one cycle, with ``code``) at END, at an operation with
+    a flaw, when a register access is answered with an error, and when ``faulted`` is set. Then
+    nothing more is begun, and what still waits is taken back, be it a push or an acquire: those who
+    take them commit to nothing before. A register access that is under way is finished.
+
+    Parameters
+    ----------
+    config
+        The system.
+
+    Members
+    -------
+    begin : 1
+        Pulse: the loop counters are 0, and execution starts with the next operation.
+    ready : 1
+        While low, nothing is begun.
+    i : stream of :func:`~weft.hw.sequencer.decoder.operation`
+    retired : 32
+        Tasks retired since the program began by the mover of the operation on ``i``.
+    faulted : 1
+        A mover has failed.
+    stopped : 1
+    code : :class:`~weft.hw.bus.opcodes.StopCode`
+        With ``stopped``.
+    running : 1
+    jump : 1
+        Pulse: the next operation is that at ``position``.
+    position : 32
+    access : :class:`~weft.hw.bus.access.RegisterAccessSignature`
+    push : array of stream of :func:`~weft.hw.mover.loader.mover_task`
+        One a mover.
+    locks : :class:`~weft.hw.mover.locks.LockClientSignature`
+    lock_set : stream of :func:`~weft.hw.mover.locks.lock_set`
+    """
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self._config = config
+        self._map = RegisterMap(config)
+        access = RegisterAccessSignature(address_bits=self._map.address_bits)
+        super().__init__(
+            {
+                "begin": In(1),
+                "ready": In(1),
+                "i": In(stream.Signature(operation())),
+                "retired": In(32),
+                "faulted": In(1),
+                "stopped": Out(1),
+                "code": Out(StopCode),
+                "running": Out(1),
+                "jump": Out(1),
+                "position": Out(POSITION_BITS),
+                "access": Out(access),
+                "push": Out(stream.Signature(mover_task())).array(len(config.movers)),
+                "locks": Out(LockClientSignature()),
+                "lock_set": Out(stream.Signature(lock_set())),
+            }
+        )
+
+    @property
+    def config(self) -> AcceleratorConfig:
+        return self._config
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        now = self.i.payload
+        execute = Signal()  # the operation may be begun, or go on, in this cycle
+        done = Signal()  # and this cycle is its last
+        answering = Signal()
+        m.d.comb += [
+            execute.eq(
+                self.running
+                & self.ready
+                & self.i.valid
+                & ~answering
+                & ~self.faulted
+                & (now.code == StopCode.NONE)
+            ),
+            self.i.ready.eq(done),
+        ]
+        with m.If(self.begin):
+            m.d.sync += self.running.eq(1)
+        with m.Elif(self.stopped):
+            m.d.sync += self.running.eq(0)
+        with m.If(self.running & self.ready & ~answering):
+            with m.If(self.faulted):
+                m.d.comb += [self.stopped.eq(1), self.code.eq(StopCode.MOVER)]
+            with m.Elif(self.i.valid & (now.code != StopCode.NONE)):
+                m.d.comb += [self.stopped.eq(1), self.code.eq(now.code)]
+
+        @contextmanager
+        def case(*opcodes: Opcode) -> Iterator[None]:
+            with m.Case(*opcodes):
+                with m.If(execute):
+                    yield
+
+        with m.Switch(now.op):
+            with case(Opcode.END):
+                m.d.comb += [done.eq(1), self.stopped.eq(1)]
+            with case(Opcode.WAIT):
+                m.d.comb += done.eq(self.retired >= now.imm)
+            with case(Opcode.ACQUIRE):
+                m.d.comb += [self.locks.acquire.valid.eq(1), done.eq(self.locks.acquire.ready)]
+            with case(Opcode.RELEASE):
+                m.d.comb += [self.locks.release.valid.eq(1), done.eq(self.locks.release.ready)]
+            with case(Opcode.SET_LOCK):
+                m.d.comb += [self.lock_set.valid.eq(1), done.eq(self.lock_set.ready)]
+            with m.Case(Opcode.WRITE, Opcode.MASKED_WRITE, Opcode.BLOCK_WRITE, Opcode.ARG):
+                self._elaborate_access(m, now, execute, answering, done)
+            with m.Case(Opcode.PUSH, Opcode.PUSH_AT):
+                self._elaborate_push(m, now, execute, done)
+            with case(Opcode.LOOP):
+                m.d.comb += done.eq(1)
+        m.d.comb += [
+            self.locks.acquire.payload.id.eq(now.target),
+            self.locks.acquire.payload.value.eq(now.imm[:LOCK_VALUE_BITS]),
+            self.locks.acquire.payload.equal.eq((now.imm & EQUAL).any()),
+            self.locks.release.payload.id.eq(now.target),
+            self.locks.release.payload.delta.eq(now.imm[:LOCK_DELTA_BITS]),
+            self.lock_set.payload.id.eq(now.target),
+            self.lock_set.payload.value.eq(now.imm[:LOCK_VALUE_BITS]),
+        ]
+        self._elaborate_loop(m, now, execute)
+        return m
+
+    def _elaborate_access(
+        self, m: Module, now: Any, execute: Value, answering: Signal, done: Signal
+    ) -> None:
+        """One access or two: the halves of a pair, or the read and the write of a masked write."""
+        request, answer = self.access.request, self.access.answer
+        second = Signal()
+        is_masked = now.op == Opcode.MASKED_WRITE
+        mask, kept = now.operand[:32], Signal(32)
+        page_bits = (PAGE_BYTES - 1).bit_length()
+        offset = Signal(page_bits)
+        m.d.comb += [
+            request.valid.eq(execute),
+            offset.eq(now.arg + ((second & ~is_masked) << 2)),
+            request.payload.address.eq(Cat(offset, now.target)),
+            request.payload.write.eq(~is_masked | second),
+        ]
+        with m.If(is_masked):
+            m.d.comb += request.payload.data.eq(kept | (now.imm & mask))
+        with m.Else():
+            m.d.comb += request.payload.data.eq(now.operand.word_select(second, 32))
+        with m.If(answering):
+            m.d.sync += [answering.eq(0), kept.eq(answer.data & ~mask)]
+            with m.If(answer.error):
+                m.d.comb += [self.stopped.eq(1), self.code.eq(StopCode.REGISTER)]
+                m.d.sync += second.eq(0)
+            with m.Elif((now.pair | is_masked) & ~second):
+                m.d.sync += second.eq(1)
+            with m.Else():
+                m.d.comb += done.eq(1)
+                m.d.sync += second.eq(0)
+        with m.Elif(request.valid & request.ready):
+            m.d.sync += answering.eq(1)
+        # A program that is stopped between the two begins its next one with the first.
+        with m.If(self.begin):
+            m.d.sync += second.eq(0)
+
+    def _elaborate_push(self, m: Module, now: Any, execute: Value, done: Signal) -> None:
+        push = self._map.pages[1].register("PUSH")
+        word = Signal(register_shape(push))
+        m.d.comb += word.eq(now.imm)
+        for index, port in enumerate(self.push):
+            for name, _ in mover_task():
+                if name == "base":
+                    m.d.comb += port.payload.base.eq(now.operand)
+                elif name == "rebase":
+                    m.d.comb += port.payload.rebase.eq(now.op == Opcode.PUSH_AT)
+                else:
+                    m.d.comb += port.payload[name].eq(word[name])
+            with m.If(now.target == index + 1):
+                m.d.comb += [port.valid.eq(execute), done.eq(execute & port.ready)]
+
+    def _elaborate_loop(self, m: Module, now: Any, execute: Value) -> None:
+        """Counters in a memory; one that is not `begun` is 0."""
+        m.submodules.counters = counters = Memory(shape=32, depth=LOOP_COUNTERS, init=[])
+        write_port = counters.write_port()
+        read_port = counters.read_port(domain="comb")
+        begun = Signal(LOOP_COUNTERS)
+        counter = now.target[: (LOOP_COUNTERS - 1).bit_length()]
+        rounds = Signal(33)
+        m.d.comb += [
+            read_port.addr.eq(counter),
+            write_port.addr.eq(counter),
+            write_port.data.eq(rounds),
+            rounds.eq(Mux(begun.bit_select(counter, 1), read_port.data, 0) + 1),
+            self.position.eq(now.position - now.arg),
+        ]
+        with m.If(self.begin):
+            m.d.sync += begun.eq(0)
+        with m.Elif(execute & (now.op == Opcode.LOOP)):
+            again = Signal()
+            m.d.comb += [again.eq(rounds < now.imm), self.jump.eq(again), write_port.en.eq(again)]
+            m.d.sync += begun.bit_select(counter, 1).eq(again)
