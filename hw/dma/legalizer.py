@@ -29,10 +29,11 @@ class BurstLegalizer(wiring.Component):
     """Cuts a span of bytes into INCR bursts of full-width beats.
 
     The beats are those that hold a byte of the span; bursts are consecutive and each is as long as
-    the cap, the next 4 KiB boundary and the span allow. A span accepted in cycle t offers its first
-    burst in t+1, then one burst a cycle; the next span is accepted in the cycle in which the last
-    burst is taken. An empty span gives one entry with ``none`` set. ``o.payload`` is a function of
-    registers; the ready path is combinational from ``o`` to ``i``.
+    the cap, the next 4 KiB boundary and the span allow. A span that comes while none is being cut
+    is accepted at once and offers its first burst in the same cycle, combinationally; then one
+    burst a cycle follows. The next span is accepted in the cycle in which the last burst is taken,
+    and offers its first in the next. An empty span gives one entry with ``none`` set. The ready
+    path is combinational from ``o`` to ``i``.
 
     Parameters
     ----------
@@ -81,34 +82,53 @@ class BurstLegalizer(wiring.Component):
         page_bits = (page_beats - 1).bit_length()
         span = self.i.payload
 
+        count_shape = range(-(-((1 << RUN_LENGTH_BITS) + lanes) // lanes))
+        cutting = Signal()  # a span is in the registers
         beat = Signal(self._address_bits - lane_bits)
-        left = Signal(range(-(-((1 << RUN_LENGTH_BITS) + lanes) // lanes)))
+        left = Signal(count_shape)
         end = Signal()
 
-        to_page = page_beats - beat[:page_bits]
+        # An empty span has no beat, wherever it lies.
+        touched = Signal(count_shape)
+        with m.If(span.size != 0):
+            reach = span.address[:lane_bits] + span.size + (lanes - 1)
+            m.d.comb += touched.eq(reach >> lane_bits)
+        now_beat = Signal.like(beat)
+        now_left = Signal.like(left)
+        m.d.comb += [
+            now_beat.eq(Mux(cutting, beat, span.address >> lane_bits)),
+            now_left.eq(Mux(cutting, left, touched)),
+        ]
+
+        to_page = page_beats - now_beat[:page_bits]
         nearest = Signal(range(self._burst_beats + 1))
         count = Signal(range(self._burst_beats + 1))
         final = Signal()
         m.d.comb += [
             nearest.eq(Mux(to_page < self._burst_beats, to_page, self._burst_beats)),
-            final.eq(left <= nearest),
-            count.eq(Mux(final, left, nearest)),
-            self.o.payload.addr.eq(beat << lane_bits),
+            final.eq(now_left <= nearest),
+            count.eq(Mux(final, now_left, nearest)),
+            self.o.valid.eq(cutting | self.i.valid),
+            self.o.payload.addr.eq(now_beat << lane_bits),
             self.o.payload.len.eq(count - 1),
-            self.o.payload.end.eq(end & final),
-            self.o.payload.none.eq(left == 0),
-            self.i.ready.eq(~self.o.valid | (self.o.ready & final)),
+            self.o.payload.end.eq(Mux(cutting, end, span.end) & final),
+            self.o.payload.none.eq(now_left == 0),
+            self.i.ready.eq(~cutting | (self.o.ready & final)),
         ]
-        with m.If(self.i.ready):
-            m.d.sync += self.o.valid.eq(self.i.valid)
-            with m.If(self.i.valid):
-                # An empty span has no beat, wherever it lies.
-                touched = (span.address[:lane_bits] + span.size + (lanes - 1)) >> lane_bits
-                m.d.sync += [
-                    beat.eq(span.address >> lane_bits),
-                    left.eq(Mux(span.size == 0, 0, touched)),
-                    end.eq(span.end),
-                ]
-        with m.Elif(self.o.ready):
-            m.d.sync += [beat.eq(beat + count), left.eq(left - count)]
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += end.eq(span.end)
+        with m.If(cutting & self.o.ready & final):
+            m.d.sync += [
+                cutting.eq(self.i.valid),
+                beat.eq(span.address >> lane_bits),
+                left.eq(touched),
+            ]
+        with m.Elif(self.o.valid & self.o.ready):
+            m.d.sync += [
+                cutting.eq(~final),
+                beat.eq(now_beat + count),
+                left.eq(now_left - count),
+            ]
+        with m.Elif(self.i.valid):
+            m.d.sync += [cutting.eq(1), beat.eq(now_beat), left.eq(now_left)]
         return m

@@ -14,7 +14,8 @@ from ..mover.descriptor import Descriptor
 from ..mover.port import PortSignature
 from .buffer import BeatBuffer
 from .cutter import RunCutter
-from .legalizer import BurstLegalizer, burst_layout
+from .joiner import RunJoiner
+from .legalizer import BurstLegalizer
 from .packer import BytePacker
 from .shaper import RunShaper, run_layout
 
@@ -40,8 +41,12 @@ class Mm2sPort(wiring.Component):
     not read from the bus. The stream is dense across rows; a BD's last beat has ``end`` and may be
     partial, and the next BD starts in lane 0.
 
-    Timing: a row accepted in cycle t raises its first AR in t+5. A beat answered in cycle t that
-    completes a stream beat is offered in t+4. After that, as long as data and room last, one burst,
+    Runs of a BD that continue one another are read as one, see
+    :class:`~weft.hw.dma.joiner.RunJoiner`.
+
+    Timing: a BD's only row, offered in cycle t, raises its first AR in t+1; one cycle later with
+    guards, and one more if other rows follow it. A beat answered in cycle t that completes a stream
+    beat is offered in t+4. After that, as long as data and room last, one burst,
     one bus beat and one stream beat pass in every cycle, across rows and BDs; a run costs as many
     cycles as it has bus beats, and clipped bytes one cycle for every full beat begun on each side.
 
@@ -124,10 +129,12 @@ class Mm2sPort(wiring.Component):
         m.submodules.shaper = shaper = RunShaper(
             address_bits=dma.address_bits, guards=self._mover.guards
         )
+        m.submodules.joiner = joiner = RunJoiner(
+            address_bits=dma.address_bits, span=dma.burst_beats * dma.data_bytes
+        )
         m.submodules.legalizer = legalizer = BurstLegalizer(
             address_bits=dma.address_bits, data_bits=dma.data_bits, burst_beats=dma.burst_beats
         )
-        m.submodules.bursts = bursts = Queue(burst_layout(dma.address_bits), depth=2)
         m.submodules.runs = runs = Queue(
             run_layout(lane_bits), depth=dma.read_outstanding + PIPELINE_ROWS
         )
@@ -139,17 +146,17 @@ class Mm2sPort(wiring.Component):
         m.submodules.starts = starts = Queue(dma.address_bits, depth=dma.read_buffer)
 
         adopt(shaper, "i", self.core.rows)
-        adopt(bursts, "i", flipped(legalizer.o))
+        adopt(joiner, "i", flipped(shaper.o))
         adopt(cutter, "i", flipped(runs.o))
         adopt(packer, "i_pieces", flipped(cutter.o))
 
         # A run goes two ways at once: its bytes that exist to the bus, all of it to the packer.
-        run = shaper.o.payload
+        run = joiner.o.payload
         read = run.size != 0
         m.d.comb += [
-            shaper.o.ready.eq(runs.i.ready & (legalizer.i.ready | ~read)),
-            runs.i.valid.eq(shaper.o.valid & (legalizer.i.ready | ~read)),
-            legalizer.i.valid.eq(shaper.o.valid & runs.i.ready & read),
+            joiner.o.ready.eq(runs.i.ready & (legalizer.i.ready | ~read)),
+            runs.i.valid.eq(joiner.o.valid & (legalizer.i.ready | ~read)),
+            legalizer.i.valid.eq(joiner.o.valid & runs.i.ready & read),
             legalizer.i.payload.address.eq(run.address),
             legalizer.i.payload.size.eq(run.size),
             legalizer.i.payload.end.eq(run.end),
@@ -166,16 +173,16 @@ class Mm2sPort(wiring.Component):
         raised = Signal()
         freed = packer.i_beats.valid & packer.i_beats.ready
         answered_last = self.r.valid & self.r.payload.last
-        burst = bursts.o.payload
+        burst = legalizer.o.payload
         m.d.comb += [
             raised.eq(
-                bursts.o.valid
+                legalizer.o.valid
                 & (~self.ar.valid | self.ar.ready)
                 & (credits > burst.len)
                 & (outstanding != dma.read_outstanding)
                 & ~self.drain
             ),
-            bursts.o.ready.eq(raised),
+            legalizer.o.ready.eq(raised),
             starts.i.valid.eq(raised),
             starts.i.payload.eq(burst.addr),
             self.idle.eq(outstanding == 0),

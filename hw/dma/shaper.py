@@ -33,9 +33,9 @@ class RunShaper(wiring.Component):
     """Intersects a row's guards into one window of existing bytes.
 
     Byte i of a row's run exists iff ``0 <= guard + (i if run else 0) < limit`` for every guard, so
-    what exists is contiguous. A row accepted in cycle t is offered as a run from cycle t+2, one
-    row a cycle: a register after the window of each guard, one after their intersection. The
-    ready path is combinational from ``o`` to ``i``.
+    what exists is contiguous. One row a cycle passes: with guards, a row accepted in cycle t is
+    offered as a run from cycle t+1, after a register behind the window of each guard; without any,
+    in cycle t itself, combinationally. The ready path is combinational from ``o`` to ``i``.
 
     Parameters
     ----------
@@ -76,26 +76,32 @@ class RunShaper(wiring.Component):
         run = self.o.payload
         length = row.settings.run_length
 
-        windowed = Signal()
+        if not self._guards:
+            m.d.comb += [
+                run.address.eq(row.address),
+                run.size.eq(length),
+                run.pad.eq(row.settings.pad),
+                run.end.eq(row.end),
+                self.o.valid.eq(self.i.valid),
+                self.i.ready.eq(self.o.ready),
+            ]
+            return m
+
         address = Signal(self._address_bits)
         total = Signal(RUN_LENGTH_BITS)
-        pad = Signal(8)
-        end = Signal()
         # Window of each guard: bytes begin ... stop - 1.
         begins = [Signal(RUN_LENGTH_BITS, name=f"begin_{g}") for g in range(self._guards)]
         stops = [Signal(RUN_LENGTH_BITS, name=f"stop_{g}") for g in range(self._guards)]
 
-        run_free = ~self.o.valid | self.o.ready
-        m.d.comb += self.i.ready.eq(~windowed | run_free)
-
+        m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
         with m.If(self.i.ready):
-            m.d.sync += windowed.eq(self.i.valid)
+            m.d.sync += self.o.valid.eq(self.i.valid)
             with m.If(self.i.valid):
                 m.d.sync += [
                     address.eq(row.address),
                     total.eq(length),
-                    pad.eq(row.settings.pad),
-                    end.eq(row.end),
+                    run.pad.eq(row.settings.pad),
+                    run.end.eq(row.end),
                 ]
                 for g in range(self._guards):
                     guard = row.guards[g]
@@ -110,24 +116,18 @@ class RunShaper(wiring.Component):
                         stops[g].eq(Mux(along, stop, Mux(whole, length, 0))),
                     ]
 
-        begin: Value = Signal(RUN_LENGTH_BITS)
-        stop = total
-        for g in range(self._guards):
-            begin = begins[g] if g == 0 else _greatest(m, begin, begins[g])
+        begin: Value = begins[0]
+        stop = stops[0]
+        for g in range(1, self._guards):
+            begin = _greatest(m, begin, begins[g])
             stop = _lower(m, stop, stops[g])
         some = begin < stop
-
-        with m.If(run_free):
-            m.d.sync += self.o.valid.eq(windowed)
-            with m.If(windowed):
-                m.d.sync += [
-                    run.address.eq(address + begin),
-                    run.low.eq(Mux(some, begin, total)),
-                    run.size.eq(Mux(some, stop - begin, 0)),
-                    run.high.eq(Mux(some, total - stop, 0)),
-                    run.pad.eq(pad),
-                    run.end.eq(end),
-                ]
+        m.d.comb += [
+            run.address.eq(address + begin),
+            run.low.eq(Mux(some, begin, total)),
+            run.size.eq(Mux(some, stop - begin, 0)),
+            run.high.eq(Mux(some, total - stop, 0)),
+        ]
         return m
 
 

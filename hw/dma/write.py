@@ -14,6 +14,7 @@ from ..mover.descriptor import Descriptor
 from ..mover.port import PortSignature
 from .buffer import BeatBuffer
 from .cutter import RunCutter
+from .joiner import RunJoiner
 from .legalizer import BurstLegalizer, burst_layout
 from .read import dma_of
 from .shaper import RunShaper, run_layout
@@ -32,6 +33,9 @@ class S2mmPort(wiring.Component):
     exact to the byte. BDs of the source and of this port need not pair up: whatever follows a
     source's ``end`` continues the stream densely, and a BD that wants more waits for it.
 
+    Runs of a BD that continue one another are written as one, see
+    :class:`~weft.hw.dma.joiner.RunJoiner`.
+
     Timing: with its row there, a stream beat accepted in cycle t that completes a burst raises its
     AW in t+4 and its first W beat in t+5. After that, as long as data, room and the bus last, a
     stream beat and a W beat pass in every cycle, across runs and BDs; a run costs as many cycles as
@@ -47,9 +51,9 @@ class S2mmPort(wiring.Component):
 
     Faults: every bad B reports WRITE_SLVERR or WRITE_DECERR with its burst's address, two cycles
     after it was accepted. Bytes of a stream beat with ``error`` are consumed and not written; the
-    BD reports UPSTREAM once, together with its ``retired``, with the address of the run that the
-    first of them fell in (a bus fault reported in the same cycle wins, and belongs to the same BD).
-    A report always belongs to the oldest BD that has not retired before.
+    BD reports UPSTREAM once, together with its ``retired``, with the address of the (joined) run
+    that the first of them fell in (a bus fault reported in the same cycle wins, and belongs to the
+    same BD). A report always belongs to the oldest BD that has not retired before.
 
     ``activity``: ``valid`` and ``ready`` are those of ``i``; ``conflict`` is a stalled AW or W;
     ``accesses`` are W beats.
@@ -124,6 +128,9 @@ class S2mmPort(wiring.Component):
         m.submodules.shaper = shaper = RunShaper(
             address_bits=dma.address_bits, guards=self._mover.guards
         )
+        m.submodules.joiner = joiner = RunJoiner(
+            address_bits=dma.address_bits, span=dma.burst_beats * dma.data_bytes
+        )
         m.submodules.legalizer = legalizer = BurstLegalizer(
             address_bits=dma.address_bits, data_bits=dma.data_bits, burst_beats=dma.burst_beats
         )
@@ -146,19 +153,20 @@ class S2mmPort(wiring.Component):
         m.submodules.tracker = tracker = Queue(awaited, depth=dma.write_outstanding + 2)
 
         adopt(shaper, "i", self.core.rows)
+        adopt(joiner, "i", flipped(shaper.o))
         adopt(bursts, "i", flipped(legalizer.o))
         adopt(cutter, "i", flipped(runs.o))
         adopt(unpacker, "i_pieces", flipped(cutter.o))
         adopt(buffer, "i", flipped(unpacker.o))
 
         # A run goes two ways at once: what the bus is to see of it, and all of it to the unpacker.
-        run = shaper.o.payload
+        run = joiner.o.payload
         seen = (run.size != 0) | run.end
         m.d.comb += [
-            shaper.o.ready.eq(runs.i.ready & (legalizer.i.ready | ~seen)),
-            runs.i.valid.eq(shaper.o.valid & (legalizer.i.ready | ~seen)),
+            joiner.o.ready.eq(runs.i.ready & (legalizer.i.ready | ~seen)),
+            runs.i.valid.eq(joiner.o.valid & (legalizer.i.ready | ~seen)),
             runs.i.payload.eq(run),
-            legalizer.i.valid.eq(shaper.o.valid & runs.i.ready & seen),
+            legalizer.i.valid.eq(joiner.o.valid & runs.i.ready & seen),
             legalizer.i.payload.address.eq(run.address),
             legalizer.i.payload.size.eq(run.size),
             legalizer.i.payload.end.eq(run.end),

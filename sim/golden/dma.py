@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Guard", "Row", "bursts", "mm2s_bytes", "s2mm_write"]
+__all__ = ["Guard", "Row", "bursts", "joined", "mm2s_bytes", "s2mm_write"]
 
 PAGE_BYTES = 4096
 
@@ -56,6 +56,32 @@ def s2mm_write(memory: MutableMapping[int, int], rows: Iterable[Row], given: Seq
             memory[row.address + i] = given[taken + i]
         taken += row.length
     return taken
+
+
+def joined(rows: Iterable[Row], span: int) -> list[tuple[int, int]]:
+    """The runs of existing bytes, as (address, length), that a BD's `rows` put on the bus.
+
+    A row whose bytes go on where those of the row before end continues its run, unless bytes that
+    do not exist come between. A run that has come to a multiple of `span` and is continued ends at
+    the last one, and another begins there.
+    """
+    found: list[tuple[int, int]] = []
+    whole = False  # the last byte of the row before exists
+    for row in rows:
+        if not row.present:
+            whole = False
+            continue
+        start, length = row.address + row.present[0], len(row.present)
+        if whole and row.present[0] == 0 and sum(found[-1]) == start:
+            first = found[-1][0]
+            cut = start // span * span
+            if cut > first:
+                found[-1:] = [(first, cut - first), (cut, start - cut)]
+            found[-1] = (found[-1][0], found[-1][1] + length)
+        else:
+            found.append((start, length))
+        whole = row.present[-1] == row.length - 1
+    return found
 
 
 def bursts(address: int, length: int, width: int, cap: int) -> list[tuple[int, int]]:

@@ -1,6 +1,7 @@
 """Rows for the DRAM ports, as golden values, as payloads and as hypothesis strategies."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from amaranth.lib import data
@@ -61,24 +62,26 @@ def rows(draw: Any, *, guards: int = 2, longest: int = 300) -> Row:
     )
 
 
-def bds(*, guards: int = 2, longest: int = 300) -> Any:
-    """A few BDs of a few rows, as one list of rows with their ends marked."""
+@st.composite
+def bds(draw: Any, *, guards: int = 2, longest: int = 300) -> list[Row]:
+    """A few BDs of a few rows, as one list of rows with their ends marked.
 
-    def join(groups: list[list[Row]]) -> list[Row]:
-        return [
-            Row(
-                address=row.address,
-                length=row.length,
-                guards=row.guards,
-                pad=group[0].pad,
-                end=k == len(group) - 1,
-            )
-            for group in groups
-            for k, row in enumerate(group)
-        ]
-
+    Every other row goes on where the one before ended.
+    """
     group = st.lists(rows(guards=guards, longest=longest), min_size=1, max_size=4)
-    return st.lists(group, min_size=1, max_size=4).map(join)
+    found: list[Row] = []
+    for drawn in draw(st.lists(group, min_size=1, max_size=4)):
+        for k, row in enumerate(drawn):
+            touches = k > 0 and draw(st.booleans())
+            found.append(
+                replace(
+                    row,
+                    address=found[-1].address + found[-1].length if touches else row.address,
+                    pad=drawn[0].pad,
+                    end=k == len(drawn) - 1,
+                )
+            )
+    return found
 
 
 def split_bds(sequence: Sequence[Row]) -> list[list[Row]]:

@@ -1,16 +1,19 @@
 """The stages of a DRAM port one by one: shaper, legalizer, cutter, buffer."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.bench import collect, feed, run, stalls, watch
-from support.dram_rows import row_payload, rows
+from support.dram_rows import row_payload, rows, split_bds
 from weft.hw.dma.buffer import BeatBuffer
 from weft.hw.dma.cutter import RunCutter
+from weft.hw.dma.joiner import RunJoiner
 from weft.hw.dma.legalizer import BurstLegalizer
 from weft.hw.dma.shaper import RunShaper
-from weft.sim.golden.dma import Guard, Row, bursts
+from weft.sim.golden.dma import Guard, Row, bursts, joined
 
 STALL = st.sampled_from([0.0, 0.3, 0.9])
 ALL = Guard(value=0, limit=(1 << 31) - 1, run=True)
@@ -76,10 +79,10 @@ def test_shaper_at_the_extremes(length, value, limit):
     assert shaped.low == (begin if stop > begin else length)
 
 
-def test_shaper_passes_a_row_a_cycle_two_cycles_later():
-    dut = RunShaper(address_bits=64, guards=0)
-    item = row_payload(dut.i.payload.shape(), Row(address=3, length=5))
-    assert offers(dut, [item] * 20, 20) == [(t >= 2, 1) for t in range(20)]
+def test_shaper_passes_a_row_a_cycle_one_cycle_later():
+    dut = RunShaper(address_bits=64, guards=2)
+    item = row_payload(dut.i.payload.shape(), Row(address=3, length=5, guards=(ALL, ALL)))
+    assert offers(dut, [item] * 20, 20) == [(t >= 1, 1) for t in range(20)]
 
 
 SPAN = st.tuples(
@@ -125,8 +128,88 @@ def test_legalizer_passes_a_burst_a_cycle():
     dut = BurstLegalizer(address_bits=64, data_bits=64, burst_beats=4)
     spans = [dut.i.payload.shape().const({"address": 0, "size": s}) for s in (96, 8, 8, 64)]
     seen = offers(dut, spans, 9)
-    assert [offered for offered, _ in seen] == [0] + [1] * 7 + [0]
-    assert [accepted for _, accepted in seen] == [1, 0, 0, 1, 1, 1, 0, 1, 1]
+    assert [offered for offered, _ in seen] == [1] * 7 + [0, 0]
+    assert [accepted for _, accepted in seen] == [1, 0, 1, 1, 1, 0, 1, 1, 1]
+
+
+def test_legalizer_offers_the_same_burst_while_it_is_stalled():
+    dut = BurstLegalizer(address_bits=64, data_bits=64, burst_beats=4)
+    spans = [dut.i.payload.shape().const({"address": 8 * k, "size": 8}) for k in range(8)]
+    taken = through(dut, spans, give=0.5, take=0.9, seed=3)
+    assert [burst.addr for burst in taken] == [8 * k for k in range(8)]
+
+
+@st.composite
+def walks(draw):
+    """BDs of runs that mostly continue one another, with a clipped one here and there."""
+    rows, address = [], draw(st.integers(0, 300))
+    for _ in range(draw(st.integers(1, 20))):
+        length = draw(st.sampled_from([1, 3, 8, 16, 24, 40, 100, 129, 700]))
+        address += draw(st.sampled_from([0, 0, 0, 0, 0, 1, -length, 512]))
+        address = max(address, 0)
+        guard = Guard(value=0, limit=draw(st.sampled_from([1 << 20] * 6 + [5, 0])), run=True)
+        end = draw(st.integers(0, 7)) == 0
+        rows.append(Row(address=address, length=length, guards=(guard,), end=end))
+        address += length
+    return [*rows[:-1], replace(rows[-1], end=True)]
+
+
+@settings(max_examples=20, deadline=None)
+@given(walks(), st.sampled_from([8, 64, 1024]), STALL, STALL, st.integers(0, 99))
+def test_joiner_joins_what_continues(rows, span, give, take, seed):
+    dut = RunJoiner(address_bits=32, span=span)
+    items, expected = [], []
+    for bd in split_bds(rows):
+        for row in bd:
+            size = len(row.present)
+            fields = {"address": row.address, "low": 0, "size": size, "high": row.length - size}
+            if not size:
+                fields |= {"low": row.length, "high": 0}
+            items.append(dut.i.payload.shape().const(fields | {"pad": 7, "end": row.end}))
+        expected.append(joined(bd, span))
+    taken, found = iter(joiner_runs(dut, items, give=give, take=take, seed=seed)), []
+    for bd in split_bds(rows):
+        runs, total = [], 0
+        for given_run in taken:
+            assert given_run.pad == 7
+            total += given_run.low + given_run.size + given_run.high
+            if given_run.size:
+                runs.append((given_run.address, given_run.size))
+            if given_run.end:
+                break
+        found.append(runs)
+        assert total == sum(row.length for row in bd)
+    assert found == expected
+    assert next(taken, None) is None
+
+
+def joiner_runs(dut, items, *, give, take, seed):
+    """All that `dut` gives for `items`: it is not known before how many runs that are."""
+    taken = []
+
+    async def source(ctx):
+        await feed(ctx, dut.i, items, stalls(give, seed))
+        await ctx.tick().repeat(200)
+
+    async def sink(ctx):
+        pause = stalls(take, seed + 1)
+        while True:
+            taken.extend(await collect(ctx, dut.o, 1, pause))
+
+    run(dut, [source], background=[sink, watch(dut.o)])
+    return taken
+
+
+def test_joiner_passes_an_only_run_at_once_and_a_run_a_cycle():
+    dut = RunJoiner(address_bits=32, span=64)
+    shape = dut.i.payload.shape()
+    lone = [shape.const({"address": 9, "size": 5, "end": 1})] * 5
+    assert offers(dut, lone, 6) == [(1, 1)] * 5 + [(0, 1)]
+    apart = [shape.const({"address": 100 * k, "size": 8, "end": k == 4}) for k in range(5)]
+    assert offers(dut, apart, 7) == [(0, 1)] + [(1, 1)] * 5 + [(0, 1)]
+    touching = [shape.const({"address": 16 * k, "size": 16, "end": k == 8}) for k in range(9)]
+    shown = [0, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0]
+    assert offers(dut, touching, 11) == [(offered, 1) for offered in shown]
 
 
 RUN = st.tuples(st.integers(0, 70), st.integers(0, 70), st.integers(0, 70), st.integers(0, 63))
