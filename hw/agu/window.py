@@ -88,17 +88,19 @@ class ChannelWindows(wiring.Component):
         last = max(bounds) - 1
         most = 1 << COEFFICIENT_BITS - 1
         product = Shape.cast(range(-most * last, (most - 1) * last + 1))
-        # Wider by a bit, so that no product can change the sign of a distance that was cut.
-        near = product.width + 1
+        # So wide that no product changes the sign of a distance that was cut.
+        near = Shape.cast(range(-1, most * last + 1)).width
 
-        value, coefficient = self.values[guard], self.coefficients[guard]
+        value, coefficient = Signal(signed(GUARD_BITS)), self.coefficients[guard]
+        beyond = Signal(signed(GUARD_BITS + 1))
+        m.d.comb += [value.eq(self.values[guard]), beyond.eq(value - self.limits[guard])]
         low = Signal(signed(near), name=f"low_{guard}")
         high = Signal(signed(near), name=f"high_{guard}")
         products = [Signal(product, name=f"product_{guard}_{i}") for i in range(1, last + 1)]
         with m.If(self.load):
             m.d.sync += [
                 low.eq(_cut(value, near)),
-                high.eq(_cut(value - self.limits[guard], near)),
+                high.eq(_cut(beyond, near)),
             ]
             m.d.sync += [
                 term.eq(multiple(coefficient, index)) for index, term in enumerate(products, 1)
@@ -132,7 +134,7 @@ class ChannelWindows(wiring.Component):
         return inside
 
 
-def _cut(value: Value, width: int) -> Value:
+def _cut(value: Signal, width: int) -> Value:
     """The number of `width` signed bits nearest to signed `value`."""
     sign, beyond = value[-1], value[width - 1 :]
     extreme = Cat((~sign).replicate(width - 1), sign)
