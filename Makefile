@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 WORKERS ?= 2
 
-.PHONY: demo test soak lint verilog area bench clean
+.PHONY: demo test soak prove lint verilog area bench clean
 
 demo: $(READY)
 	$(BIN)/weft run gemm --m 64 --n 64 --k 64
@@ -17,6 +17,11 @@ test: $(READY)
 # The tests that are too slow for every change.
 soak: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q -m soak --durations 10
+
+# Formal proofs of the gateware, and of every proof that it catches its mutants.
+prove: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[prove]'
+	$(BIN)/python -m proofs
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,0 +1,24 @@
+"""Every proof there is."""
+
+from . import agu, bursts, queue
+from .proof import Proof
+
+__all__ = ["PROOFS", "table"]
+
+PROOFS: tuple[Proof, ...] = (
+    *queue.PROOFS,
+    *agu.PROOFS,
+    *bursts.PROOFS,
+)
+
+
+def table() -> str:
+    """The catalogue as it stands in the README."""
+    rows = ["| proof | of | holds | at | mutants |", "|---|---|---|---|--:|"]
+    for proof in PROOFS:
+        bound = f"; first {proof.depth} cycles" if proof.bounded else ""
+        rows.append(
+            f"| `{proof.name}` | `{proof.design.__name__}` | {proof.claim} | {proof.size}{bound} "
+            f"| {len(proof.mutants)} |"
+        )
+    return "\n".join(rows)
