@@ -42,7 +42,7 @@ class Push:
     """Push a task as soon as the mover's queue has room; `token` is of the task.
 
     `base` replaces that of the chain's first BD; it counts from argument `argument`, if that is
-    set.
+    set. `label` is for the reader.
     """
 
     token: Token
@@ -51,6 +51,7 @@ class Push:
     issue_token: bool = False
     base: int | None = None
     argument: int | None = None
+    label: str = ""
 
     @property
     def mover(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,12 +14,15 @@ from ..hw.config import AcceleratorConfig
 from ..hw.errors import WeftError
 from .allocator import Allocator, DeviceArray
 from .descriptor import BufferDescriptor
+from .diagnosis import MoverState
 from .errors import DeviceMismatchError, DeviceTimeout, MappingError, NotDeviceMemory
 from .gemm import GemmMapper
+from .lock_bank import LockBank
 from .memref import MemRef
 from .program import DEFAULT_TIMEOUT, Program
 from .registers import Registers
 from .run_gemm import GemmReport, GemmRunner
+from .statistics import Statistics
 from .transfer import (
     DmaPair,
     ScratchpadAddress,
@@ -32,7 +34,7 @@ from .transfer import (
 )
 from .transport import Transport
 
-__all__ = ["Device", "Operand", "Statistics"]
+__all__ = ["Device", "Operand"]
 
 RESET_POLLS = 10_000
 
@@ -40,27 +42,6 @@ MODES = ("sg", "row", "naive")
 """How `Device.send` and `Device.recv` bring a view over."""
 
 Operand = MemRef | npt.NDArray[Any]
-
-
-@dataclass(kw_only=True)
-class Statistics:
-    """Sums since the device was opened.
-
-    Parameters
-    ----------
-    host_copies
-        Operands that the host copied to put them where the device sees them.
-    dma_calls, dma_bds
-        Transfers asked of the DMA, and descriptors that its movers executed for them.
-    bytes_read, bytes_written
-        Useful DRAM bytes.
-    """
-
-    host_copies: int = 0
-    dma_calls: int = 0
-    dma_bds: int = 0
-    bytes_read: int = 0
-    bytes_written: int = 0
 
 
 class Device:
@@ -125,9 +106,9 @@ class Device:
         else:
             raise DeviceTimeout("a soft reset waits for the bus to drain, and it does not")
         self.program.forget()
-        every = (1 << len(self.config.movers)) - 1
         for name in ("IRQ_DONE", "IRQ_FAULT", "IRQ_DONE_MASK", "IRQ_FAULT_MASK"):
-            self.registers.write("system", name, every)
+            every = self.registers.map.page("system").register(name).fields
+            self.registers.write("system", name, sum(1 << bit.low for bit in every))
         self.clear_counters()
 
     def allocate(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> DeviceArray:
@@ -192,6 +173,18 @@ class Device:
             for register in page.registers
             if register.name.startswith(("CYCLES", "SPAN_", "ARRAY_"))
         }
+
+    def diagnose(self) -> list[MoverState]:
+        """Print a line a mover, what it does and why it waits, and return what was printed."""
+        states = self.program.diagnose()
+        for state in states:
+            print(state)
+        return states
+
+    @property
+    def locks(self) -> LockBank:
+        """The locks, for the host."""
+        return LockBank(self.program)
 
     def write_descriptor(self, mover: str, slot: int, descriptor: BufferDescriptor) -> None:
         """As :meth:`Program.write`."""
@@ -282,7 +275,12 @@ class Device:
             timeout=timeout,
         )
         report = runner.run()
-        self._count(report.dma_calls, report.dma_bds, report.bytes_read, report.bytes_written)
+        self.stats.add(
+            calls=report.dma_calls,
+            descriptors=report.dma_bds,
+            read=report.bytes_read,
+            written=report.bytes_written,
+        )
         return report
 
     def _operand(self, name: str, operand: Operand) -> MemRef:
@@ -326,14 +324,13 @@ class Device:
         submit = self.program.submit
         token = submit(calls[0]) if len(calls) == 1 else self.program.feed(calls)
         descriptors = sum(len(steps) for steps in calls)
-        self._count(len(calls), descriptors, ref.nbytes * read, ref.nbytes * (not read))
+        self.stats.add(
+            calls=len(calls),
+            descriptors=descriptors,
+            read=ref.nbytes * read,
+            written=ref.nbytes * (not read),
+        )
         return Transfer(self.program, calls[-1][-1][0], token)
-
-    def _count(self, calls: int, descriptors: int, read: int, written: int) -> None:
-        self.stats.dma_calls += calls
-        self.stats.dma_bds += descriptors
-        self.stats.bytes_read += read
-        self.stats.bytes_written += written
 
 
 def _check_mode(mode: str) -> None:

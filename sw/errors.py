@@ -11,6 +11,7 @@ __all__ = [
     "DeviceError",
     "DeviceMismatchError",
     "DeviceTimeout",
+    "LockError",
     "MappingError",
     "MemRefError",
     "NotDeviceMemory",
@@ -59,6 +60,21 @@ class DeviceError(WeftError):
         self.mover = mover
         self.descriptor = descriptor
         self.address = address
+        self.cause = cause
+
+
+class LockError(WeftError):
+    """The device refused to change a lock.
+
+    Parameters
+    ----------
+    lock, cause
+        Its number, and a clause that says why.
+    """
+
+    def __init__(self, lock: int, cause: str) -> None:
+        super().__init__(f"lock {lock}: {cause}")
+        self.lock = lock
         self.cause = cause
 
 

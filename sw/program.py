@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter, deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from ..hw.bus.fault import FAULT_TEXT, FaultCode
 from ..hw.bus.registers import RegisterError
-from ..hw.config import AcceleratorConfig, MoverConfig
+from ..hw.config import AcceleratorConfig
 from ..hw.mover.descriptor import Descriptor
-from ..hw.mover.monitor import StallCause
 from .descriptor import BufferDescriptor
-from .errors import DescriptorError, DeviceError, DeviceTimeout, QueueFullError
+from .diagnosis import MoverState, read_state
+from .errors import DescriptorError, DeviceError, DeviceTimeout, LockError, QueueFullError
+from .ledger import COUNTER, Ledger, reached
 from .registers import Registers
 
 __all__ = ["DEFAULT_TIMEOUT", "MAX_REPEAT", "Program", "PushedTask"]
@@ -25,35 +26,6 @@ MAX_REPEAT = 256
 
 POLL_CYCLES = 256
 """How long a wait for a task that raises no interrupt sleeps between two looks."""
-
-COUNTER = 1 << 32
-"""RETIRED and the tokens taken from it wrap."""
-
-
-@dataclass(kw_only=True)
-class _Mover:
-    """The host's knowledge of one mover."""
-
-    config: MoverConfig
-    spec: Descriptor
-    index: int
-    pushed: int = 0
-    retired: int = 0
-    slots: dict[int, Sequence[int]] = field(default_factory=dict)
-    """Words known to be in each slot."""
-    pending: deque[tuple[int, int]] = field(default_factory=deque)
-    """Token and slot of tasks not known to have retired."""
-    interrupting: set[int] = field(default_factory=set)
-    """Tokens of pending tasks that raise an interrupt."""
-
-    def uses(self, slot: int) -> bool:
-        """Whether a pending task needs `slot` as it is."""
-        return any(used == slot for _, used in self.pending)
-
-    def changes(self, slot: int, words: list[int]) -> dict[int, int]:
-        """The words, by index, that make `slot` hold `words`."""
-        known: Sequence[int | None] = self.slots.get(slot, [None] * len(words))
-        return {i: word for i, word in enumerate(words) if known[i] != word}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,13 +62,13 @@ class Program:
         self.registers = registers
         self.config = config
         self.log: list[PushedTask] | None = None
-        self._movers: dict[str, _Mover] = {}
+        self._movers: dict[str, Ledger] = {}
         self.forget()
 
     def forget(self) -> None:
         """Start again after a soft reset: no task, no known descriptor."""
         self._movers = {
-            mover.name: _Mover(config=mover, spec=Descriptor(self.config, mover), index=index)
+            mover.name: Ledger(config=mover, spec=Descriptor(self.config, mover), index=index)
             for index, mover in enumerate(self.config.movers)
         }
         if self.log is not None:
@@ -109,6 +81,8 @@ class Program:
     def write(self, mover: str, slot: int, descriptor: BufferDescriptor) -> None:
         """Put `descriptor` into a BD slot; only words that differ from the slot's are written.
 
+        The state of an iteration changes by itself: a descriptor with one is written anew.
+
         Raises
         ------
         DescriptorError
@@ -117,7 +91,7 @@ class Program:
             The mover has no such slot.
         """
         state = self._mover(mover)
-        self._store(state, slot, self.encode(mover, descriptor))
+        self._store(state, slot, descriptor)
 
     def place(self, mover: str, descriptor: BufferDescriptor) -> int:
         """Put `descriptor` into a slot of the driver's choice and return it.
@@ -133,11 +107,11 @@ class Program:
         state = self._mover(mover)
         words = self.encode(mover, descriptor)
         for slot, known in state.slots.items():
-            if known == words:
+            if known == words and descriptor.iteration_size < 2:
                 return slot
         free = self._free_slots(state, 1)
         slot = min(free, key=lambda slot: len(state.changes(slot, words)))
-        self._store(state, slot, words)
+        self._store(state, slot, descriptor)
         return slot
 
     def push(
@@ -147,10 +121,12 @@ class Program:
         repeat: int = 1,
         interrupt: bool = False,
         label: str = "",
+        *,
+        base: int | None = None,
     ) -> int:
-        """Push a task that executes BD `slot` `repeat` times; its token.
+        """Push a task that executes the chain from BD `slot` on `repeat` times; its token.
 
-        `label` names it in the log.
+        `label` names it in the log; `base` replaces the first descriptor's.
 
         Raises
         ------
@@ -165,11 +141,18 @@ class Program:
         if not 1 <= repeat <= MAX_REPEAT:
             raise DescriptorError(mover, "repeat", repeat, f"must be from 1 to {MAX_REPEAT}")
         self._require_room(state, 1)
+        if base is not None:
+            self.registers.write_wide(mover, "BASE", base)
         self.registers.write_fields(
-            mover, "PUSH", descriptor=slot, repeat=repeat - 1, interrupt=int(interrupt)
+            mover,
+            "PUSH",
+            descriptor=slot,
+            repeat=repeat - 1,
+            interrupt=int(interrupt),
+            rebase=int(base is not None),
         )
         state.pushed = (state.pushed + 1) % COUNTER
-        state.pending.append((state.pushed, slot))
+        state.pending.append((state.pushed, state.chain(slot)))
         if interrupt:
             state.interrupting.add(state.pushed)
         if self.log is not None:
@@ -225,6 +208,36 @@ class Program:
             token = self.submit(steps)
         return token
 
+    def wait_queue(self, mover: str, timeout: int = DEFAULT_TIMEOUT) -> None:
+        """Return when the mover's queue takes a push; errors as `wait`."""
+        transport = self.registers.transport
+        deadline = transport.cycles + timeout
+        while True:
+            try:
+                return self._require_room(self._mover(mover), 1)
+            except QueueFullError as full:
+                self.check()
+                left = deadline - transport.cycles
+                if left <= 0:
+                    raise DeviceTimeout(f"{full} ({timeout} cycles); {self.describe()}") from None
+                if transport.wait_interrupt(min(left, POLL_CYCLES)):
+                    self.registers.write("system", "IRQ_DONE", (1 << len(self._movers)) - 1)
+
+    def pushed(self, mover: str) -> int:
+        """Tasks pushed to the mover since the last reset, modulo 2**32: the last one's token."""
+        return self._mover(mover).pushed
+
+    def adopt(self, tasks: Mapping[str, int], slots: Iterable[tuple[str, int]]) -> None:
+        """Somebody else has pushed so many tasks to each mover, which have retired, and has written
+        `slots`."""
+        for mover, count in tasks.items():
+            state = self._mover(mover)
+            state.pushed = (state.pushed + count) % COUNTER
+            self.retired(mover)
+        for mover, slot in slots:
+            self._mover(mover).slots.pop(slot, None)
+            self._mover(mover).followers.pop(slot, None)
+
     def wait_room(self, mover: str, count: int = 1, timeout: int = DEFAULT_TIMEOUT) -> None:
         """Return when the mover has room for `count` tasks and as many free BD slots, or no tasks.
 
@@ -239,7 +252,7 @@ class Program:
         """The mover's RETIRED count, read now."""
         state = self._mover(mover)
         state.retired = self.registers.read(mover, "RETIRED")
-        while state.pending and _reached(state.retired, state.pending[0][0]):
+        while state.pending and reached(state.retired, state.pending[0][0]):
             token, _ = state.pending.popleft()
             state.interrupting.discard(token)
         return state.retired
@@ -249,20 +262,20 @@ class Program:
 
         Raises
         ------
-        DeviceError
-            A mover recorded a fault.
+        DeviceError, LockError
+            A mover recorded a fault, or the locks did.
         QueueFullError
             The hardware refused a push (somebody else's: this driver looks first).
         DeviceTimeout
             `timeout` cycles went by.
         """
         state = self._mover(mover)
-        if not _reached(state.pushed, token):
+        if not reached(state.pushed, token):
             raise DescriptorError(mover, "token", token, f"only {state.pushed} tasks were pushed")
         transport = self.registers.transport
         deadline = transport.cycles + timeout
         while True:
-            done = _reached(self.retired(mover), token)
+            done = reached(self.retired(mover), token)
             # The fault is looked at after the count: a task that failed retires as well, and its
             # fault is recorded no later than that.
             self.check()
@@ -284,7 +297,7 @@ class Program:
 
         Raises
         ------
-        DeviceError, QueueFullError
+        DeviceError, LockError, QueueFullError
             As in `wait`.
         """
         faults = self.registers.read("system", "IRQ_FAULT")
@@ -292,19 +305,18 @@ class Program:
             return
         first = self.registers.fields("system", "FIRST_ERROR")
         if first["valid"]:
-            name = self.config.movers[first["mover"]].name
-            code = first["code"]
+            code, movers = first["code"], self.config.movers
             known = code in {entry.value for entry in FaultCode}
-            raise DeviceError(
-                name,
-                first["descriptor"],
-                self.registers.read_wide(name, "FAULT"),
-                FAULT_TEXT[FaultCode(code)] if known else f"fault code {code}",
-            )
+            cause = FAULT_TEXT[FaultCode(code)] if known else f"fault code {code}"
+            if first["mover"] >= len(movers):
+                raise LockError(first["descriptor"], cause)
+            name = movers[first["mover"]].name
+            address = self.registers.read_wide(name, "FAULT")
+            raise DeviceError(name, first["descriptor"], address, cause)
         refusing = [s.config.name for s in self._movers.values() if faults >> s.index & 1]
         raise QueueFullError(f"a push to the full queue of {', '.join(refusing)} was refused")
 
-    def _mover(self, name: str) -> _Mover:
+    def _mover(self, name: str) -> Ledger:
         try:
             return self._movers[name]
         except KeyError:
@@ -312,26 +324,23 @@ class Program:
                 f"mover {name!r}: must be one of {', '.join(self._movers)}"
             ) from None
 
+    def diagnose(self) -> list[MoverState]:
+        """What every mover does now, and why it waits."""
+        return [
+            read_state(
+                self.registers,
+                state.config,
+                pushed=state.pushed,
+                retired=self.retired(state.config.name),
+            )
+            for state in self._movers.values()
+        ]
+
     def describe(self) -> str:
         """The state of every mover, on one line."""
-        return "; ".join(self._describe(state) for state in self._movers.values())
+        return " | ".join(str(state) for state in self.diagnose())
 
-    def _describe(self, state: _Mover) -> str:
-        name = state.config.name
-        status = self.registers.fields(name, "STATUS")
-        level = self.registers.read(name, "LEVEL")
-        text = f"{name}: retired {self.retired(name)}/{state.pushed}, queue {level}"
-        if not status["busy"]:
-            return f"{text}, idle"
-        causes: Sequence[str] = [cause.name.lower() for cause in StallCause]
-        stall = status["stall"]
-        cause = causes[stall] if stall < len(causes) else f"cause {stall}"
-        return (
-            f"{text}, busy with BD {status['descriptor']} ({status['in_flight']} in flight) at "
-            f"{self.registers.read_wide(name, 'ADDRESS'):#x}, stall {cause}"
-        )
-
-    def _require_room(self, state: _Mover, count: int) -> None:
+    def _require_room(self, state: Ledger, count: int) -> None:
         """Raise unless `count` more tasks fit the mover's queue."""
         depth, name = state.config.queue_depth, state.config.name
         # Tasks not known to have retired bound the level from above: the device is asked only
@@ -346,7 +355,7 @@ class Program:
                     "fit; wait for one to retire"
                 )
 
-    def _free_slots(self, state: _Mover, count: int) -> list[int]:
+    def _free_slots(self, state: Ledger, count: int) -> list[int]:
         """BD slots that no pending task needs; raises unless there are `count`."""
         # One look at the device may free a slot that takes fewer writes than a fresh one.
         if state.pending:
@@ -360,8 +369,11 @@ class Program:
             )
         return free
 
-    def _store(self, state: _Mover, slot: int, words: list[int]) -> None:
+    def _store(self, state: Ledger, slot: int, descriptor: BufferDescriptor) -> None:
         name = state.config.name
+        words = self.encode(name, descriptor)
+        if descriptor.iteration_size > 1:
+            state.slots.pop(slot, None)
         changes = state.changes(slot, words)
         if not changes:
             return
@@ -373,8 +385,6 @@ class Program:
         state.slots.pop(slot, None)
         self.registers.write_slot(name, slot, changes)
         state.slots[slot] = words
-
-
-def _reached(count: int, token: int) -> bool:
-    """Whether a wrapping count has come to `token`."""
-    return (count - token) % COUNTER < COUNTER // 2
+        state.followers.pop(slot, None)
+        if descriptor.use_next:
+            state.followers[slot] = descriptor.next

@@ -48,6 +48,11 @@ class Registers:
         """Write the register with `fields` set and every other field 0."""
         self.write(page, name, self.map.page(page).register(name).pack(**fields))
 
+    def write_wide(self, page: str, name: str, value: int) -> None:
+        """Write a 64-bit quantity: `name`_LOW, then `name`_HIGH."""
+        self.write(page, f"{name}_LOW", value & 0xFFFF_FFFF)
+        self.write(page, f"{name}_HIGH", value >> 32)
+
     def write_slot(self, mover: str, slot: int, words: dict[int, int]) -> None:
         """Write words of BD `slot`, by their index in the descriptor."""
         base = self.map.slot_address(mover, slot)

@@ -14,6 +14,8 @@ from .errors import SequenceError
 from .locks import Acquire, Lock, Release
 from .memcpy import gated_copy, nd_descriptors, nd_view
 from .memref import MemRef
+from .player import play
+from .program import DEFAULT_TIMEOUT
 from .transfer import ScratchpadAddress, Step
 
 __all__ = ["RuntimeSequence"]
@@ -176,6 +178,41 @@ class RuntimeSequence(SequenceBuilder):
             tokens[mover] = self.push_queue(mover, slot, issue_token=index == last)
         self._implied[tokens[sink]] = list(tokens.values())
         return tokens[sink]
+
+    def run(self, *arguments: Operand, timeout: int = DEFAULT_TIMEOUT) -> None:
+        """Play it over the register bus and return when its last command is done.
+
+        Parameters
+        ----------
+        arguments
+            An array of the device's memory for each argument, of its size at least, contiguous.
+        timeout
+            Cycles for every single wait.
+
+        Raises
+        ------
+        SequenceError
+            The arguments are not those that the sequence has.
+        DeviceError, LockError, DeviceTimeout
+            As :meth:`Program.wait`.
+        """
+        addresses = self._bind(arguments)
+        play(self.device.program, self.commands, arguments=addresses, timeout=timeout)
+
+    def _bind(self, arguments: Sequence[Operand]) -> list[int]:
+        """The address of each argument."""
+        if len(arguments) != len(self.arguments):
+            raise SequenceError(
+                f"the sequence has {len(self.arguments)} arguments and was given {len(arguments)}"
+            )
+        refs = [self.operand(argument) for argument in arguments]
+        for index, (ref, wanted) in enumerate(zip(refs, self.arguments, strict=True)):
+            if ref.argument is not None or not ref.is_contiguous or ref.nbytes < wanted.nbytes:
+                raise SequenceError(
+                    f"argument {index} must be {wanted.nbytes} contiguous bytes of device memory; "
+                    f"sizes {ref.sizes} with strides {ref.strides} of {ref.dtype} are not"
+                )
+        return [ref.first_address for ref in refs]
 
     def check(self) -> CheckReport:
         """Replay it against a model of queues, tokens, locks and chains; see :mod:`.check`."""
