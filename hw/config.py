@@ -350,6 +350,8 @@ class DmaConfig:
         burst when it is buffered whole.
     aging
         Bursts of high-priority movers that may go before a waiting one of a mover that is not.
+    windows
+        Pieces of DRAM that each mover may be confined to.
     """
 
     data_bits: int = 512
@@ -360,6 +362,7 @@ class DmaConfig:
     read_buffer: int = 64
     write_buffer: int = 64
     aging: int = 16
+    windows: int = 0
 
     def __post_init__(self) -> None:
         _check(
@@ -382,6 +385,7 @@ class DmaConfig:
         for name in ("read_buffer", "write_buffer"):
             _check_range(f"dma.{name}", getattr(self, name), self.burst_beats, 4096)
         _check_range("dma.aging", self.aging, 1, 255)
+        _check_range("dma.windows", self.windows, 0, 8)
 
     @property
     def data_bytes(self) -> int:
@@ -438,9 +442,7 @@ class AcceleratorConfig:
             "must be of ASCII letters, digits and . _ + -",
         )
         names = [mover.name for mover in self.movers]
-        _check(
-            0 < len(names) <= MAX_MOVERS, "movers", names, f"must be 1 to {MAX_MOVERS} movers"
-        )
+        _check(0 < len(names) <= MAX_MOVERS, "movers", names, f"must be 1 to {MAX_MOVERS} movers")
         _check_range("locks", self.locks, 1, MAX_LOCKS)
         if self.sequencer is not None:
             dma = self.dma

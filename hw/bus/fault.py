@@ -38,6 +38,7 @@ class FaultCode(IntEnum):
     LOCK_OVERFLOW = 14
     LOCK_UNDERFLOW = 15
     LOCK_UNKNOWN = 16
+    WINDOW = 17
 
 
 FAULT_TEXT = {
@@ -58,6 +59,7 @@ FAULT_TEXT = {
     FaultCode.LOCK_OVERFLOW: "a release would have taken a lock beyond 63",
     FaultCode.LOCK_UNDERFLOW: "a release would have taken a lock below 0",
     FaultCode.LOCK_UNKNOWN: "a lock that does not exist was released or set",
+    FaultCode.WINDOW: "an address lies outside the windows that the mover may touch",
 }
 """One clause a code, for messages."""
 
