@@ -90,13 +90,12 @@ class Crc32c(wiring.Component):
             results.reserve.eq(passes & beat.end),
         ]
 
-        # Fold: what the beat alone leaves in the register.
+        # Bytes that do not count become zeros. In a register, because XORs of ANDs fit LUTs badly.
         absent_lanes = Signal(lanes)
-        bytes_that_count = Signal(self._width)
-        folded = Signal(
+        kept = Signal(
             data.StructLayout(
                 {
-                    "state": STATE_BITS,
+                    "data": self._width,
                     "before": STATE_BITS,
                     "first": 1,
                     "error": 1,
@@ -105,38 +104,39 @@ class Crc32c(wiring.Component):
                 }
             )
         )
-        folded_valid = Signal()
+        kept_valid = Signal()
         first = Signal(init=1)
-        m.d.comb += [
-            absent_lanes.eq(lanes_from(beat.count, lanes)),
-            bytes_that_count.eq(beat.data & ~spread(absent_lanes)),
-        ]
-        m.d.sync += folded_valid.eq(passes)
+        m.d.comb += absent_lanes.eq(lanes_from(beat.count, lanes))
+        m.d.sync += kept_valid.eq(passes)
         with m.If(passes):
             m.d.sync += [
                 first.eq(beat.end),
-                folded.state.eq(linear(partial(absorb, length=lanes), bytes_that_count)),
-                folded.before.eq(~self.operator.payload),
-                folded.first.eq(first),
-                folded.error.eq(beat.error),
-                folded.end.eq(beat.end),
-                folded.absent.eq(lanes - beat.count),
+                kept.data.eq(beat.data & ~spread(absent_lanes)),
+                kept.before.eq(~self.operator.payload),
+                kept.first.eq(first),
+                kept.error.eq(beat.error),
+                kept.end.eq(beat.end),
+                kept.absent.eq(lanes - beat.count),
             ]
 
-        # Join: the register of the beats so far goes through that beat as if it were zeros.
+        # Fold: the register goes through the beat as if it were zeros, and the beat through a
+        # register of zeros.
         state = Signal(STATE_BITS)
         error = Signal()
         before = Signal(STATE_BITS)
-        m.d.comb += before.eq(Mux(folded.first, folded.before, state))
-        with m.If(folded_valid):
+        m.d.comb += before.eq(Mux(kept.first, kept.before, state))
+        with m.If(kept_valid):
             m.d.sync += [
-                state.eq(linear(partial(advance, length=lanes), before) ^ folded.state),
-                error.eq(folded.error | (error & ~folded.first)),
+                state.eq(
+                    linear(partial(advance, length=lanes), before)
+                    ^ linear(partial(absorb, length=lanes), kept.data)
+                ),
+                error.eq(kept.error | (error & ~kept.first)),
             ]
 
         # Wind back over the bytes that did not count.
         valid, absent = Signal(), Signal(range(lanes + 1))
-        m.d.sync += [valid.eq(folded_valid & folded.end), absent.eq(folded.absent)]
+        m.d.sync += [valid.eq(kept_valid & kept.end), absent.eq(kept.absent)]
         for level in range(len(absent)):
             earlier = linear(partial(rewind, length=1 << level), state)
             after = Signal.like(state, name=f"state_{level}")
