@@ -54,8 +54,19 @@ class BufferDescriptor:
         Bytes a row (DRAM).
     guards
         Windows; ones that the mover has beyond them exclude nothing.
-    use_next, next, ..., record, iteration_size, ...
-        As in the hardware's layout; what this hardware does not do yet is refused when set.
+    use_next, next
+        Whether descriptor slot `next` follows.
+    acquire_enable, acquire_mode, acquire_id, acquire_value
+        Lock to acquire at every execution. Mode 0 waits until it is at least `acquire_value` and
+        takes that off it; mode 1 waits until it is `acquire_value` and leaves it.
+    release_id, release_delta
+        Lock to add `release_delta` to at the end of every execution; 0 releases nothing.
+    iteration_size, iteration_current, iteration_stride
+        Every execution adds `iteration_current` times `iteration_stride` bytes to the base, then
+        the hardware's `iteration_current` steps, and begins again where it reaches
+        `iteration_size`. A size of 0 or 1 is none.
+    extensions, route, record
+        What this hardware does not do yet is refused when set.
     """
 
     base: int
@@ -82,7 +93,6 @@ class BufferDescriptor:
     iteration_size: int = 0
     iteration_current: int = 0
     iteration_stride: int = 0
-    iteration_offset: int = 0
 
     def encode(self, spec: Descriptor) -> list[int]:
         """The descriptor's 32-bit words for the mover of `spec`, marked valid.
@@ -166,6 +176,9 @@ class _Encoder:
             )
         for step in strides:
             self.require_step("strides", step, "a byte stride")
+        self.check_chain(descriptor)
+        self.check_locks(descriptor)
+        values |= self.iteration(descriptor)
         values |= self.shape(descriptor, bounds, strides)
         for name, value in values.items():
             self.require_fits(name, value, self.spec.layout[name].shape)
@@ -173,6 +186,36 @@ class _Encoder:
             self.check_addresses(descriptor, bounds, strides)
         bits = self.spec.layout.const(values).as_value().value
         return [bits >> 32 * word & 0xFFFF_FFFF for word in range(self.spec.words)]
+
+    def check_chain(self, descriptor: BufferDescriptor) -> None:
+        self.require_flag("use_next", descriptor.use_next)
+        limit = f"must be from 0 to {self.mover.descriptors - 1}"
+        self.require(0 <= descriptor.next < self.mover.descriptors, "next", descriptor.next, limit)
+        self.require_off("next", descriptor.next, "use_next", descriptor.use_next)
+
+    def check_locks(self, descriptor: BufferDescriptor) -> None:
+        acquires, releases = descriptor.acquire_enable, descriptor.release_delta
+        self.require_flag("acquire_enable", acquires)
+        self.require_flag("acquire_mode", descriptor.acquire_mode)
+        limit = f"must be from 0 to {self.spec.config.locks - 1}"
+        for name in ("acquire_id", "release_id"):
+            lock = getattr(descriptor, name)
+            self.require(0 <= lock < self.spec.config.locks, name, lock, limit)
+        for name in ("acquire_mode", "acquire_id", "acquire_value"):
+            self.require_off(name, getattr(descriptor, name), "acquire_enable", acquires)
+        self.require_off("release_id", descriptor.release_id, "release_delta", releases)
+
+    def iteration(self, descriptor: BufferDescriptor) -> dict[str, Any]:
+        """The offset that goes with the present state; every other one must fit as well."""
+        size, current = descriptor.iteration_size, descriptor.iteration_current
+        stride = descriptor.iteration_stride
+        most = max(size, 1) - 1
+        limit = f"must be from 0 to {most} with an iteration_size of {size}"
+        self.require(0 <= current <= most, "iteration_current", current, limit)
+        self.require_off("iteration_stride", stride, "iteration_size", size)
+        self.require_step("iteration_stride", stride, "a byte stride")
+        self.require_range("iteration_stride", most * stride, "the last offset", STEP_BITS)
+        return {"iteration_offset": current * stride}
 
     def shape(
         self, descriptor: BufferDescriptor, bounds: Sequence[int], strides: Sequence[int]
@@ -205,7 +248,8 @@ class _Encoder:
             return {"spatial_strides": list(spatial)} | self.guards(guards, bounds)
         assert self.spec.config.dma is not None
         bits = self.spec.config.dma.address_bits
-        low, high = _span(descriptor.base, bounds, strides, descriptor.run_length)
+        every, steps = _with_iteration(descriptor, bounds, strides)
+        low, high = _span(descriptor.base, every, steps, descriptor.run_length)
         self.require(
             low >= 0 and high <= 1 << bits,
             "base",
@@ -221,12 +265,13 @@ class _Encoder:
         strides: Sequence[int],
     ) -> None:
         """Every address of a scratchpad mover; then what only its adders could not represent."""
+        every, steps = _with_iteration(descriptor, bounds, strides)
         check_scratchpad(
             self.spec.config.memory,
             self.mover,
             base=descriptor.base,
-            bounds=bounds,
-            strides=strides,
+            bounds=every,
+            strides=steps,
             spatial_strides=descriptor.spatial_strides,
             mode=descriptor.mode,
             guards=descriptor.guards,
@@ -293,6 +338,13 @@ class _Encoder:
         if not condition:
             raise DescriptorError(self.mover.name, name, value, limit)
 
+    def require_flag(self, name: str, value: int) -> None:
+        self.require(value in (0, 1), name, value, "must be 0 or 1")
+
+    def require_off(self, name: str, value: int, needed: str, on: int) -> None:
+        """What has no meaning without another field is 0 without it."""
+        self.require(value == 0 or on != 0, name, value, f"has no meaning without {needed}")
+
     def require_fits(self, name: str, value: Any, shape: Any) -> None:
         """Every number of a nested `value` lies in its place's range."""
         if isinstance(value, dict):
@@ -317,6 +369,14 @@ def _has(spec: Descriptor, name: str) -> bool:
 def _guard_fields(spec: Descriptor) -> tuple[str, ...]:
     """What a guard of the mover has beyond offset, limit and steps."""
     return ("coefficient", "dimension") if spec.mover.is_scratchpad else ("run",)
+
+
+def _with_iteration(
+    descriptor: BufferDescriptor, bounds: Sequence[int], strides: Sequence[int]
+) -> tuple[list[int], list[int]]:
+    """Bounds and strides with those of the iteration as the outermost loop."""
+    size = max(descriptor.iteration_size, 1)
+    return [*bounds, size], [*strides, descriptor.iteration_stride]
 
 
 def _deltas(bounds: Sequence[int], strides: Sequence[int]) -> list[int]:

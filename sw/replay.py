@@ -237,7 +237,6 @@ class Replay:
             iteration_size=0,
             iteration_current=0,
             iteration_stride=0,
-            iteration_offset=0,
         )
         access = Access(mover=mover.name, slot=mover.slot, descriptor=walk, argument=argument)
         self.accesses.setdefault(access, task.origin)

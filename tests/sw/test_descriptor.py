@@ -186,6 +186,39 @@ def test_scratchpad_words_mean_the_windows(data: Any, bounds: tuple[int, ...]) -
             "values from -2147483649 to -2147483648 leave",
         ),
         ("MM2S0", {"guards": (Guard(), Guard(), Guard())}, "guards = 3: the mover has 2"),
+        ("A", {"use_next": 2}, "use_next = 2: must be 0 or 1"),
+        ("A", {"use_next": 1, "next": 4}, "next = 4: must be from 0 to 3"),
+        ("A", {"next": 1}, "next = 1: has no meaning without use_next"),
+        ("A", {"acquire_enable": 1, "acquire_id": 16}, "acquire_id = 16: must be from 0 to 15"),
+        ("A", {"acquire_value": 1}, "acquire_value = 1: has no meaning without acquire_enable"),
+        ("A", {"acquire_enable": 1, "acquire_value": 64}, "acquire_value = 64: must be from 0 to"),
+        ("A", {"acquire_enable": 1, "acquire_mode": 2}, "acquire_mode = 2: must be 0 or 1"),
+        ("A", {"release_delta": 32}, "release_delta = 32: must be from -32 to 31 in its field"),
+        ("A", {"release_delta": 1, "release_id": -1}, "release_id = -1: must be from 0 to 15"),
+        ("A", {"release_id": 3}, "release_id = 3: has no meaning without release_delta"),
+        ("A", {"iteration_stride": 4}, "iteration_stride = 4: has no meaning without iteration_s"),
+        (
+            "A",
+            {"iteration_size": 3, "iteration_current": 3},
+            "iteration_current = 3: must be from 0 to 2 with an iteration_size of 3",
+        ),
+        ("A", {"iteration_size": 1 << 16}, "iteration_size = 65536: must be from 0 to 65535"),
+        (
+            "A",
+            {"iteration_size": 3, "iteration_stride": 8000},
+            "address = 16560: channel 0 leaves the scratchpad",
+        ),
+        ("A", {"iteration_size": 3, "iteration_stride": 2}, "strides = 2: must be a multiple"),
+        (
+            "MM2S0",
+            {"iteration_size": 5, "iteration_stride": 1 << 30},
+            "iteration_stride = 4294967296: the last offset must be from -2147483648 to",
+        ),
+        (
+            "MM2S0",
+            {"iteration_size": 3, "iteration_stride": -(1 << 30)},
+            "base = 0x80000000: addresses from -0x10 to",
+        ),
         ("MM2S0", {"guards": (Guard(run=2),)}, r"guards\[0\].run = 2: must be from 0 to 1"),
     ],
 )
@@ -237,6 +270,32 @@ def test_every_field_without_hardware_is_refused_when_set() -> None:
         for name in spec.unsupported:
             with pytest.raises(DescriptorError, match=f"descriptor of {mover}: {name} = 1: "):
                 replace(good, **{name: 1}).encode(spec)
+
+
+@pytest.mark.parametrize("mover", ["A", "MM2S0"])
+def test_chains_locks_and_iteration_come_back_from_their_words(mover: str) -> None:
+    spec = SPECS[mover]
+    good = READ if spec.mover.is_scratchpad else DRAM
+    descriptor = replace(
+        good,
+        use_next=1,
+        next=2,
+        acquire_enable=1,
+        acquire_mode=1,
+        acquire_id=15,
+        acquire_value=63,
+        release_id=7,
+        release_delta=-32,
+        iteration_size=9,
+        iteration_current=5,
+        iteration_stride=-8 if good is DRAM else 12,
+    )
+    words = descriptor.encode(spec)
+    decoded = BufferDescriptor.decode(spec, words)
+    for entry in fields(descriptor):
+        if entry.type == "int":
+            assert getattr(decoded, entry.name) == getattr(descriptor, entry.name)
+    assert words[7] == 5 * descriptor.iteration_stride % (1 << 32)
 
 
 def test_a_bound_of_zero_moves_nothing_and_so_leaves_nothing() -> None:
