@@ -1,6 +1,6 @@
 """Every proof there is."""
 
-from . import agu, bursts, queue
+from . import agu, bursts, locks, memory, queue
 from .proof import Proof
 
 __all__ = ["PROOFS", "table"]
@@ -9,6 +9,8 @@ PROOFS: tuple[Proof, ...] = (
     *queue.PROOFS,
     *agu.PROOFS,
     *bursts.PROOFS,
+    *memory.PROOFS,
+    *locks.PROOFS,
 )
 
 

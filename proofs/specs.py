@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from amaranth.hdl import Assert, Assume, Cat, Module, Signal, Value
+from amaranth.hdl import Assert, Assume, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
-from .harness import always, free
+from .harness import always, free, total
 
-__all__ = ["Steady", "Witness"]
+__all__ = ["Circle", "Steady", "Witness"]
 
 
 class Steady(wiring.Component):
@@ -99,3 +99,48 @@ class Witness(wiring.Component):
                 self.value.eq(self._entering),
             ]
         return m
+
+
+class Circle(wiring.Component):
+    """A fair arbiter serves each seat after every other seat once at most.
+
+    Parameters
+    ----------
+    asking
+        A bit for each seat: it asks.
+    grant
+        A bit for each seat: it is granted.
+    turn
+        One of `asking` is served in this cycle, if anyone asks.
+
+    Attributes
+    ----------
+    waits
+        For each seat: how often in a row it has asked and another was served.
+    """
+
+    def __init__(self, *, asking: Value, grant: Value, turn: Value) -> None:
+        self._asking = asking
+        self._grant = grant
+        self._turn = turn
+        super().__init__({})
+        seats = range(len(asking))
+        self.waits = [Signal(range(len(asking) + 1), name=f"wait_{seat}") for seat in seats]
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        for seat, wait in enumerate(self.waits):
+            with m.If(~self._asking[seat] | (self._grant[seat] & self._turn)):
+                m.d.sync += wait.eq(0)
+            with m.Elif(self._turn):
+                m.d.sync += wait.eq(wait + 1)
+            always(m, wait < len(self.waits), "nobody waits for anyone twice")
+        return m
+
+    def invariant(self, m: Module, after: Value) -> None:
+        """`after` is the arbiter's register: the seats above the last winner."""
+        for seat, wait in enumerate(self.waits):
+            before_it = Mux(after[seat], total(after[:seat]), total(after) + seat)
+            always(m, wait + before_it < len(self.waits), "who waited has fewer before it")
+            if seat + 1 < len(self.waits):
+                always(m, ~after[seat] | after[seat + 1], "all seats above the last winner")
