@@ -14,8 +14,13 @@ __all__ = ["BytePacker", "read_beat"]
 
 
 def read_beat(data_bits: int) -> data.StructLayout:
-    """A beat that the bus answered: ``address`` is the start of its burst."""
-    return data.StructLayout({"data": data_bits, "resp": Response, "address": FAULT_ADDRESS_BITS})
+    """A beat that the bus answered: ``address`` is the start of its burst.
+
+    ``denied``: no window allows the burst, and the bus was not asked; ``resp`` is then an error.
+    """
+    return data.StructLayout(
+        {"data": data_bits, "resp": Response, "denied": 1, "address": FAULT_ADDRESS_BITS}
+    )
 
 
 class BytePacker(wiring.Component):
@@ -116,10 +121,9 @@ class BytePacker(wiring.Component):
                     offset.eq(Mux(piece.end, 0, total)),
                 ]
                 with m.If(bad):
+                    code = Mux(beat.resp[0], FaultCode.READ_DECERR, FaultCode.READ_SLVERR)
                     m.d.sync += [
-                        placed.fault.code.eq(
-                            Mux(beat.resp[0], FaultCode.READ_DECERR, FaultCode.READ_SLVERR)
-                        ),
+                        placed.fault.code.eq(Mux(beat.denied, FaultCode.WINDOW, code)),
                         placed.fault.address.eq(beat.address),
                     ]
 

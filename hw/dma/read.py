@@ -1,6 +1,6 @@
 """The DRAM port of a mover that reads: MM2S, memory to stream."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, flipped
 
@@ -18,6 +18,7 @@ from .joiner import RunJoiner
 from .legalizer import BurstLegalizer
 from .packer import BytePacker
 from .shaper import RunShaper, run_layout
+from .windows import allowed, window_layout
 
 __all__ = ["Mm2sPort", "dma_of"]
 
@@ -60,6 +61,9 @@ class Mm2sPort(wiring.Component):
     ``error``, and the BD reports READ_SLVERR or READ_DECERR once, with the address of the burst of
     the first bad beat.
 
+    A burst that no window allows is not raised. Its beats count as answered with an error, one a
+    cycle in their turn, without a place in the read buffer; the fault is WINDOW.
+
     ``activity``: ``valid`` and ``ready`` are those of ``o``; ``conflict`` is a stalled AR;
     ``accesses`` are R beats.
 
@@ -80,6 +84,8 @@ class Mm2sPort(wiring.Component):
         While set, no further AR is raised; one that is raised holds until it is taken.
     idle : 1
         No AR is raised and no burst is in flight.
+    windows : array of :func:`~weft.hw.dma.windows.window_layout`; only with `dma.windows`
+        Where it may read; changed while no task is under way.
 
     Attributes
     ----------
@@ -99,6 +105,7 @@ class Mm2sPort(wiring.Component):
         self._config = config
         self._mover = mover
         self._dma = dma = dma_of(config, mover, "mm2s")
+        windows = data.ArrayLayout(window_layout(dma.address_bits), dma.windows)
         bus = Axi4Signature(address_bits=dma.address_bits, data_bits=dma.data_bits).members
         super().__init__(
             {
@@ -109,6 +116,7 @@ class Mm2sPort(wiring.Component):
                 "drain": In(1),
                 "idle": Out(1),
             }
+            | ({"windows": In(windows)} if dma.windows else {})
         )
         answered = data.StructLayout({"data": dma.data_bits, "resp": Response, "last": 1})
         self._buffer = BeatBuffer(answered, depth=dma.read_buffer)
@@ -143,7 +151,10 @@ class Mm2sPort(wiring.Component):
         adopt(packer, "o", self.o)
         m.submodules.buffer = buffer = self._buffer
         # Start of every burst that has a beat to come or in the buffer: each holds a credit.
-        m.submodules.starts = starts = Queue(dma.address_bits, depth=dma.read_buffer)
+        begun: dict[str, object] = {"addr": dma.address_bits}
+        if dma.windows:
+            begun |= {"len": 8, "denied": 1}
+        m.submodules.starts = starts = Queue(data.StructLayout(begun), depth=dma.read_buffer)
 
         adopt(shaper, "i", self.core.rows)
         adopt(joiner, "i", flipped(shaper.o))
@@ -171,20 +182,25 @@ class Mm2sPort(wiring.Component):
         credits = Signal(range(dma.read_buffer + 1), init=dma.read_buffer)
         outstanding = Signal(range(dma.read_outstanding + 1))
         raised = Signal()
-        freed = packer.i_beats.valid & packer.i_beats.ready
+        denied = Signal()  # the burst is not for the bus
+        passed = Signal()
+        freed = buffer.o.valid & buffer.o.ready
         answered_last = self.r.valid & self.r.payload.last
         burst = legalizer.o.payload
         m.d.comb += [
             raised.eq(
                 legalizer.o.valid
+                & ~denied
                 & (~self.ar.valid | self.ar.ready)
                 & (credits > burst.len)
                 & (outstanding != dma.read_outstanding)
+                & starts.i.ready
                 & ~self.drain
             ),
-            legalizer.o.ready.eq(raised),
-            starts.i.valid.eq(raised),
-            starts.i.payload.eq(burst.addr),
+            passed.eq(legalizer.o.valid & denied & starts.i.ready & ~self.drain),
+            legalizer.o.ready.eq(raised | passed),
+            starts.i.valid.eq(raised | passed),
+            starts.i.payload.addr.eq(burst.addr),
             self.idle.eq(outstanding == 0),
         ]
         with m.If(~self.ar.valid | self.ar.ready):
@@ -211,9 +227,11 @@ class Mm2sPort(wiring.Component):
             buffer.o.ready.eq(packer.i_beats.ready),
             packer.i_beats.payload.data.eq(buffer.o.payload.data),
             packer.i_beats.payload.resp.eq(buffer.o.payload.resp),
-            packer.i_beats.payload.address.eq(starts.o.payload),
+            packer.i_beats.payload.address.eq(starts.o.payload.addr),
             starts.o.ready.eq(freed & buffer.o.payload.last),
         ]
+        if dma.windows:
+            self._elaborate_windows(m, burst, denied, starts, packer)
 
         activity = self.core.activity
         m.d.comb += [
@@ -225,3 +243,25 @@ class Mm2sPort(wiring.Component):
             activity.accesses.eq(self.r.valid),
         ]
         return m
+
+    def _elaborate_windows(
+        self, m: Module, burst: data.View, denied: Signal, starts: Queue, packer: BytePacker
+    ) -> None:
+        """The beats of a denied burst stand in `starts` alone, and are made there."""
+        oldest = starts.o.payload
+        given = Signal(8)
+        m.d.comb += [
+            denied.eq(~allowed(self.windows, burst.addr)),
+            starts.i.payload.len.eq(burst.len),
+            starts.i.payload.denied.eq(denied),
+        ]
+        with m.If(starts.o.valid & oldest.denied):
+            m.d.comb += [
+                packer.i_beats.valid.eq(1),
+                packer.i_beats.payload.resp.eq(Response.DECERR),
+                packer.i_beats.payload.denied.eq(1),
+                self._buffer.o.ready.eq(0),
+                starts.o.ready.eq(packer.i_beats.ready & (given == oldest.len)),
+            ]
+            with m.If(packer.i_beats.ready):
+                m.d.sync += given.eq(Mux(starts.o.ready, 0, given + 1))

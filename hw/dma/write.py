@@ -19,6 +19,7 @@ from .legalizer import BurstLegalizer, burst_layout
 from .read import dma_of
 from .shaper import RunShaper, run_layout
 from .unpacker import ByteUnpacker, write_beat
+from .windows import allowed, window_layout
 
 __all__ = ["S2mmPort"]
 
@@ -55,6 +56,9 @@ class S2mmPort(wiring.Component):
     that the first of them fell in (a bus fault reported in the same cycle wins, and belongs to the
     same BD). A report always belongs to the oldest BD that has not retired before.
 
+    A burst that no window allows is not raised: its beats leave the write buffer, one a cycle, and
+    it is reported as WINDOW like a bad B, in its turn.
+
     ``activity``: ``valid`` and ``ready`` are those of ``i``; ``conflict`` is a stalled AW or W;
     ``accesses`` are W beats.
 
@@ -76,6 +80,8 @@ class S2mmPort(wiring.Component):
         W beats follow.
     idle : 1
         No AW or W is raised and no burst is in flight.
+    windows : array of :func:`~weft.hw.dma.windows.window_layout`; only with `dma.windows`
+        Where it may write; changed while no task is under way.
     bound, finished, holding : 1
         As in :class:`~weft.hw.dma.unpacker.ByteUnpacker`, for a switch in front.
 
@@ -96,6 +102,7 @@ class S2mmPort(wiring.Component):
         self._config = config
         self._mover = mover
         self._dma = dma = dma_of(config, mover, "s2mm")
+        windows = data.ArrayLayout(window_layout(dma.address_bits), dma.windows)
         bus = Axi4Signature(address_bits=dma.address_bits, data_bits=dma.data_bits).members
         super().__init__(
             {
@@ -110,6 +117,7 @@ class S2mmPort(wiring.Component):
                 "finished": Out(1),
                 "holding": Out(1),
             }
+            | ({"windows": In(windows)} if dma.windows else {})
         )
         self._buffer = BeatBuffer(write_beat(dma.data_bits), depth=dma.write_buffer)
         self.fill = self._buffer.held
@@ -148,8 +156,9 @@ class S2mmPort(wiring.Component):
         for name in ("bound", "finished", "holding"):
             adopt(unpacker, name, getattr(self, name))
         m.submodules.buffer = buffer = self._buffer
-        # Bursts raised and not answered, and between them the ends of BDs that have no last burst.
-        awaited = data.StructLayout({"addr": dma.address_bits, "end": 1, "none": 1})
+        # Bursts raised and not answered; between them, without a B to come (`none`), those denied and
+        # the ends of BDs that have no last burst.
+        awaited = data.StructLayout({"addr": dma.address_bits, "end": 1, "none": 1, "denied": 1})
         m.submodules.tracker = tracker = Queue(awaited, depth=dma.write_outstanding + 2)
 
         adopt(shaper, "i", self.core.rows)
@@ -181,29 +190,36 @@ class S2mmPort(wiring.Component):
         aw_free = ~self.aw.valid | self.aw.ready
         send = Signal()
         raised = Signal()
+        denied = Signal()  # no window allows the burst
+        dropped = Signal()
+        dropping = Signal()  # the present burst is not for the bus
         passed = Signal()
+        begins = Signal()  # a burst can follow the one before
         answered = self.b.valid & self.b.ready
         m.d.comb += [
-            send.eq((left != 0) & buffer.o.valid & (~self.w.valid | self.w.ready)),
+            send.eq((left != 0) & buffer.o.valid & (dropping | ~self.w.valid | self.w.ready)),
             buffer.o.ready.eq(send),
-            raised.eq(
+            begins.eq(
                 bursts.o.valid
                 & ~burst.none
                 & (buffered > burst.len)
-                & (outstanding != dma.write_outstanding)
                 & tracker.i.ready
-                & aw_free
                 & ((left == 0) | ((left == 1) & send))
                 & ~self.drain
             ),
+            raised.eq(begins & ~denied & (outstanding != dma.write_outstanding) & aw_free),
+            dropped.eq(begins & denied),
             passed.eq(bursts.o.valid & burst.none & tracker.i.ready),
-            bursts.o.ready.eq(raised | passed),
-            tracker.i.valid.eq(raised | passed),
+            bursts.o.ready.eq(raised | dropped | passed),
+            tracker.i.valid.eq(raised | dropped | passed),
             tracker.i.payload.addr.eq(burst.addr),
             tracker.i.payload.end.eq(burst.end),
-            tracker.i.payload.none.eq(burst.none),
+            tracker.i.payload.none.eq(burst.none | denied),
+            tracker.i.payload.denied.eq(denied & ~burst.none),
             self.idle.eq(outstanding == 0),
         ]
+        if dma.windows:
+            m.d.comb += denied.eq(~allowed(self.windows, burst.addr))
         with m.If(aw_free):
             m.d.sync += self.aw.valid.eq(raised)
             with m.If(raised):
@@ -212,19 +228,20 @@ class S2mmPort(wiring.Component):
                     self.aw.payload.len.eq(burst.len),
                 ]
         with m.If(~self.w.valid | self.w.ready):
-            m.d.sync += self.w.valid.eq(send)
-            with m.If(send):
+            m.d.sync += self.w.valid.eq(send & ~dropping)
+            with m.If(send & ~dropping):
                 m.d.sync += [
                     self.w.payload.data.eq(buffer.o.payload.data),
                     self.w.payload.strb.eq(buffer.o.payload.strb),
                     self.w.payload.last.eq(left == 1),
                 ]
-        with m.If(raised):
-            m.d.sync += left.eq(beats)
+        with m.If(raised | dropped):
+            m.d.sync += [left.eq(beats), dropping.eq(dropped)]
         with m.Elif(send):
             m.d.sync += left.eq(left - 1)
-        with m.If(raised | stored):
-            m.d.sync += buffered.eq(buffered + stored - (beats & raised.replicate(9)))
+        with m.If(raised | dropped | stored):
+            claimed = beats & (raised | dropped).replicate(9)
+            m.d.sync += buffered.eq(buffered + stored - claimed)
         with m.If(raised & ~answered):
             m.d.sync += outstanding.eq(outstanding + 1)
         with m.Elif(answered & ~raised):
@@ -257,6 +274,8 @@ class S2mmPort(wiring.Component):
         with m.If(answered & self.b.payload.resp[1]):
             code = Mux(self.b.payload.resp[0], FaultCode.WRITE_DECERR, FaultCode.WRITE_SLVERR)
             m.d.sync += [refused.code.eq(code), refused.address.eq(head.addr)]
+        with m.If(tracker.o.valid & head.denied):
+            m.d.sync += [refused.code.eq(FaultCode.WINDOW), refused.address.eq(head.addr)]
         with m.If(retire & done.payload.error & (refused.code == FaultCode.NONE)):
             m.d.sync += [
                 self.core.fault.code.eq(FaultCode.UPSTREAM),

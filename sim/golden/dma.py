@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Guard", "Row", "bursts", "joined", "mm2s_bytes", "s2mm_write"]
+__all__ = ["Guard", "Row", "Window", "allowed", "bursts", "joined", "mm2s_bytes", "s2mm_write"]
 
 PAGE_BYTES = 4096
 
@@ -37,6 +37,22 @@ class Row:
     def present(self) -> list[int]:
         """Indices of the bytes that exist."""
         return [i for i in range(self.length) if self.exists(i)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """Pages of 4 KiB from number `first` to number `last`, both included, if `enable`."""
+
+    first: int
+    last: int
+    enable: bool = True
+
+
+def allowed(windows: Sequence[Window], address: int) -> bool:
+    """Whether a byte of DRAM may be touched; without an enabled window every byte may."""
+    enabled = [window for window in windows if window.enable]
+    page = address // PAGE_BYTES
+    return not enabled or any(window.first <= page <= window.last for window in enabled)
 
 
 def mm2s_bytes(memory: Mapping[int, int], rows: Iterable[Row]) -> list[int]:

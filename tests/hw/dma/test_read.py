@@ -1,6 +1,7 @@
 """MM2S: rows in, bursts on the bus, a dense byte stream out."""
 
 import warnings
+from dataclasses import asdict
 
 import pytest
 from amaranth.back import verilog
@@ -15,7 +16,7 @@ from weft.hw.bus.fault import FaultCode
 from weft.hw.config import AcceleratorConfig, MoverConfig
 from weft.hw.dma import Mm2sPort
 from weft.hw.errors import ConfigError
-from weft.sim.golden.dma import Guard, Row, bursts, joined, mm2s_bytes
+from weft.sim.golden.dma import Guard, Row, Window, allowed, bursts, joined, mm2s_bytes
 
 BAD = {Response.SLVERR: FaultCode.READ_SLVERR, Response.DECERR: FaultCode.READ_DECERR}
 
@@ -23,8 +24,10 @@ BAD = {Response.SLVERR: FaultCode.READ_SLVERR, Response.DECERR: FaultCode.READ_D
 class Trial:
     """One run of a port over `rows` until every BD has retired."""
 
-    def __init__(self, rows, *, data_bits, give=0.0, take=0.0, seed=0, slave=None, **dma):
-        config = dram_config(data_bits, guards=len(rows[0].guards), **dma)
+    def __init__(
+        self, rows, *, data_bits, give=0.0, take=0.0, seed=0, slave=None, windows=(), **dma
+    ):
+        config = dram_config(data_bits, guards=len(rows[0].guards), windows=len(windows), **dma)
         self.dut = dut = Mm2sPort(config=config, mover=config.mover("MM2S0"))
         self.rows = rows
         self.width = config.dma.data_bytes
@@ -37,7 +40,11 @@ class Trial:
         )
         wanted = sum(row.end for row in rows)
 
+        self.windows = windows
+
         async def source(ctx):
+            if windows:
+                ctx.set(dut.windows, [asdict(window) for window in windows])
             items = [row_payload(dut.core.rows.payload.shape(), row) for row in rows]
             await feed(ctx, dut.core.rows, items, stalls(give, seed))
 
@@ -90,6 +97,7 @@ class Trial:
         for bd in split_bds(self.rows):
             for start, count in joined(bd, self.slave.cap * self.width):
                 expected += bursts(start, count, self.width, self.slave.cap)
+        expected = [burst for burst in expected if allowed(self.windows, burst[0])]
         assert self.slave.reads == expected
 
 
@@ -240,6 +248,45 @@ def test_each_bd_with_a_bad_beat_reports_its_first(rows, data_bits, take, chance
         rows, data_bits=data_bits, burst_beats=4, take=take, seed=seed, slave={"errors": errors}
     )
     assert trial.faults == expected
+
+
+WINDOWS = (Window(first=7, last=7), Window(first=0, last=99, enable=False), Window(first=1, last=1))
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    rows=bds(longest=200),
+    data_bits=st.sampled_from([32, 128]),
+    take=st.sampled_from([0.0, 0.6]),
+    stall=st.sampled_from([0.0, 0.6]),
+    latency=st.sampled_from([(0, 0), (0, 40)]),
+    seed=st.integers(0, 999),
+)
+def test_nothing_outside_the_windows_is_read(rows, data_bits, take, stall, latency, seed):
+    trial = Trial(
+        rows,
+        data_bits=data_bits,
+        windows=WINDOWS,
+        burst_beats=4,
+        take=take,
+        seed=seed,
+        slave={"stall": stall, "latency": latency},
+    )
+    expected, faults = [], []
+    for k, bd in enumerate(split_bds(rows)):
+        memory, denied = ByteMemory(), []
+        for address, length in joined(bd, 4 * trial.width):
+            for start, _ in bursts(address, length, trial.width, 4):
+                if not allowed(WINDOWS, start):
+                    denied.append((k, FaultCode.WINDOW, start))
+        for row in bd:
+            for i in row.present:
+                if not allowed(WINDOWS, row.address + i):
+                    memory[row.address + i] = row.pad
+        expected.append(mm2s_bytes(memory, bd))
+        faults += denied[:1]
+    assert trial.bytes == expected
+    assert trial.faults == faults
 
 
 def test_drain_raises_no_further_burst_and_empties_the_bus():

@@ -2,6 +2,7 @@
 
 import random
 import warnings
+from dataclasses import asdict
 
 import pytest
 from amaranth.back import verilog
@@ -16,7 +17,7 @@ from weft.hw.bus.fault import FaultCode
 from weft.hw.config import AcceleratorConfig, MoverConfig
 from weft.hw.dma import S2mmPort
 from weft.hw.errors import ConfigError
-from weft.sim.golden.dma import Guard, Row, bursts, joined, s2mm_write
+from weft.sim.golden.dma import Guard, Row, Window, allowed, bursts, joined, s2mm_write
 
 BAD = {Response.SLVERR: FaultCode.WRITE_SLVERR, Response.DECERR: FaultCode.WRITE_DECERR}
 
@@ -45,10 +46,12 @@ class Trial:
         ask=0.0,
         seed=0,
         slave=None,
+        windows=(),
         tail=40,
         **dma,
     ):
-        config = dram_config(data_bits, guards=len(rows[0].guards), **dma)
+        config = dram_config(data_bits, guards=len(rows[0].guards), windows=len(windows), **dma)
+        self.windows = windows
         self.dut = dut = S2mmPort(config=config, mover=config.mover("S2MM0"))
         self.rows = rows
         self.width = width = config.dma.data_bytes
@@ -88,6 +91,8 @@ class Trial:
         wanted = sum(row.end for row in rows)
 
         async def request(ctx):
+            if windows:
+                ctx.set(dut.windows, [asdict(window) for window in windows])
             payloads = [row_payload(dut.core.rows.payload.shape(), row) for row in rows]
             await feed(ctx, dut.core.rows, payloads, stalls(ask, seed))
 
@@ -117,7 +122,8 @@ class Trial:
         watched = [watch(dut.aw, "aw"), watch(dut.w, "w")]
         run(dut, [request, source, observe], background=[serve, *watched], limit=20_000)
         self.check_memory()
-        assert self.slave.writes == [burst for bd in self.bursts() for burst in bd]
+        made = [burst for bd in self.bursts() for burst in bd if allowed(windows, burst[0])]
+        assert self.slave.writes == made
 
     def bursts(self):
         """The bursts of each BD: what holds a byte that exists, and no other beat."""
@@ -135,7 +141,7 @@ class Trial:
             run_bytes = {}
             s2mm_write(run_bytes, [row], self.given[taken : taken + row.length])
             for address, value in run_bytes.items():
-                if self.good[taken + address - row.address]:
+                if self.good[taken + address - row.address] and allowed(self.windows, address):
                     expected[address] = value
             taken += row.length
         assert self.slave.memory == expected
@@ -342,6 +348,36 @@ def test_retirement_waits_for_the_answer_and_for_the_dropped_tail():
     # The first BD is answered long before its dropped bytes are consumed.
     assert trial.retired[:2] == [trial.accepted[49] + 2, trial.accepted[50] + 2]
     assert trial.retired[2] == trial.slave.spans[-1] + 1 + 9 + 2
+
+
+WINDOWS = (Window(first=7, last=7), Window(first=0, last=99, enable=False), Window(first=1, last=1))
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    rows=bds(longest=200),
+    data_bits=st.sampled_from([32, 128]),
+    give=st.sampled_from([0.0, 0.6]),
+    stall=st.sampled_from([0.0, 0.6]),
+    latency=st.sampled_from([(0, 0), (0, 40)]),
+    seed=st.integers(0, 999),
+)
+def test_nothing_outside_the_windows_is_written(rows, data_bits, give, stall, latency, seed):
+    trial = Trial(
+        rows,
+        data_bits=data_bits,
+        windows=WINDOWS,
+        burst_beats=4,
+        give=give,
+        seed=seed,
+        slave={"stall": stall, "latency": latency},
+    )
+    assert trial.faults == [
+        (k, FaultCode.WINDOW, start)
+        for k, found in enumerate(trial.bursts())
+        for start, _ in found
+        if not allowed(WINDOWS, start)
+    ]
 
 
 def test_drain_raises_no_further_burst_and_empties_the_bus():
