@@ -9,6 +9,7 @@ PROOFS: tuple[Proof, ...] = (
     *queue.PROOFS,
     *agu.PROOFS,
     *bursts.PROOFS,
+    *switch.PROOFS,
     *memory.PROOFS,
     *locks.PROOFS,
 )
