@@ -1,6 +1,6 @@
 """Every proof there is."""
 
-from . import agu, bursts, locks, memory, queue
+from . import agu, bursts, locks, memory, queue, switch
 from .proof import Proof
 
 __all__ = ["PROOFS", "table"]
