@@ -16,7 +16,6 @@ from .allocator import Allocator, DeviceArray
 from .descriptor import BufferDescriptor
 from .diagnosis import MoverState
 from .errors import DeviceMismatchError, DeviceTimeout, MappingError, NotDeviceMemory
-from .gemm import GemmMapper
 from .lock_bank import LockBank
 from .memref import MemRef
 from .program import DEFAULT_TIMEOUT, Program
@@ -266,15 +265,13 @@ class Device:
             As :meth:`wait`; `reset` makes the device usable again.
         """
         runner = GemmRunner(
-            self.program,
-            GemmMapper(self.config),
+            self.config,
             a=self._operand("a", a),
             b=self._operand("b", b),
             out=self._operand("out", out),
             c=None if c is None else self._operand("c", c),
-            timeout=timeout,
         )
-        report = runner.run()
+        report = runner.run(self.program, timeout)
         self.stats.add(
             calls=report.dma_calls,
             descriptors=report.dma_bds,

@@ -13,26 +13,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..hw.agu.row import BOUND_BITS
-from ..hw.config import AcceleratorConfig, ArrayConfig, MoverConfig
+from ..hw.config import AcceleratorConfig, ArrayConfig
 from .blocked import BlockedLayout
 from .descriptor import BufferDescriptor
 from .errors import MappingError
+from .placement import Placement, Region, bound_mover
 
-__all__ = ["GemmMapper", "GemmTask", "Region", "TileShape", "place"]
+__all__ = ["GemmMapper", "GemmTask", "TileShape"]
 
 MAX_ROWS = (1 << BOUND_BITS) - 1
 """Rows of a matrix that one descriptor loop walks."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Region:
-    """A piece of the scratchpad's linear address space in one addressing mode."""
-
-    base: int
-    size: int
-    mode: int
-    group: int
-    """Banks a group in that mode."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +46,12 @@ class GemmTask:
         Its extents, ragged at the edges.
     load_a, load_b
         Whether the operand is not in the scratchpad already.
+    free_a, free_b
+        Whether it is the last that uses what stands there.
     first, last
         Whether it begins and ends the accumulation over K of its D tile.
+    a, b, d
+        Which of the placement's regions it uses.
     """
 
     m: int
@@ -66,36 +60,13 @@ class GemmTask:
     shape: TileShape
     load_a: bool
     load_b: bool
+    free_a: bool
+    free_b: bool
     first: bool
     last: bool
-
-
-def place(config: AcceleratorConfig) -> tuple[Region, Region, Region]:
-    """Regions of A, B and D.
-
-    A and B get a quarter of the banks each and D, which C shares, a half, so that no two of them
-    meet at a bank; without such modes (or with movers that cannot reach so) they follow one another
-    in the most interleaved mode.
-    """
-    memory, quarter, half = config.memory, config.memory.banks // 4, config.memory.banks // 2
-    reach = {port: _bound(config, f"array.{port}").reach for port in "abcd"}
-    apart = (
-        quarter in memory.groups
-        and half in memory.groups
-        and max(reach["a"], reach["b"]) <= quarter
-        and max(reach["c"], reach["d"]) <= half
-    )
-    groups = (quarter, quarter, half) if apart else (max(memory.groups),) * 3
-    a, b, d = (
-        Region(
-            base=base * memory.bytes // 4,
-            size=size * memory.bytes // 4,
-            mode=memory.groups.index(group),
-            group=group,
-        )
-        for base, size, group in zip((0, 1, 2), (1, 1, 2), groups, strict=True)
-    )
-    return a, b, d
+    a: int
+    b: int
+    d: int
 
 
 class GemmMapper:
@@ -105,6 +76,8 @@ class GemmMapper:
     ----------
     config
         A system with an array and a DMA.
+    placement
+        Where tiles stand; by default :meth:`Placement.single`.
 
     Raises
     ------
@@ -112,7 +85,7 @@ class GemmMapper:
         The configuration lacks one of them.
     """
 
-    def __init__(self, config: AcceleratorConfig) -> None:
+    def __init__(self, config: AcceleratorConfig, placement: Placement | None = None) -> None:
         if config.array is None or config.dma is None:
             raise MappingError(f"configuration {config.name} has no array with a DMA to feed it")
         self.config = config
@@ -120,27 +93,54 @@ class GemmMapper:
         self.beat = config.dma.data_bytes
         self.operand = config.array.operand_bits // 8
         self.accumulator = config.array.accumulator_bits // 8
-        self.region_a, self.region_b, self.region_d = place(config)
+        self.placement = placement or Placement.single(config)
 
-    def layout_a(self, shape: TileShape) -> BlockedLayout:
+    @classmethod
+    def for_product(cls, config: AcceleratorConfig, M: int, N: int, K: int) -> GemmMapper:
+        """The mapper for a product: with all of the scratchpad for its only tile, or with half of
+        it for each of two at a time.
+
+        Raises
+        ------
+        MappingError
+            Not even a tile of one array step fits the scratchpad.
+        """
+        single, double = cls(config), cls(config, Placement.double(config))
+        if single.fits(TileShape(m=M, n=N, k=K)) or double.deepest(K) is None:
+            return single
+        return double
+
+    def layout_a(self, shape: TileShape, region: int = 0) -> BlockedLayout:
         rows, width = self.array.mu, self.array.ku * self.operand
-        return self._layout(self.region_a, "a", rows, width, shape.m, shape.k * self.operand)
+        return self._layout(
+            self.placement.a[region], "a", rows, width, shape.m, shape.k * self.operand
+        )
 
-    def layout_b(self, shape: TileShape) -> BlockedLayout:
+    def layout_b(self, shape: TileShape, region: int = 0) -> BlockedLayout:
         rows, width = self.array.ku, self.array.nu * self.operand
-        return self._layout(self.region_b, "b", rows, width, shape.k, shape.n * self.operand)
+        return self._layout(
+            self.placement.b[region], "b", rows, width, shape.k, shape.n * self.operand
+        )
 
-    def layout_d(self, shape: TileShape) -> BlockedLayout:
+    def layout_d(self, shape: TileShape, region: int = 0) -> BlockedLayout:
         rows, width = self.array.mu, self.array.nu * self.accumulator
-        return self._layout(self.region_d, "d", rows, width, shape.m, shape.n * self.accumulator)
+        return self._layout(
+            self.placement.d[region], "d", rows, width, shape.m, shape.n * self.accumulator
+        )
 
     def fits(self, shape: TileShape) -> bool:
         """Whether the tile's operands and result fit their regions."""
         return (
-            self.layout_a(shape).bytes <= self.region_a.size
-            and self.layout_b(shape).bytes <= self.region_b.size
-            and self.layout_d(shape).bytes <= self.region_d.size
+            self.layout_a(shape).bytes <= self.placement.a[0].size
+            and self.layout_b(shape).bytes <= self.placement.b[0].size
+            and self.layout_d(shape).bytes <= self.placement.d[0].size
         )
+
+    def deepest(self, K: int) -> int | None:
+        """As much of K as a tile can have; None if the smallest tile does not fit."""
+        ku = self.array.ku
+        depths = _candidates(K, ku, math.lcm(self.beat, ku), self.placement.a[0].size)
+        return _largest(depths, lambda k: self.fits(TileShape(m=1, n=1, k=k)))
 
     def tile_shape(self, M: int, N: int, K: int) -> TileShape:
         """The tile for a product: as much of K as fits, then M and N for the least DRAM traffic.
@@ -151,17 +151,16 @@ class GemmMapper:
             Not even a tile of one array step fits the scratchpad.
         """
         mu, nu, ku = self.array.mu, self.array.nu, self.array.ku
-        wide_k, wide_n = math.lcm(self.beat, ku), math.lcm(self.beat, nu)
-        depths = _candidates(K, ku, wide_k, self.region_a.size)
-        k = _largest(depths, lambda k: self.fits(TileShape(m=1, n=1, k=k)))
+        wide_n = math.lcm(self.beat, nu)
+        k = self.deepest(K)
         if k is None:
             raise MappingError(
                 f"a scratchpad of {self.config.memory.bytes} bytes holds no tile of "
                 f"{mu}x{nu}x{ku} in beats of {self.beat} bytes"
             )
         best: tuple[tuple[int, int], TileShape] | None = None
-        columns = _candidates(N, nu, wide_n, self.region_d.size)
-        for m in _candidates(M, mu, mu, self.region_d.size):
+        columns = _candidates(N, nu, wide_n, self.placement.d[0].size)
+        for m in _candidates(M, mu, mu, self.placement.d[0].size):
             n = _largest(columns, lambda n, m=m: self.fits(TileShape(m=m, n=n, k=k)))  # type: ignore[misc]
             if n is None:
                 break
@@ -177,28 +176,39 @@ class GemmMapper:
     def tasks(self, M: int, N: int, K: int) -> list[GemmTask]:
         """The array's tasks in order: rows of D tiles, and all of K for a tile before the next."""
         tile = self.tile_shape(M, N, K)
+        places = [
+            (m, n, k)
+            for m in range(0, M, tile.m)
+            for n in range(0, N, tile.n)
+            for k in range(0, K, tile.k)
+        ]
+        last = len(places) - 1
         tasks: list[GemmTask] = []
-        at_a: tuple[int, int] | None = None
-        at_b: tuple[int, int] | None = None
-        for m in range(0, M, tile.m):
-            for n in range(0, N, tile.n):
-                for k in range(0, K, tile.k):
-                    shape = TileShape(
+        a = b = d = -1  # loads of A and B, and tiles of D, less one
+        for index, (m, n, k) in enumerate(places):
+            before, after = places[index - 1], places[min(index + 1, last)]
+            load_a = index == 0 or (before[0], before[2]) != (m, k)
+            load_b = index == 0 or before[1:] != (n, k)
+            a, b, d = a + load_a, b + load_b, d + (k == 0)
+            tasks.append(
+                GemmTask(
+                    m=m,
+                    n=n,
+                    k=k,
+                    shape=TileShape(
                         m=min(tile.m, M - m), n=min(tile.n, N - n), k=min(tile.k, K - k)
-                    )
-                    tasks.append(
-                        GemmTask(
-                            m=m,
-                            n=n,
-                            k=k,
-                            shape=shape,
-                            load_a=at_a != (m, k),
-                            load_b=at_b != (k, n),
-                            first=k == 0,
-                            last=k + tile.k >= K,
-                        )
-                    )
-                    at_a, at_b = (m, k), (k, n)
+                    ),
+                    load_a=load_a,
+                    load_b=load_b,
+                    free_a=index == last or (after[0], after[2]) != (m, k),
+                    free_b=index == last or after[1:] != (n, k),
+                    first=k == 0,
+                    last=k + tile.k >= K,
+                    a=a % len(self.placement.a),
+                    b=b % len(self.placement.b),
+                    d=d % len(self.placement.d),
+                )
+            )
         return tasks
 
     def steps(self, shape: TileShape) -> int:
@@ -206,15 +216,18 @@ class GemmMapper:
         down, across, deep = self._counts(shape)
         return down * across * deep
 
-    def streams(self, shape: TileShape, *, with_c: bool) -> dict[str, BufferDescriptor]:
+    def streams(
+        self, shape: TileShape, *, with_c: bool, regions: tuple[int, int, int] = (0, 0, 0)
+    ) -> dict[str, BufferDescriptor]:
         """Descriptors of the movers at the array by port, in the order in which to push them.
 
         The operands come first, so that the result's mover is still being told while the array
-        works; ``array.c`` is there only `with_c`.
+        works; ``array.c`` is there only `with_c`. `regions` are those of A, B and D.
         """
         memory = self.config.memory
         down, across, deep = self._counts(shape)
-        a, b, d = self.layout_a(shape), self.layout_b(shape), self.layout_d(shape)
+        layouts = (self.layout_a, self.layout_b, self.layout_d)
+        a, b, d = (layout(shape, region) for layout, region in zip(layouts, regions, strict=True))
         walk_d = ((across, d.tile_pitch), (down, d.row_pitch))
         walks = {
             **({"array.c": (d, walk_d)} if with_c else {}),
@@ -225,7 +238,7 @@ class GemmMapper:
         return {
             port: layout.by_tiles(
                 memory,
-                _bound(self.config, port),
+                bound_mover(self.config, port),
                 loops,
                 operator=int(with_c and port == "array.a"),
             )
@@ -245,17 +258,18 @@ class GemmMapper:
         banks in each of them, and so do all beats of a row, unless the pitch shifts them. (Rows of
         one beat need no shift: the channels' FIFOs let several rows be under way.) So where rows
         are longer, and the region has room, a tile is followed by as little space as the reach of
-        the array's mover allows.
+        the array's mover allows. Where tiles are loaded while the array works there is no choice:
+        beats that queue at one bank would keep the array from it.
         """
         word = self.config.memory.word_bytes
         whole = math.lcm(self.beat, width)
         down, across = -(-height // rows), -(-row_bytes // whole) * whole // width
         tile = rows * width
-        shift = max(_bound(self.config, f"array.{port}").reach, 1)
+        shift = max(bound_mover(self.config, f"array.{port}").reach, 1)
         padded = tile + shift * word
         shifts = shift % region.group != 0
         spread = width < self.beat < across * width and shifts
-        roomy = down * across * padded <= region.size
+        roomy = len(self.placement.a) > 1 or down * across * padded <= region.size
         return BlockedLayout(
             base=region.base,
             mode=region.mode,
@@ -265,13 +279,6 @@ class GemmMapper:
             tiles_down=down,
             tiles_across=across,
         )
-
-
-def _bound(config: AcceleratorConfig, port: str) -> MoverConfig:
-    mover = config.bound_to(port)
-    if mover is None:
-        raise MappingError(f"configuration {config.name} has no mover for {port}")
-    return mover
 
 
 def _candidates(extent: int, fine: int, coarse: int, most: int) -> list[int]:

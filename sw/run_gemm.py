@@ -1,21 +1,21 @@
-"""Runs a matrix product: the tasks of its mapping, one tile after the other."""
+"""Runs a matrix product: the tasks of its mapping, overlapped by locks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from .blocked import BlockedLayout
-from .descriptor import BufferDescriptor
+from ..hw.config import AcceleratorConfig
+from .commands import Push
 from .errors import MappingError
 from .gemm import GemmMapper, GemmTask
-from .lower import lower_rows
+from .gemm_schedule import GemmSchedule
 from .memref import MemRef
+from .player import play
 from .program import Program
-from .transfer import DmaPair, Step
+from .resident import TaskList
 
 __all__ = ["GemmReport", "GemmRunner", "check_operands"]
 
@@ -110,166 +110,73 @@ class GemmReport:
 
 
 class GemmRunner:
-    """Programs the movers for one product.
-
-    Within a task the loads are pushed and, while they run, the descriptors of the array's movers
-    are written; the array starts when the loads have retired, the store when D has.
+    """Runs one product: writes down all of its tasks, then has them played.
 
     Parameters
     ----------
-    program
-        The movers.
-    mapper
-        The mapping.
+    config
+        The system.
     a, b, out, c
         Matrices as `check_operands` wants them.
-    timeout
-        Cycles for every single wait.
+
+    Attributes
+    ----------
+    commands : list of :data:`~weft.sw.commands.Command`
+        What the movers are asked for.
+
+    Raises
+    ------
+    MappingError, DescriptorError, SequenceError
+        The product is impossible: nothing was pushed.
     """
 
     def __init__(
         self,
-        program: Program,
-        mapper: GemmMapper,
+        config: AcceleratorConfig,
         *,
         a: MemRef,
         b: MemRef,
         out: MemRef,
         c: MemRef | None,
-        timeout: int,
     ) -> None:
-        self.program = program
-        self.mapper = mapper
-        self.a, self.b, self.out, self.c = a, b, out, c
-        self.timeout = timeout
-        self.load = DmaPair.find(mapper.config, "mm2s")
-        self.store = DmaPair.find(mapper.config, "s2mm")
-        self._start: int | None = None
-        self._transfers = self._bytes_read = self._bytes_written = 0
+        M, N, K = check_operands(a, b, out, c)
+        mapper = GemmMapper.for_product(config, M, N, K)
+        tiles = mapper.tasks(M, N, K)
+        tasks = TaskList(config)
+        schedule = GemmSchedule(mapper, a=a, b=b, out=out, c=c, lock=tasks.lock)
+        for tile in tiles:
+            for group in schedule.tasks(tile, final=tile is tiles[-1]):
+                end = tasks.push(group)[-1]
+        tasks.wait(end)
+        self.commands = tasks.commands
+        self._after = tasks.lock_resets
+        loads_c = [tile.shape.m * tile.shape.n for tile in tiles if tile.first and c is not None]
+        loads_a = [tile.shape.m * tile.shape.k for tile in tiles if tile.load_a]
+        loads_b = [tile.shape.k * tile.shape.n for tile in tiles if tile.load_b]
+        transfers = len([*loads_a, *loads_b, *loads_c]) + sum(tile.last for tile in tiles)
+        self._report = GemmReport(
+            cycles_total=0,
+            cycles_ideal=sum(mapper.steps(tile.shape) for tile in tiles),
+            macs=M * N * K,
+            dma_calls=transfers,
+            dma_bds=2 * transfers,
+            bytes_read=sum([*loads_a, *loads_b]) * a.itemsize + sum(loads_c) * out.itemsize,
+            bytes_written=M * N * out.itemsize,
+            tiles=tuple(tiles),
+        )
 
-    def run(self) -> GemmReport:
-        """Run the product to its end.
+    def run(self, program: Program, timeout: int) -> GemmReport:
+        """Run the product to its end; `timeout` is in cycles, for every single wait.
 
         Raises
         ------
-        MappingError, DescriptorError
-            A descriptor of some task is impossible: nothing was pushed.
         DeviceError, DeviceTimeout, QueueFullError
             As :meth:`Program.wait`.
         """
-        M, N, K = check_operands(self.a, self.b, self.out, self.c)
-        tasks = tuple(self.mapper.tasks(M, N, K))
-        self._check(tasks)
-        for task in tasks:
-            self._run(task)
-        assert self._start is not None
-        return GemmReport(
-            cycles_total=(self._clock() - self._start) % (1 << 32),
-            cycles_ideal=sum(self.mapper.steps(task.shape) for task in tasks),
-            macs=M * N * K,
-            dma_calls=self._transfers,
-            dma_bds=2 * self._transfers,
-            bytes_read=self._bytes_read,
-            bytes_written=self._bytes_written,
-            tiles=tasks,
-        )
-
-    def _check(self, tasks: Sequence[GemmTask]) -> None:
-        """Encode what tasks of every kind push: those of one kind differ in DRAM addresses only."""
-        kinds = {(t.shape, t.load_a, t.load_b, t.first, t.last): t for t in tasks}
-        for task in kinds.values():
-            loads = self._loads(task)
-            steps = [s for _, ref, layout in loads for s in self._load_steps(ref, layout)]
-            for mover, descriptor in (*steps, *self._stream_steps(task), *self._store_steps(task)):
-                self.program.encode(mover, descriptor)
-
-    def _run(self, task: GemmTask) -> None:
-        program = self.program
-        ends = (self.load.dram, self.load.scratchpad)
-        room = min(min(mover.queue_depth, mover.descriptors) for mover in ends)
-        loads, loaded = self._loads(task), 0
-        for index, (label, ref, layout) in enumerate(loads):
-            if index >= room:
-                program.wait(self.load.scratchpad.name, loaded, self.timeout)
-            source, sink = self._load_steps(ref, layout)
-            self._push(*source, label=label)
-            awaited = index + 1 == len(loads) or index + 1 >= room
-            loaded = self._push(*sink, label=label, interrupt=awaited)
-            self._transfers += 1
-            self._bytes_read += ref.nbytes
-
-        slots = [(mover, program.place(mover, bd)) for mover, bd in self._stream_steps(task)]
-        if loads:
-            program.wait(self.load.scratchpad.name, loaded, self.timeout)
-        result = slots[-1][0]
-        computed = 0
-        for name, slot in slots:
-            computed = program.push(name, slot, interrupt=name == result, label=_tile(task))
-
-        stores = [(mover, program.place(mover, bd)) for mover, bd in self._store_steps(task)]
-        program.wait(result, computed, self.timeout)
-        stored = 0
-        for name, slot in stores:
-            last = name == self.store.dram.name
-            stored = program.push(name, slot, interrupt=last, label=f"store {task.m},{task.n}")
-        if stores:
-            program.wait(self.store.dram.name, stored, self.timeout)
-            self._transfers += 1
-            self._bytes_written += task.shape.m * task.shape.n * self.out.itemsize
-
-    def _loads(self, task: GemmTask) -> list[tuple[str, MemRef, BlockedLayout]]:
-        """The pieces of operands that a task brings in: name, place in DRAM, layout here."""
-        shape, loads = task.shape, []
-        if task.first and self.c is not None:
-            ref = self.c.subview((task.m, task.n), (shape.m, shape.n))
-            loads.append((f"load C {task.m},{task.n}", ref, self.mapper.layout_d(shape)))
-        if task.load_a:
-            ref = self.a.subview((task.m, task.k), (shape.m, shape.k))
-            loads.append((f"load A {task.m},{task.k}", ref, self.mapper.layout_a(shape)))
-        if task.load_b:
-            ref = self.b.subview((task.k, task.n), (shape.k, shape.n))
-            loads.append((f"load B {task.k},{task.n}", ref, self.mapper.layout_b(shape)))
-        return loads
-
-    def _load_steps(self, ref: MemRef, layout: BlockedLayout) -> tuple[Step, Step]:
-        pair = self.load
-        walk = layout.by_rows(self.mapper.config.memory, pair.scratchpad)
-        return (pair.dram.name, _rows(pair, ref, layout)), (pair.scratchpad.name, walk)
-
-    def _stream_steps(self, task: GemmTask) -> list[Step]:
-        """What the array's movers do, the result's last."""
-        with_c = self.c is not None or not task.first
-        steps = []
-        for port, descriptor in self.mapper.streams(task.shape, with_c=with_c).items():
-            mover = self.mapper.config.bound_to(port)
-            assert mover is not None, "the mapping found it"
-            steps.append((mover.name, descriptor))
-        return steps
-
-    def _store_steps(self, task: GemmTask) -> tuple[Step, ...]:
-        if not task.last:
-            return ()
-        pair, layout = self.store, self.mapper.layout_d(task.shape)
-        ref = self.out.subview((task.m, task.n), (task.shape.m, task.shape.n))
-        walk = layout.by_rows(self.mapper.config.memory, pair.scratchpad)
-        return (pair.scratchpad.name, walk), (pair.dram.name, _rows(pair, ref, layout))
-
-    def _push(
-        self, mover: str, descriptor: BufferDescriptor, *, label: str, interrupt: bool = False
-    ) -> int:
-        slot = self.program.place(mover, descriptor)
-        if self._start is None:
-            self._start = self._clock()
-        return self.program.push(mover, slot, interrupt=interrupt, label=label)
-
-    def _clock(self) -> int:
-        return self.program.registers.read("system", "CYCLES")
-
-
-def _tile(task: GemmTask) -> str:
-    whole = task.first and task.last
-    return f"tile {task.m},{task.n}" + ("" if whole else f" from k {task.k}")
-
-
-def _rows(pair: DmaPair, ref: MemRef, layout: BlockedLayout) -> BufferDescriptor:
-    return lower_rows(pair.dram, ref, rows=layout.rows, row_bytes=layout.row_bytes)
+        begin = next(i for i, command in enumerate(self.commands) if isinstance(command, Push))
+        play(program, self.commands[:begin], timeout=timeout)
+        start = program.registers.read("system", "CYCLES")
+        play(program, self.commands[begin:], timeout=timeout)
+        cycles = (program.registers.read("system", "CYCLES") - start) % (1 << 32)
+        play(program, self._after, timeout=timeout)
+        return replace(self._report, cycles_total=cycles)

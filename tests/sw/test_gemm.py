@@ -11,12 +11,15 @@ from support.pages import named_config
 from weft.hw.config import MemoryConfig
 from weft.hw.mover.descriptor import Descriptor
 from weft.sw.errors import MappingError
-from weft.sw.gemm import GemmMapper, TileShape, place
+from weft.sw.gemm import GemmMapper, TileShape
+from weft.sw.placement import Placement
 
 TINY, DEFAULT = named_config("tiny"), named_config("datamaestro")
 # One addressing mode, so that the operands share all banks.
 PLAIN = replace(TINY, memory=replace(TINY.memory, groups=(16,)))
-MAPPERS = {config: GemmMapper(config) for config in (TINY, DEFAULT, PLAIN)}
+CONFIGS = (TINY, DEFAULT, PLAIN)
+MAPPERS = {config: GemmMapper(config) for config in CONFIGS}
+DOUBLE = {config: GemmMapper(config, Placement.double(config)) for config in CONFIGS}
 
 # Long in one direction at most: the tasks are counted one by one.
 shapes = st.tuples(st.integers(1, 40), st.integers(1, 90), st.integers(1, 5000)).flatmap(
@@ -25,10 +28,12 @@ shapes = st.tuples(st.integers(1, 40), st.integers(1, 90), st.integers(1, 5000))
 
 
 @settings(max_examples=40, deadline=None)
-@given(config=st.sampled_from([TINY, DEFAULT, PLAIN]), shape=shapes)
-def test_tiles_fit_and_cover_the_product_once(config: object, shape: list[int]) -> None:
+@given(
+    mapper=st.sampled_from([*MAPPERS.values(), *DOUBLE.values()]),
+    shape=shapes,
+)
+def test_tiles_fit_and_cover_the_product_once(mapper: GemmMapper, shape: list[int]) -> None:
     M, N, K = shape
-    mapper = MAPPERS[config]  # type: ignore[index]
     tile = mapper.tile_shape(M, N, K)
     assert mapper.fits(tile)
     tasks = mapper.tasks(M, N, K)
@@ -47,14 +52,46 @@ def test_tiles_fit_and_cover_the_product_once(config: object, shape: list[int]) 
         assert task.first or (task.m, task.n) == (before.m, before.n)
         assert task.load_a or (task.m, task.k) == (before.m, before.k)
         assert task.load_b or (task.k, task.n) == (before.k, before.n)
+        # What is loaded takes the next region, which its last user has freed.
+        changes = {"a": task.load_a, "b": task.load_b, "d": task.first}
+        assert (task.load_a, task.load_b) == (before.free_a, before.free_b)
+        for name, changed in changes.items():
+            regions = len(getattr(mapper.placement, name))
+            assert getattr(task, name) == (getattr(before, name) + changed) % regions
+    assert tasks[0].load_a
+    assert tasks[0].load_b
+    assert tasks[-1].free_a
+    assert tasks[-1].free_b
 
 
 def test_the_paper_s_placement_keeps_the_operands_on_their_own_banks() -> None:
-    a, b, d = place(DEFAULT)
+    placement = Placement.single(DEFAULT)
+    (a,), (b,), (d,) = placement.a, placement.b, placement.d
     assert (a.group, b.group, d.group) == (8, 8, 16)
     assert (a.base, b.base, d.base) == (0, 32768, 65536)
     assert a.size == b.size == d.size // 2 == 32768
-    assert {region.mode for region in place(PLAIN)} == {0}
+    assert {region.mode for region in Placement.single(PLAIN).a} == {0}
+
+
+def test_two_regions_an_operand_share_the_banks_by_how_often_they_are_filled() -> None:
+    placement = Placement.double(DEFAULT)
+    banks = {name: [r.base // 4096 for r in getattr(placement, name)] for name in "abd"}
+    assert banks == {"a": [0, 4], "b": [8, 16], "d": [24, 28]}
+    assert {region.group for name in "abd" for region in getattr(placement, name)} == {8}
+    for config in CONFIGS:
+        placement = Placement.double(config)
+        regions = sorted((r.base, r.size) for name in "abd" for r in getattr(placement, name))
+        for (base, size), (following, _) in itertools.pairwise(regions):
+            assert base + size <= following
+
+
+def test_one_tile_has_the_scratchpad_to_itself_and_many_share_it() -> None:
+    assert len(GemmMapper.for_product(DEFAULT, 64, 64, 64).placement.a) == 1
+    assert len(GemmMapper.for_product(DEFAULT, 512, 512, 512).placement.a) == 2
+    # Where two of the smallest tiles do not fit, one does.
+    memory = MemoryConfig(banks=16, bank_bits=32, rows=4, groups=(16, 8, 4, 1))
+    small = GemmMapper.for_product(replace(TINY, memory=memory), 64, 64, 64)
+    assert len(small.placement.a) == 1
 
 
 def test_small_products_are_one_tile_and_large_k_is_kept_whole() -> None:
