@@ -156,8 +156,8 @@ class S2mmPort(wiring.Component):
         for name in ("bound", "finished", "holding"):
             adopt(unpacker, name, getattr(self, name))
         m.submodules.buffer = buffer = self._buffer
-        # Bursts raised and not answered; between them, without a B to come (`none`), those denied and
-        # the ends of BDs that have no last burst.
+        # Bursts raised and not answered; between them, without a B to come (`none`), those denied
+        # and the ends of BDs that have no last burst.
         awaited = data.StructLayout({"addr": dma.address_bits, "end": 1, "none": 1, "denied": 1})
         m.submodules.tracker = tracker = Queue(awaited, depth=dma.write_outstanding + 2)
 
