@@ -13,7 +13,7 @@
                    A, B, C, D
                      ||
                    systolic array
-    host ==AXI4-Lite==> bridge -> a register page for the system and one a mover
+    host ==AXI4-Lite==> bridge -> a register page for the system and one a mover <- sequencer
 """
 
 from collections.abc import Iterator
@@ -27,6 +27,7 @@ from amaranth.lib.wiring import In, Out, flipped
 
 from .bus import AxiLiteBridge, PageDecoder, SystemControl
 from .bus.axi import Axi4Signature, AxiLiteSignature
+from .bus.merge import Merge
 from .bus.registers import RegisterMap
 from .bus.wires import adopt
 from .config import ARRAY_PORTS, AcceleratorConfig
@@ -36,7 +37,9 @@ from .dma.share import ReadShare, WriteShare, id_bits
 from .gemm import COUNTERS, GemmArray
 from .memory import PortShare, Requester, Scratchpad
 from .mover import LockBank, LockClientSignature, LockHost, Mover
+from .mover.locks import lock_set
 from .observer import Observer, trace_layout
+from .sequencer import Sequencer
 from .streamer import ReadPort, WritePort
 from .version import VERSION
 
@@ -97,8 +100,10 @@ class Accelerator(wiring.Component):
             for index, mover in enumerate(config.movers)
         }
         # Who uses the bus: its channels, and whether it is of the high class.
-        self._readers = list(self._on_bus("mm2s"))
-        self._writers = list(self._on_bus("s2mm"))
+        self._sequencer = None if config.sequencer is None else Sequencer(config=config)
+        programs = [] if self._sequencer is None else [(self._sequencer, True)]
+        self._readers = [*self._on_bus("mm2s"), *programs]
+        self._writers = [*self._on_bus("s2mm"), *programs]
         self.bus_id_bits = id_bits(max(1, len(self._readers), len(self._writers)))
         members = {
             "control": In(AxiLiteSignature(address_bits=self._registers.address_bits)),
@@ -141,12 +146,15 @@ class Accelerator(wiring.Component):
         m.submodules.control = control = SystemControl(config=self._config, version=VERSION)
         address_bits = self._registers.address_bits
         m.submodules.bridge = bridge = AxiLiteBridge(address_bits=address_bits)
-        m.submodules.pages = pages = PageDecoder(register_map=self._registers, masters=1)
         adopt(bridge, "axil", self.control)
-        adopt(pages, "masters", [flipped(bridge.access)])
         adopt(control, "irq", self.irq)
         cores: list[Any] = [mover.core for mover in self._movers.values()]
-        adopt(pages, "pages", [flipped(block.registers) for block in (control, *cores)])
+        sequencers = [self._sequencer] if self._sequencer is not None else []
+        masters = [bridge, *sequencers]
+        m.submodules.pages = pages = PageDecoder(register_map=self._registers, masters=len(masters))
+        adopt(pages, "masters", [flipped(master.access) for master in masters])
+        blocks = [control, *cores, *sequencers]
+        adopt(pages, "pages", [flipped(block.registers) for block in blocks])
         resettable = ResetInserter(control.reset)
         for name, mover in self._movers.items():
             m.submodules[name] = resettable(mover)
@@ -159,12 +167,15 @@ class Accelerator(wiring.Component):
 
         for name, block in self._locks(control, cores):
             m.submodules[name] = resettable(block)
+        for name, block in self._programs(control, cores):
+            m.submodules[name] = resettable(block)
 
         for core in cores:
             adopt(core, "clear_counters", control.clear_counters)
         for name in ("done", "faulted", "refused", "fault_code", "fault_descriptor"):
             m.d.comb += getattr(control, name).eq(Cat(getattr(core, name) for core in cores))
         dram = [mover.port for mover in self._movers.values() if not mover.config.is_scratchpad]
+        dram += sequencers
         for port in dram:
             adopt(port, "drain", control.drain)
         array_side = [m for m in self._movers.values() if m.config.bind in ARRAY_PORTS]
@@ -210,13 +221,23 @@ class Accelerator(wiring.Component):
             yield name, block
 
     def _locks(self, control: SystemControl, cores: list[Any]) -> Iterator[tuple[str, Any]]:
-        """The locks. Their clients are the movers, the host and (not built yet) the sequencer."""
+        """The locks. Their clients are the movers, the host and the sequencer."""
         host = LockHost(page=control.page, locks=self._config.locks)
-        sequencer = LockClientSignature().create(path=("sequencer_locks",))
-        clients = [*(core.locks for core in cores), host.client, sequencer]
+        if self._sequencer is None:
+            programs = LockClientSignature().create(path=("sequencer_locks",))
+        else:
+            programs = self._sequencer.locks
+        clients = [*(core.locks for core in cores), host.client, programs]
         bank = LockBank(locks=self._config.locks, clients=len(clients), urgent=[len(cores)])
         adopt(bank, "clients", [flipped(client) for client in clients])
-        adopt(bank, "set", flipped(host.set))
+        if self._sequencer is None:
+            adopt(bank, "set", flipped(host.set))
+        else:
+            sets = Merge(lock_set())
+            adopt(sets, "first", flipped(host.set))
+            adopt(sets, "second", flipped(self._sequencer.lock_set))
+            adopt(bank, "set", flipped(sets.o))
+            yield "lock_sets", sets
         for name in ("values", "overflow", "underflow", "unknown"):
             adopt(host, name, getattr(bank, name))
         for name in host.registers:
@@ -224,6 +245,19 @@ class Accelerator(wiring.Component):
         adopt(control, "lock_fault", bank.fault)
         yield "locks", bank
         yield "lock_host", host
+
+    def _programs(self, control: SystemControl, cores: list[Any]) -> Iterator[tuple[str, Any]]:
+        """The sequencer, if there is one."""
+        sequencer = self._sequencer
+        if sequencer is None:
+            return
+        adopt(sequencer, "first_error", control.first_error)
+        adopt(control, "program_done", sequencer.done)
+        adopt(control, "program_failed", sequencer.failed)
+        for index, core in enumerate(cores):
+            adopt(core, "push", flipped(sequencer.push[index]))
+            adopt(core, "retired", sequencer.retired[index])
+        yield "sequencer", sequencer
 
     def _scratchpad(self) -> Iterator[tuple[str, Any]]:
         """The memory, and a share for each channel of two movers that use the same ports."""

@@ -8,7 +8,14 @@ from ..config import AcceleratorConfig
 from ..errors import ConfigError
 from .fault import FaultCode, lock_fault
 from .page import RegisterPage
-from .registers import IDENTITY, LOCK_FAULT_BIT, Page, RegisterBusSignature, system_page
+from .registers import (
+    IDENTITY,
+    LOCK_FAULT_BIT,
+    SEQUENCER_BIT,
+    Page,
+    RegisterBusSignature,
+    system_page,
+)
 from .wires import adopt
 
 __all__ = ["SystemControl"]
@@ -22,7 +29,8 @@ class SystemControl(wiring.Component):
     """Page 0 and what stands behind it.
 
     *Interrupts.* A ``done`` pulse raises the mover's IRQ_DONE bit, a ``faulted`` or ``refused``
-    pulse its IRQ_FAULT bit, ``lock_fault`` the locks'; a pulse in the cycle of a host's clear wins.
+    pulse its IRQ_FAULT bit, ``lock_fault`` the locks', ``program_done`` and ``program_failed`` the
+    sequencer's; a pulse in the cycle of a host's clear wins.
     ``irq`` is a register: it follows the unmasked bits one cycle later.
 
     *First error.* The first ``faulted`` pulse since reset is kept with the code and descriptor that
@@ -54,6 +62,10 @@ class SystemControl(wiring.Component):
     fault_code, fault_descriptor : array of 8 bits a mover
         Levels, valid with ``faulted``.
     lock_fault : :func:`~weft.hw.bus.fault.lock_fault`
+    program_done, program_failed : 1; only with a sequencer
+        Pulses.
+    first_error : 32
+        FIRST_ERROR.
     lock_set, lock_release, lock_acquire, lock_result, lock_errors, locks_0, ...
         The registers of these names, see :class:`~weft.hw.bus.page.RegisterPage`.
     issued, written : 1
@@ -105,6 +117,9 @@ array_blocked_d : 32; only with an array
         ]
         members |= {name: In(32) for name in self._array_counters}
         members["lock_fault"] = In(lock_fault())
+        members["first_error"] = Out(32)
+        if config.sequencer is not None:
+            members |= {"program_done": In(1), "program_failed": In(1)}
         self._lock_registers = [
             register.name.lower()
             for register in self._page.registers
@@ -137,6 +152,10 @@ array_blocked_d : 32; only with an array
         adopt(page, "span_last", last)
         major, minor, patch = self._version
         command = page.control
+        done, failed = self.done, self.faulted | self.refused
+        if self._config.sequencer is not None:
+            done = done | self.program_done << SEQUENCER_BIT
+            failed = failed | self.program_failed << SEQUENCER_BIT
         m.d.comb += [
             page.identity.eq(IDENTITY),
             page.version.eq(major << 16 | minor << 8 | patch),
@@ -144,16 +163,13 @@ array_blocked_d : 32; only with an array
             page.capabilities.movers.eq(len(self._config.movers)),
             page.capabilities.array.eq(self._config.array is not None),
             page.capabilities.dma.eq(self._config.dma is not None),
+            page.capabilities.sequencer.eq(self._config.sequencer is not None),
             page.status.resetting.eq(self.drain),
             self.clear_counters.eq(command.valid & command.data.clear_counters),
             # A pulse of a mover that is being reset is none.
-            page.irq_done_set.eq(Mux(self.reset, 0, self.done)),
+            page.irq_done_set.eq(Mux(self.reset, 0, done)),
             page.irq_fault_set.eq(
-                Mux(
-                    self.reset,
-                    0,
-                    self.faulted | self.refused | self.lock_fault.valid << LOCK_FAULT_BIT,
-                )
+                Mux(self.reset, 0, failed | self.lock_fault.valid << LOCK_FAULT_BIT)
             ),
             page.irq_done_clear.eq(self.reset.replicate(32)),
             page.irq_fault_clear.eq(self.reset.replicate(32)),
@@ -171,6 +187,7 @@ array_blocked_d : 32; only with an array
     def _elaborate_first_error(self, m: Module, page: RegisterPage) -> None:
         record = Signal(page.first_error.shape())
         adopt(page, "first_error", record)
+        m.d.comb += self.first_error.eq(record)
         with m.If(self.reset):
             m.d.sync += record.eq(0)
         # A failed stream is a consequence: the fault at its source takes its place, whichever of

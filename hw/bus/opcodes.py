@@ -143,7 +143,7 @@ STOP_TEXT = {
     StopCode.FETCH_SLVERR: "the bus answered the fetch of the instruction with SLVERR",
     StopCode.FETCH_DECERR: "the bus answered the fetch of the instruction with DECERR",
     StopCode.REGISTER: "a register access was answered with an error",
-    StopCode.MOVER: "a mover failed",
+    StopCode.MOVER: "a mover or a lock failed",
     StopCode.PROGRAM_ADDRESS: "the program's address is not aligned, or too high for the bus",
     StopCode.RECORD_ADDRESS: "the record's address is not aligned, or too high for the bus",
     StopCode.RECORD_SLVERR: "the bus answered the writing of the record with SLVERR",
@@ -159,7 +159,7 @@ def completion_record() -> data.StructLayout:
 
     ``status`` is 1 (done) or 2 (error), with the StopCode and the Opcode it stopped at;
     ``first_error`` is the system page's FIRST_ERROR; ``fault`` and ``fault_address`` are that
-    mover's ERROR and FAULT, 0 where none failed.
+    mover's ERROR and FAULT, 0 where no mover failed.
     """
     return data.StructLayout(
         {

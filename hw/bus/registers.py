@@ -19,6 +19,7 @@ __all__ = [
     "DESCRIPTOR_STORE",
     "IDENTITY",
     "PAGE_BYTES",
+    "SEQUENCER_BIT",
     "SLOT_BYTES",
     "Page",
     "Register",
@@ -37,6 +38,7 @@ DESCRIPTOR_STORE = 0x4000
 SLOT_BYTES = 256
 LOCKS_A_REGISTER = 4
 LOCK_FAULT_BIT = 31
+SEQUENCER_BIT = 30
 """Of the interrupt registers."""
 IDENTITY = 0x54464557
 """``WEFT`` in ASCII, least significant byte first."""
@@ -150,6 +152,7 @@ def system_page(config: AcceleratorConfig) -> Page:
         ("movers", 0, 8, "number of movers"),
         ("array", 8, 1, "there is a systolic array"),
         ("dma", 9, 1, "there is a DMA"),
+        ("sequencer", 10, 1, "there is a sequencer"),
     )
     build.add(
         "CONTROL",
@@ -164,10 +167,14 @@ def system_page(config: AcceleratorConfig) -> Page:
         "state of the system",
         ("resetting", 0, 1, "a soft reset waits for the bus to drain"),
     )
-    build.add("IRQ_DONE", "w1c", "a task pushed with `interrupt` has retired", *movers)
+    if config.sequencer is not None:
+        movers += (("sequencer", SEQUENCER_BIT, 1, "the sequencer"),)
+    done = "a task pushed with `interrupt` has retired; a program has ended"
+    build.add("IRQ_DONE", "w1c", done, *movers)
     build.add("IRQ_DONE_MASK", "rw", "which IRQ_DONE bits raise the interrupt", *movers)
     faults = (*movers, ("locks", LOCK_FAULT_BIT, 1, "the locks"))
-    build.add("IRQ_FAULT", "w1c", "a fault was recorded or a push refused", *faults)
+    failed = "a fault was recorded, a push refused, or a program ended with an error"
+    build.add("IRQ_FAULT", "w1c", failed, *faults)
     build.add("IRQ_FAULT_MASK", "rw", "which IRQ_FAULT bits raise the interrupt", *faults)
     build.add(
         "FIRST_ERROR",

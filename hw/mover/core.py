@@ -82,6 +82,8 @@ class MoverCore(wiring.Component):
         The operator word of every execution with rows, in order, from the cycle of its first row
         on.
     clear_counters : 1
+    retired : 32
+        As RETIRED.
     done : 1
         Pulse: a task pushed with ``interrupt`` has retired.
     faulted : 1
@@ -114,6 +116,7 @@ class MoverCore(wiring.Component):
             "locks": Out(LockClientSignature()),
             "port": Out(PortSignature(self.descriptor)),
             "clear_counters": In(1),
+            "retired": Out(32),
             "done": Out(1),
             "faulted": Out(1),
             "fault_code": Out(8),
@@ -272,7 +275,7 @@ class MoverCore(wiring.Component):
         ]
 
     def _elaborate_retirement(self, m: Module, page: RegisterPage, flight: Flight) -> None:
-        count = Signal(32)
+        count = self.retired
         adopt(page, "retired", count)
         m.d.sync += self.done.eq(0)
         with m.If(flight.retired & flight.oldest.last):

@@ -87,7 +87,9 @@ class ProgramReporter(wiring.Component):
                     m.d.sync += [reading.eq(0), faults.eq(0)]
                     m.next = "FAULT"
             with m.State("FAULT"):
-                with m.If(first_error.valid & (reading != len(_FAULT_REGISTERS))):
+                # The others that may be named there are hands on the locks.
+                by_mover = first_error.valid & (first_error.mover < len(self._config.movers))
+                with m.If(by_mover & (reading != len(_FAULT_REGISTERS))):
                     m.d.comb += self.access.request.valid.eq(~self.drain)
                     with m.If(self.access.request.valid & self.access.request.ready):
                         m.next = "ANSWER"

@@ -1,7 +1,7 @@
 """How many tasks each mover has retired since a program began."""
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -35,7 +35,7 @@ class RetiredSince(wiring.Component):
         self._movers = movers
         super().__init__(
             {
-                "retired": In(data.ArrayLayout(32, movers)),
+                "retired": In(32).array(movers),
                 "begin": In(1),
                 "ready": Out(1, init=1),
                 "target": In(8),

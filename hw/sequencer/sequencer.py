@@ -1,7 +1,7 @@
 """Plays programs from DRAM when the host rings a doorbell."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, flipped
 
 from ..bus.access import RegisterAccessSignature
@@ -100,7 +100,7 @@ class Sequencer(wiring.Component):
                 ),
                 **{channel: bus[channel] for channel in ("ar", "r", "aw", "w", "b")},
                 "push": Out(stream.Signature(mover_task())).array(movers),
-                "retired": In(data.ArrayLayout(32, movers)),
+                "retired": In(32).array(movers),
                 "locks": Out(LockClientSignature()),
                 "lock_set": Out(stream.Signature(lock_set())),
                 "first_error": In(32),

@@ -266,8 +266,8 @@ class Bench:
         start = [toss.choice([0, 7, (1 << 32) - 2]) for _ in range(MOVERS)]
         retired = list(start)
         due: list[list[int]] = [[] for _ in range(MOVERS)]
-        layout = dut.retired.shape()
-        ctx.set(dut.retired, layout.const(retired))
+        counts = Cat(dut.retired)
+        ctx.set(counts, _packed(retired))
         ctx.set(readies, 0)
         shown = answered = run = rest = 0
         pushes = RegisterMap(self.config).pages[1].register("PUSH")
@@ -338,5 +338,9 @@ class Bench:
             if resetting:
                 due, retired, changed = [[] for _ in range(MOVERS)], [0] * MOVERS, True
             if changed:
-                ctx.set(dut.retired, layout.const(retired))
+                ctx.set(counts, _packed(retired))
             self.cycle += 1
+
+
+def _packed(counts: Sequence[int]) -> int:
+    return sum(count << 32 * mover for mover, count in enumerate(counts))

@@ -56,6 +56,7 @@ def test_identity() -> None:
             "movers": len(CONFIG.movers),
             "array": 1,
             "dma": 1,
+            "sequencer": 0,
         }
         ctx.set(dut.array_steps, 77)
         assert await value(ctx, dut, "ARRAY_STEPS") == 77
