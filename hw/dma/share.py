@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -43,9 +43,10 @@ def _route(m: Module, source: Any, targets: Sequence[Any]) -> None:
 
 
 class _AddressShare(wiring.Component):
-    """Many address channels on one, through a register.
+    """Many address channels on one, combinational in both directions.
 
-    The address taken in cycle t is offered in t+1; one passes in every cycle.
+    Whose address stands on `o` is settled in the cycle in which it is raised, and stays so until it
+    is taken; another one can be raised in the next cycle.
 
     Members
     -------
@@ -53,11 +54,11 @@ class _AddressShare(wiring.Component):
     o : stream of addresses with an ID
         The ID is the client's number.
     hold : 1
-        While set, none is taken.
-    taken : 1
-        One is taken in this cycle.
+        While set, no further one is raised.
+    raised : 1
+        One is raised in this cycle.
     owner : `range(clients)`
-        Whose, if so.
+        Whose stands on `o`.
     """
 
     def __init__(self, *, priorities: Sequence[bool], aging: int, client: Any, bus: Any) -> None:
@@ -68,7 +69,7 @@ class _AddressShare(wiring.Component):
                 "i": client.flip().array(count),
                 "o": bus,
                 "hold": In(1),
-                "taken": Out(1),
+                "raised": Out(1),
                 "owner": Out(range(count)),
             }
         )
@@ -76,32 +77,31 @@ class _AddressShare(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.turns = turns = self._turns
-        free = Signal()
+        waits = Signal()
+        waiting = Signal.like(self.owner)
+        winner = Cat(
+            Cat(bit for number, bit in enumerate(turns.grant) if number >> place & 1).any()
+            for place in range(len(waiting))
+        )
         m.d.comb += [
-            free.eq(~self.o.valid | self.o.ready),
             turns.asking.eq(Cat(client.valid for client in self.i)),
-            turns.taken.eq(free & ~self.hold),
-            self.taken.eq(turns.grant.any() & turns.taken),
-            self.owner.eq(
-                Cat(
-                    Cat(bit for number, bit in enumerate(turns.grant) if number >> place & 1).any()
-                    for place in range(len(self.owner))
-                )
-            ),
+            turns.taken.eq(self.raised),
+            self.raised.eq(turns.grant.any() & ~waits & ~self.hold),
+            self.owner.eq(Mux(waits, waiting, winner)),
+            self.o.valid.eq(waits | self.raised),
         ]
-        for client, grant in zip(self.i, turns.grant, strict=True):
-            m.d.comb += client.ready.eq(grant & turns.taken)
-        with m.If(free):
-            m.d.sync += self.o.valid.eq(self.taken)
-        with m.If(self.taken):
-            m.d.sync += self.o.payload.id.eq(self.owner)
-            with m.Switch(self.owner):
-                for number, client in enumerate(self.i):
-                    with m.Case(number):
-                        m.d.sync += [
-                            self.o.payload.addr.eq(client.payload.addr),
-                            self.o.payload.len.eq(client.payload.len),
-                        ]
+        m.d.sync += [waits.eq(self.o.valid & ~self.o.ready), waiting.eq(self.owner)]
+
+        m.submodules.choice = choice = Module()
+        choice.d.comb += self.o.payload.id.eq(self.owner)
+        with choice.Switch(self.owner):
+            for number, client in enumerate(self.i):
+                with choice.Case(number):
+                    choice.d.comb += [
+                        self.o.payload.addr.eq(client.payload.addr),
+                        self.o.payload.len.eq(client.payload.len),
+                        client.ready.eq(self.o.valid & self.o.ready),
+                    ]
         return m
 
 
@@ -154,9 +154,9 @@ class ReadShare(_Share):
     """Lets several clients read through one AXI4 port.
 
     AR: one burst in every cycle in which the port takes one and anybody has one, in the order of
-    :class:`~weft.hw.bus.turns.Turns`; a client's AR taken in cycle t is raised in t+1 and holds
-    until the port takes it. R: to the client that its ID names, combinational in both directions;
-    an ID of nobody is never taken. With one client all is wires.
+    :class:`~weft.hw.bus.turns.Turns`; combinational in both directions, and what has been raised
+    stays until the port takes it. R: to the client that its ID names, combinational in both
+    directions; an ID of nobody is never taken. With one client all is wires.
 
     A client that does not take its R at once keeps the others from theirs, so it should have asked
     for what it has room for only.
@@ -193,13 +193,14 @@ class ReadShare(_Share):
 class WriteShare(_Share):
     """Lets several clients write through one AXI4 port.
 
-    AW: as AR of :class:`ReadShare`. W: the bursts in the order of their AW, each of one client, so
-    combinational in both directions from the client whose turn it is: from the cycle after its AW
-    was taken and that of the last beat before, so that no cycle is lost between two bursts. A
-    client's W waits for its AW, whenever it is offered. B: to the client that its ID names,
-    combinational in both directions; an ID of nobody is never taken. With one client all is wires.
+    AW: as AR of :class:`ReadShare`, while not more than two bursts a client have been raised and
+    not ended on W. W: the bursts in the order of their AW, combinational in both directions from
+    the client whose turn it is: from the cycle after its AW was raised, taken or not, and after
+    the last beat before, so that no cycle is lost between two bursts. A client's W waits for its
+    AW, whenever it is offered. B: to the client that its ID names, combinational in both
+    directions; an ID of nobody is never taken. With one client all is wires.
 
-    A client keeps the others from W between the taking of its AW and its last beat, so it should
+    A client keeps the others from W between the raising of its AW and its last beat, so it should
     ask when it has the whole burst only; the same is true of a B that it does not take.
 
     Parameters
@@ -232,11 +233,10 @@ class WriteShare(_Share):
             _pass(m, self.w[0], self.bus_w)
             return m
         m.submodules.address = address = self._take_turns("aw")
-        # A client that asks when it has begun its last burst's last beat has two of them here.
         m.submodules.owners = owners = Queue(range(count), depth=2 * count)
         m.d.comb += [
             address.hold.eq(~owners.i.ready),
-            owners.i.valid.eq(address.taken),
+            owners.i.valid.eq(address.raised),
             owners.i.payload.eq(address.owner),
             owners.o.ready.eq(self.bus_w.valid & self.bus_w.ready & self.bus_w.payload.last),
         ]

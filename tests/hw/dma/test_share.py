@@ -59,9 +59,9 @@ def expect(stream: Any, wanted: list[dict[str, int]], stall: float, seed: object
 class Arbitration:
     """Watches the addresses of the clients and of the port, and holds them to the contract.
 
-    One taken in cycle t stands on the port in t+1; none is left while the port has room, which is
-    always true of AR, and of AW unless two bursts a client wait for W; and nobody waits for more
-    bursts than the arbiter promises.
+    One stands on the port in every cycle in which anybody asks, except AW while two bursts a client
+    wait for W; it stays until it is taken, and is taken from its client in the same cycle; nobody
+    waits for more bursts than the arbiter promises.
     """
 
     dut: Any
@@ -83,27 +83,29 @@ class Arbitration:
             log.clear()
         waits = [0] * count
         cycle = waiting = 0
-        owner: int | None = None
+        held: int | None = None
         while True:
             _, _, valid, ready, payload, *seen = await ctx.tick().sample(
                 port.valid, port.ready, port.payload, *watched
             )
-            if owner is not None:
-                assert valid
-                assert payload.id == payload.addr >> 24 == owner
             asking = [k for k in range(count) if seen[2 * k]]
             taken = [k for k in asking if seen[2 * k + 1]]
-            room = (ready or not valid) and waiting < 2 * count
-            assert len(taken) == bool(room and asking)
+            owner = payload.id
+            assert taken == ([owner] if valid and ready else [])
+            assert valid == (held is not None or (bool(asking) and waiting < 2 * count))
+            if valid:
+                assert payload.addr >> 24 == owner
+                assert owner in asking
+                assert held in (None, owner)
             if self.channel == "aw":
-                waiting += len(taken) - seen[-1]
-            owner = taken[0] if taken else None
-            if owner is not None:
+                waiting += (valid and held is None) - seen[-1]
+            if valid and held is None:
                 assert waits[owner] <= bound[self.dut.priorities[owner]]
                 waits = [wait + (k in asking) for k, wait in enumerate(waits)]
                 waits[owner] = 0
                 self.owners.append(owner)
                 self.cycles.append(cycle)
+            held = owner if valid and not ready else None
             cycle += 1
 
 
@@ -181,8 +183,8 @@ def test_reads_run_at_full_rate() -> None:
     run(dut, benches, background=[slave.serve, arbitration.watch])
     assert arbitration.owners == [0, 1, 2] * 20
     assert arbitration.cycles == list(range(60))
-    # On the port in the cycle after, answered in the cycle after that.
-    assert slave.cycles == list(range(2, 62))
+    # Answered in the cycle after.
+    assert slave.cycles == list(range(1, 61))
 
 
 def test_one_client_alone_has_every_cycle() -> None:
@@ -326,7 +328,7 @@ def test_writes_run_at_full_rate(beats: int) -> None:
     check_written(slave, arbitration, wanted)
     assert arbitration.owners == [0, 1, 2] * 20
     total = sum(count for mine in wanted for _, count in mine)
-    # The first beat stands beside its address.
+    # The first beat comes in the cycle after its address.
     assert slave.cycles == list(range(1, 1 + total))
     if beats == 1:
         assert arbitration.cycles == list(range(60))
