@@ -16,7 +16,10 @@ from weft.sw.descriptor import BufferDescriptor, Guard
 from weft.sw.errors import DescriptorError
 
 TINY = named_config("tiny")
-SPECS = {mover.name: Descriptor(TINY, mover) for mover in TINY.movers}
+SPECS = {
+    mover.name: Descriptor(TINY, replace(mover, guards=0) if mover.is_scratchpad else mover)
+    for mover in TINY.movers
+}
 GUARDED = {
     mover.name: Descriptor(TINY, replace(mover, guards=2))
     for mover in TINY.movers

@@ -292,7 +292,7 @@ def test_a_full_side_queue_delays_and_drops_nothing() -> None:
 SCRATCHPAD_FAULTS = [
     *[
         (FaultCode.UNSUPPORTED, {name: 1})
-        for name in CoreHost(CONFIG, "D").core.descriptor.unsupported
+        for name in CoreHost(CONFIG, "C").core.descriptor.unsupported
     ],
     (FaultCode.FIELD_RANGE, {"acquire_enable": 1, "acquire_id": 16}),
     (FaultCode.FIELD_RANGE, {"release_delta": -1, "release_id": 31}),
@@ -335,7 +335,7 @@ def check_faults(host: CoreHost, cases: list, slot: int) -> None:
 
 def test_every_check_of_a_scratchpad_mover() -> None:
     assert CONFIG.memory.address_bits == 14
-    check_faults(CoreHost(CONFIG, "D"), SCRATCHPAD_FAULTS, 3)
+    check_faults(CoreHost(CONFIG, "C"), SCRATCHPAD_FAULTS, 3)
 
 
 def test_every_check_of_a_dram_mover() -> None:
