@@ -2,24 +2,36 @@
 
 It executes tasks by the definition of their descriptors and never wonders how long that takes.
 Where the hardware leaves an order open it is unkind on purpose: sources run as soon as they are
-pushed (or, with ``prefetch=False``, as late as they can), and sinks only while the host waits for
-the interrupt, one task at a time. A program that forgets to wait computes nonsense here.
+pushed and have their locks (or, with ``prefetch=False``, as late as they can), and sinks only while
+the host waits for the interrupt, one BD at a time. A program that forgets to wait computes nonsense
+here.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from ...hw.bus.fault import FaultCode
-from ...hw.bus.registers import DESCRIPTOR_STORE, IDENTITY, PAGE_BYTES, SLOT_BYTES, RegisterMap
+from ...hw.bus.registers import (
+    DESCRIPTOR_STORE,
+    IDENTITY,
+    LOCK_FAULT_BIT,
+    LOCKS_A_REGISTER,
+    PAGE_BYTES,
+    SLOT_BYTES,
+    RegisterMap,
+)
 from ...hw.config import AcceleratorConfig, MoverConfig
+from ...hw.mover.core import IN_FLIGHT
 from ...hw.mover.descriptor import Descriptor
+from ...hw.mover.iteration import ITERATION_WORDS
 from ...sw.errors import BusError
+from .locks import ModelLocks
 from .tasks import Beat, Fault, ModelArray, ModelDram, ModelScratchpad, Walk, decode
 
 __all__ = ["SystemModel"]
@@ -33,9 +45,20 @@ class _Task:
     slot: int
     repeat: int
     interrupt: bool
-    issued: bool = False
+    base: int | None
+
+
+@dataclass(kw_only=True)
+class _Execution:
+    """A BD that has begun and has not retired; ``last`` ends its task."""
+
+    task: _Task
+    slot: int
+    walk: Walk | None
+    last: bool
     left: int = 0
     """Beats (or bytes, towards s2mm) that nobody has taken yet."""
+    bad: bool = False
 
 
 @dataclass(kw_only=True)
@@ -44,9 +67,26 @@ class _Mover:
     spec: Descriptor
     index: int
     slots: dict[int, dict[int, int]] = field(default_factory=dict)
+    currents: dict[int, int] = field(default_factory=dict)
+    """State of the iterations that have begun."""
     tasks: deque[_Task] = field(default_factory=deque)
+    """Pushed and not retired, of which ``begun`` have begun."""
+    begun: int = 0
+    running: _Task | None = None
+    slot: int = 0
+    base: int | None = None
+    repeat: int = 0
+    chain: set[int] = field(default_factory=set)
+    flight: deque[_Execution] = field(default_factory=deque)
     beats: deque[Beat] = field(default_factory=deque)
     registers: dict[str, int] = field(default_factory=dict)
+
+    def uses(self, slot: int) -> bool:
+        """Whether a queued task names `slot`, or the running one has loaded it."""
+        queued = list(self.tasks)[self.begun :]
+        return any(task.slot == slot for task in queued) or (
+            self.running is not None and slot in self.chain
+        )
 
 
 class SystemModel:
@@ -103,12 +143,14 @@ class SystemModel:
         ]
         self.by_bind = {mover.config.bind: mover for mover in self.movers}
         self.by_name = {mover.config.name: mover for mover in self.movers}
+        self.locks = ModelLocks(self.config.locks)
         assert self.config.array is not None
         self.array = ModelArray(self.config.array)
         self.results: deque[Beat] = deque()
         self.towards_dram: list[npt.NDArray[np.uint8]] = []
         for name in ("IRQ_DONE", "IRQ_FAULT", "FIRST_ERROR"):
             self.system[name] = 0
+        self.system["LOCK_RESULT"] = 1
 
     # The transport.
 
@@ -125,7 +167,7 @@ class SystemModel:
         page = address // PAGE_BYTES
         name = self._register(address, "wo")
         if page == 0:
-            return (self.cycles - self._cleared) % WORD if name == "CYCLES" else self.system[name]
+            return self._read_system(name)
         mover = self.movers[page - 1]
         if name == "LEVEL":
             return max(len(mover.tasks) - 1, 0)
@@ -143,13 +185,20 @@ class SystemModel:
             mover = self.movers[page - 1]
             if slot >= mover.config.descriptors or byte // 4 >= mover.spec.words or byte % 4:
                 raise BusError(address)
+            if mover.uses(slot):
+                self._record(mover, slot, Fault(FaultCode.DESCRIPTOR_IN_USE))
+                return
             mover.slots.setdefault(slot, {})[byte // 4] = value
+            if byte // 4 in ITERATION_WORDS:
+                mover.currents.pop(slot, None)
             return
         name = self._register(address, "ro")
         if page == 0:
             self._write_system(name, value)
         elif name == "PUSH":
             self._push(self.movers[page - 1], value)
+        elif name.startswith("BASE_"):
+            self.movers[page - 1].registers[name] = value
 
     def wait_interrupt(self, timeout_cycles: int) -> bool:
         deadline = self.cycles + timeout_cycles
@@ -176,8 +225,43 @@ class SystemModel:
                 self._cleared = self.cycles
         elif name in ("IRQ_DONE", "IRQ_FAULT"):
             self.system[name] &= ~value
+        elif name.startswith("LOCK_"):
+            self._write_lock(name, self.map.page("system").register(name).unpack(value))
         else:
             self.system[name] = value
+
+    def _read_system(self, name: str) -> int:
+        if name == "CYCLES":
+            return (self.cycles - self._cleared) % WORD
+        if name.startswith("LOCKS_"):
+            first = LOCKS_A_REGISTER * int(name.removeprefix("LOCKS_"))
+            values = self.locks.values[first : first + LOCKS_A_REGISTER]
+            return sum(value << 8 * index for index, value in enumerate(values))
+        if name == "LOCK_ERRORS":
+            known = {lock for _, lock in self.locks.errors if lock < self.locks.count}
+            unknown = any(lock >= self.locks.count for _, lock in self.locks.errors)
+            return sum(1 << lock for lock in known) | unknown << 31
+        return self.system[name]
+
+    def _write_lock(self, name: str, fields: dict[str, int]) -> None:
+        lock, host = fields["id"], len(self.movers)
+        if name == "LOCK_SET":
+            self._refused(self.locks.set(lock, fields["value"]), lock, host + 2)
+        elif name == "LOCK_RELEASE":
+            delta = (fields["delta"] ^ 64) - 64
+            self._refused(self.locks.release(lock, delta), lock, host)
+        else:
+            granted = self.locks.acquire(lock, fields["value"], bool(fields["equal"]))
+            self.system["LOCK_RESULT"] = 1 | granted << 1
+        self._prefetch()
+
+    def _refused(self, code: FaultCode, lock: int, client: int) -> None:
+        """The locks refused something of a client."""
+        if code:
+            self.system["FIRST_ERROR"] = (
+                self.system["FIRST_ERROR"] or 1 | client << 8 | code << 16 | lock << 24
+            )
+            self.system["IRQ_FAULT"] |= 1 << LOCK_FAULT_BIT
 
     def _interrupt(self) -> bool:
         return any(self.system[n] & self.system[f"{n}_MASK"] for n in ("IRQ_DONE", "IRQ_FAULT"))
@@ -188,89 +272,150 @@ class SystemModel:
             self.system["IRQ_FAULT"] |= 1 << mover.index
             return
         fields = self.map.page(mover.config.name).register("PUSH").unpack(value)
+        low, high = (mover.registers[f"BASE_{half}"] for half in ("LOW", "HIGH"))
         mover.tasks.append(
             _Task(
                 slot=fields["descriptor"],
-                repeat=fields["repeat"] + 1,
+                repeat=fields["repeat"],
                 interrupt=bool(fields["interrupt"]),
+                base=high << 32 | low if fields["rebase"] else None,
             )
         )
-        if self.prefetch and mover.config.is_source:
-            self._issue(mover)
+        self._prefetch()
 
-    def _fail(self, mover: _Mover, task: _Task, fault: Fault) -> None:
+    def _prefetch(self) -> None:
+        """Run sources as far ahead as they can."""
+        sources = [mover for mover in self.movers if mover.config.is_source]
+        while self.prefetch and any([self._issue(mover) for mover in sources]):
+            pass
+
+    def _record(self, mover: _Mover, slot: int, fault: Fault) -> None:
         if not mover.registers["ERROR"]:
-            mover.registers["ERROR"] = fault.code | task.slot << 8
+            mover.registers["ERROR"] = fault.code | slot << 8
             mover.registers["FAULT_LOW"] = fault.address % WORD
             mover.registers["FAULT_HIGH"] = fault.address // WORD
         if not self.system["FIRST_ERROR"]:
-            self.system["FIRST_ERROR"] = 1 | mover.index << 8 | fault.code << 16 | task.slot << 24
+            self.system["FIRST_ERROR"] = 1 | mover.index << 8 | fault.code << 16 | slot << 24
         self.system["IRQ_FAULT"] |= 1 << mover.index
 
+    def _fail(self, mover: _Mover, execution: _Execution, fault: Fault) -> None:
+        execution.bad = True
+        self._record(mover, execution.slot, fault)
+
     def _retire(self, mover: _Mover) -> None:
-        task = mover.tasks.popleft()
+        execution = mover.flight.popleft()
+        walk = execution.walk
+        if walk is not None and walk.release is not None and not execution.bad:
+            lock, delta = walk.release
+            self._refused(self.locks.release(lock, delta), lock, mover.index)
+        if not execution.last:
+            return
+        mover.tasks.popleft()
+        mover.begun -= 1
         mover.registers["RETIRED"] = (mover.registers["RETIRED"] + 1) % WORD
-        if task.interrupt:
+        if execution.task.interrupt:
             self.system["IRQ_DONE"] |= 1 << mover.index
 
-    def _walks(self, mover: _Mover, task: _Task) -> Iterator[Walk]:
-        """The walk of each execution; none if a check fails."""
-        words = mover.slots.get(task.slot, {})
-        found: Walk | Fault = Fault(FaultCode.NO_DESCRIPTOR)
-        if task.slot < mover.config.descriptors:
-            found = decode(mover.spec, [words.get(i, 0) for i in range(mover.spec.words)])
+    def _load(self, mover: _Mover) -> Walk | Fault | None:
+        """What the mover has to do next; None if nothing."""
+        if mover.running is None:
+            if mover.begun == len(mover.tasks):
+                return None
+            task = mover.running = mover.tasks[mover.begun]
+            mover.begun += 1
+            mover.slot, mover.base, mover.repeat, mover.chain = (
+                task.slot,
+                task.base,
+                task.repeat,
+                {task.slot},
+            )
+        if mover.slot >= mover.config.descriptors:
+            return Fault(FaultCode.NO_DESCRIPTOR)
+        words = mover.slots.get(mover.slot, {})
+        found = decode(
+            mover.spec,
+            [words.get(i, 0) for i in range(mover.spec.words)],
+            mover.base,
+            mover.currents.get(mover.slot),
+        )
         if isinstance(found, Walk) and mover.config.is_scratchpad:
-            found = self.scratchpad.check(found, mover.config.reach) or found
+            return self.scratchpad.check(found, mover.config.reach) or found
+        return found
+
+    def _begin(self, mover: _Mover, found: Walk | Fault) -> _Execution | None:
+        """Begin it and go on in the chain; None if its lock cannot be acquired."""
+        task, slot = mover.running, mover.slot
+        assert task is not None
         if isinstance(found, Fault):
-            self._fail(mover, task, found)
-            return
-        for _ in range(task.repeat):
-            yield found
+            execution = _Execution(task=task, slot=slot, walk=None, last=True)
+            mover.flight.append(execution)
+            mover.running = None
+            self._fail(mover, execution, found)
+            return execution
+        if found.acquire is not None and not self.locks.acquire(*found.acquire):
+            return None
+        if found.iterations:
+            words = mover.slots[slot]
+            current = mover.currents.get(slot, words[ITERATION_WORDS[0]] >> 16)
+            mover.currents[slot] = (current + 1) % found.iterations
+        last = found.next is None and mover.repeat == 0
+        execution = _Execution(task=task, slot=slot, walk=found, last=last)
+        mover.flight.append(execution)
+        if last:
+            mover.running = None
+        elif found.next is not None:
+            mover.slot, mover.base = found.next, None
+            mover.chain.add(mover.slot)
+        else:
+            mover.slot, mover.base, mover.repeat = task.slot, task.base, mover.repeat - 1
+        return execution
 
     def _issue(self, mover: _Mover) -> bool:
-        """Run the oldest task of a source that has not run; False if there is none."""
-        task = next((task for task in mover.tasks if not task.issued), None)
-        if task is None:
+        """Run the next BD of a source; False if there is none that can be run."""
+        found = self._load(mover) if len(mover.flight) < IN_FLIGHT else None
+        execution = None if found is None else self._begin(mover, found)
+        if execution is None:
             return False
-        task.issued = True
-        for walk in self._walks(mover, task):
-            if mover.config.kind == "mm2s":
-                data, fault = self.dram.read(walk)
-                if fault:
-                    self._fail(mover, task, fault)
-                assert self.config.dma is not None
-                width = self.config.dma.data_bytes
-                pieces = [data[i : i + width] for i in range(0, data.size, width)]
-                mover.beats.extend(Beat(piece, error=bool(fault)) for piece in pieces)
-                task.left += len(pieces)
-                continue
-            data = self.scratchpad.read(walk)
-            if mover.config.bind in self.by_name:
-                self.towards_dram.append(data.reshape(-1))
-                task.left += data.size
-                continue
-            ends = np.arange(len(data)) == len(data) - 1
-            mover.beats.extend(
-                Beat(row, bool(mark), bool(end))
-                for row, mark, end in zip(data, walk.marks, ends, strict=True)
-            )
-            task.left += len(data)
-            if mover.spec.has_operator and len(data):
-                self.array.operators.append(walk.operator)
+        walk = execution.walk
+        if walk is None:
+            return True
+        if mover.config.kind == "mm2s":
+            data, fault = self.dram.read(walk)
+            if fault:
+                self._fail(mover, execution, fault)
+            assert self.config.dma is not None
+            width = self.config.dma.data_bytes
+            pieces = [data[i : i + width] for i in range(0, data.size, width)]
+            mover.beats.extend(Beat(piece, error=bool(fault)) for piece in pieces)
+            execution.left += len(pieces)
+            return True
+        data = self.scratchpad.read(walk)
+        if mover.config.bind in self.by_name:
+            self.towards_dram.append(data.reshape(-1))
+            execution.left += data.size
+            return True
+        ends = np.arange(len(data)) == len(data) - 1
+        mover.beats.extend(
+            Beat(row, bool(mark), bool(end))
+            for row, mark, end in zip(data, walk.marks, ends, strict=True)
+        )
+        execution.left += len(data)
+        if mover.spec.has_operator and len(data):
+            self.array.operators.append(walk.operator)
         return True
 
     def _take(self, mover: _Mover, count: int) -> None:
         """`count` beats or bytes of a source are gone."""
         while count:
-            part = min(count, mover.tasks[0].left)
-            mover.tasks[0].left -= part
+            part = min(count, mover.flight[0].left)
+            mover.flight[0].left -= part
             count -= part
             self._settle(mover)
 
     def _settle(self, mover: _Mover) -> bool:
-        """Retire a source's tasks whose data are gone."""
+        """Retire a source's BDs whose data are gone."""
         moved = False
-        while mover.tasks and mover.tasks[0].issued and mover.tasks[0].left == 0:
+        while mover.flight and mover.flight[0].left == 0:
             self._retire(mover)
             moved = True
         return moved
@@ -295,45 +440,45 @@ class SystemModel:
         return any(self._issue(mover) for mover in self.movers if mover.config.is_source)
 
     def _sink(self, mover: _Mover) -> bool:
-        """Run the oldest task of a sink if all its data are there."""
-        task = mover.tasks[0]
-        if mover.config.kind == "s2mm":
-            available = sum(piece.size for piece in self.towards_dram)
-        else:
-            source = self.by_name.get(mover.config.bind)
-            available = len(source.beats if source else self.results)
-        before = self.system["IRQ_FAULT"]
-        walks = list(self._walks(mover, task))
-        needed = sum(
-            walk.exists.size if mover.config.kind == "s2mm" else len(walk.addresses)
-            for walk in walks
-        )
-        if needed > available:
-            assert self.system["IRQ_FAULT"] == before
+        """Run the next BD of a sink if all its data and its lock are there."""
+        found = self._load(mover)
+        if found is None:
             return False
-        for walk in walks:
+        if isinstance(found, Walk):
             if mover.config.kind == "s2mm":
-                self._to_dram(mover, task, walk)
+                available = sum(piece.size for piece in self.towards_dram)
+                needed = found.exists.size
             else:
-                self._to_scratchpad(mover, task, walk)
+                source = self.by_name.get(mover.config.bind)
+                available = len(source.beats if source else self.results)
+                needed = len(found.addresses)
+            if needed > available:
+                return False
+        execution = self._begin(mover, found)
+        if execution is None:
+            return False
+        if execution.walk is not None and mover.config.kind == "s2mm":
+            self._to_dram(mover, execution, execution.walk)
+        elif execution.walk is not None:
+            self._to_scratchpad(mover, execution, execution.walk)
         self._retire(mover)
         return True
 
-    def _to_dram(self, mover: _Mover, task: _Task, walk: Walk) -> None:
+    def _to_dram(self, mover: _Mover, execution: _Execution, walk: Walk) -> None:
         stream = np.concatenate([*self.towards_dram, np.zeros(0, np.uint8)])
         count = walk.exists.size
         self.towards_dram = [stream[count:]]
         self._take(self.by_name[mover.config.bind], count)
         fault = self.dram.write(walk, stream[:count])
         if fault:
-            self._fail(mover, task, fault)
+            self._fail(mover, execution, fault)
 
-    def _to_scratchpad(self, mover: _Mover, task: _Task, walk: Walk) -> None:
+    def _to_scratchpad(self, mover: _Mover, execution: _Execution, walk: Walk) -> None:
         source = self.by_name.get(mover.config.bind)
         for row in range(len(walk.addresses)):
             beat = (source.beats if source else self.results).popleft()
             self.scratchpad.write(walk, row, beat.data)
             if beat.error:
-                self._fail(mover, task, Fault(FaultCode.UPSTREAM))
+                self._fail(mover, execution, Fault(FaultCode.UPSTREAM))
         if source is not None:
             self._take(source, len(walk.addresses))

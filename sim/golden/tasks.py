@@ -44,7 +44,8 @@ class Walk:
 
     ``addresses`` is the byte address of every row; ``marks`` of a row whether it ends the marked
     loops; ``exists`` tells, a row each, of every byte of a run (DRAM) or every channel whether it
-    exists.
+    exists. ``next`` is the slot that follows, if one does; ``acquire`` is (lock, value, equal) and
+    ``release`` (lock, delta), if there is one; ``iterations`` is 0 where the BD does not iterate.
     """
 
     addresses: npt.NDArray[np.int64]
@@ -54,6 +55,10 @@ class Walk:
     mode: int
     pad: int
     operator: int
+    next: int | None = None
+    acquire: tuple[int, int, bool] | None = None
+    release: tuple[int, int] | None = None
+    iterations: int = 0
 
 
 def _true_strides(bounds: Sequence[int], deltas: Sequence[int]) -> list[int]:
@@ -63,8 +68,13 @@ def _true_strides(bounds: Sequence[int], deltas: Sequence[int]) -> list[int]:
     return strides
 
 
-def decode(spec: Descriptor, words: Sequence[int]) -> Walk | Fault:
-    """The walk that `words` describe, or the fault that the mover's checks find."""
+def decode(
+    spec: Descriptor, words: Sequence[int], base: int | None = None, current: int | None = None
+) -> Walk | Fault:
+    """The walk that `words` describe, or the fault that the mover's checks find.
+
+    `base` and `current` (of the iteration) take the place of those in the words.
+    """
     mover, loops = spec.mover, range(spec.mover.loops)
     view = spec.layout.from_bits(sum(word << 32 * index for index, word in enumerate(words)))
     if not view.valid:
@@ -73,7 +83,15 @@ def decode(spec: Descriptor, words: Sequence[int]) -> Walk | Fault:
         return Fault(FaultCode.UNSUPPORTED)
     bounds = [view.bounds[level] for level in loops]
     strides = _true_strides(bounds, [view.deltas[level] for level in loops])
-    addresses = rows(bounds, strides, view.base)
+    locks = spec.config.locks
+    if (view.acquire_enable and view.acquire_id >= locks) or (
+        view.release_delta and view.release_id >= locks
+    ):
+        return Fault(FaultCode.FIELD_RANGE)
+    start, size = view.base if base is None else base, view.iteration_size
+    if size > 1:
+        start += (view.iteration_current if current is None else current) * view.iteration_stride
+    addresses = rows(bounds, strides, start)
     channels, run = np.zeros(1, np.int64), 0
     if mover.is_scratchpad:
         spatial = [view.spatial_strides[d] for d in range(len(mover.spatial_bounds))]
@@ -100,6 +118,14 @@ def decode(spec: Descriptor, words: Sequence[int]) -> Walk | Fault:
         mode=view.mode,
         pad=view.pad,
         operator=view.operator,
+        next=view.next if view.use_next else None,
+        acquire=(
+            (view.acquire_id, view.acquire_value, bool(view.acquire_mode))
+            if view.acquire_enable
+            else None
+        ),
+        release=(view.release_id, view.release_delta) if view.release_delta else None,
+        iterations=size if size > 1 else 0,
     )
 
 
