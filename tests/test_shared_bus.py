@@ -13,6 +13,7 @@ from support.engines import needs_compiler
 from weft.config import load_config
 from weft.engines import open_simulation
 from weft.hw.config import AcceleratorConfig
+from weft.hw.top import Top
 from weft.sim.dram import DramParameters
 from weft.sim.simulation import Simulation
 from weft.sw.blocked import contiguous
@@ -107,6 +108,26 @@ def transfers(simulation: Simulation, seed: int, rounds: int) -> list[int]:
             assert not back[:, 1:].any()
         events.append(simulation.cycles)
     return events
+
+
+@pytest.mark.parametrize(("channels", "bits"), [(1, 1), (2, 1), (3, 2)])
+def test_ids_are_as_wide_as_the_channels_need(channels: int, bits: int) -> None:
+    config = doubled()
+    movers = [config.mover(name) for name in ("X", "Y", "MM2S0", "S2MM0")]
+    for number in range(1, channels):
+        names = {mover.name: f"{mover.name}_{number}" for mover in movers[:4]}
+        for mover in movers[:4]:
+            movers.append(
+                dataclasses.replace(
+                    mover,
+                    name=names[mover.name],
+                    bind=names[mover.bind],
+                    shares_ports_with=names.get(mover.shares_ports_with, ""),
+                )
+            )
+    top = Top(dataclasses.replace(config, movers=tuple(movers)))
+    for channel in ("ar", "aw", "r", "b"):
+        assert len(getattr(top, f"m_axi_{channel}id")) == bits
 
 
 DRAMS = [

@@ -59,6 +59,7 @@ def test_hash_depends_on_every_parameter() -> None:
         (DmaConfig, {"data_bits": 96}, "dma.data_bits = 96"),
         (DmaConfig, {"burst_beats": 128}, "dma.burst_beats = 128: .* from 1 to 64"),
         (DmaConfig, {"read_buffer": 8}, "dma.read_buffer = 8: .* from 16"),
+        (DmaConfig, {"aging": 0}, "dma.aging = 0: .* from 1 to 255"),
         (SequencerConfig, {"arguments": 17}, "sequencer.arguments = 17: .* from 1 to 16"),
         (SequencerConfig, {"fetch_beats": 24}, "fetch_beats = 24: must be a power of two"),
         (
