@@ -402,7 +402,7 @@ class SequencerConfig:
         64-bit argument registers.
     fetch_beats
         Bus beats of program that are fetched ahead. For one 64-bit word a cycle their words must
-        cover the memory's latency, a quarter of themselves (a burst) and 10 cycles.
+        cover the memory's latency, an eighth of themselves (a burst) and 10 cycles.
     """
 
     arguments: int = 8

@@ -24,7 +24,7 @@ class ProgramFetcher(wiring.Component):
 
     ``jump`` in cycle t forgets whatever was fetched and goes on at word `position` of the program
     at ``base``: its AR is raised in t+2, and a word answered in cycle t is offered in t+2. From
-    then on bursts of up to a quarter of `fetch_beats` are read ahead, as far as all their beats
+    then on bursts of up to an eighth of `fetch_beats` are read ahead, as far as all their beats
     have room, so ``r`` is always accepted. Beats in flight when a jump comes are thrown away as
     they arrive; until they have, at most `fetch_beats` beats more are in flight beside them.
 
@@ -37,7 +37,7 @@ class ProgramFetcher(wiring.Component):
     dma
         The bus.
     fetch_beats
-        Beats of room, a power of two of at least 4.
+        Beats of room, a power of two.
 
     Members
     -------
@@ -64,7 +64,7 @@ class ProgramFetcher(wiring.Component):
     def __init__(self, *, dma: DmaConfig, fetch_beats: int) -> None:
         self._dma = dma
         self._fetch_beats = fetch_beats
-        self.burst_beats = min(dma.burst_beats, fetch_beats // 4)
+        self.burst_beats = min(dma.burst_beats, max(1, fetch_beats // 8))
         bus = Axi4Signature(address_bits=dma.address_bits, data_bits=dma.data_bits).members
         super().__init__(
             {

@@ -100,6 +100,10 @@ class Bench:
     """In which cycle mover 1 fails."""
     reset_at: int | None = None
     """In which cycle of the first run a soft reset begins."""
+    again_at: int | None = None
+    """In which cycle of the first run the doorbell rings once more."""
+    blocked: bool = False
+    """Whether no queue has room, no lock is granted and no task retires."""
     runs: int = 1
     seed: int = 0
     limit: int = 20_000
@@ -154,15 +158,11 @@ class Bench:
         answers = dict.fromkeys([self.record // bus["width"] * bus["width"]], self.record_error)
         self.store = _Slave(**bus, errors=answers)
         self.store.image = {}
-        watched = [
-            watch(port, name)
-            for name, port in (
-                ("ar", dut.ar),
-                ("aw", dut.aw),
-                ("w", dut.w),
-                ("access", dut.access.request),
-            )
-        ]
+        ports = {"ar": dut.ar, "aw": dut.aw, "w": dut.w}
+        if self.fault_at is None and self.reset_at is None:
+            # These take back an access that has to wait.
+            ports["access"] = dut.access.request
+        watched = [watch(port, name) for name, port in ports.items()]
         run(
             top,
             [partial(self._host, dut=dut, reset=reset)],
@@ -208,7 +208,7 @@ class Bench:
             ctx.set(dut.registers.request, 1)
             await ctx.tick()
             ctx.set(dut.registers.request, 0)
-            self.rung = self.cycle
+            self.rung = self.cycle + 1
             self.events.append([])
 
         self.results: list[dict[str, Any]] = []
@@ -230,6 +230,9 @@ class Bench:
         for _ in range(self.runs):
             before = len(self.interrupts)
             await ring()
+            if self.again_at is not None and not self.results:
+                await ctx.tick().repeat(self.again_at)
+                await put("DOORBELL_HIGH", 0)
             await ctx.tick().until(dut.done)
             await ctx.tick()
             status = page.register("STATUS").unpack(await get("STATUS"))
@@ -277,6 +280,8 @@ class Bench:
         while True:
             ready = sum((toss.random() >= self.stall) << i for i in range(len(offers)))
             # An access is answered in the next cycle, in which none is accepted.
+            if self.blocked:
+                ready &= 1
             if ready & ~answered != shown:
                 shown = ready & ~answered
                 ctx.set(readies, shown)

@@ -1,11 +1,19 @@
 import random
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from amaranth.back import verilog
 
+from support.pages import named_config
 from support.program_bench import LOCKS, MOVERS, Bench, program_config
 from weft.hw.bus.axi import Response
 from weft.hw.bus.opcodes import Opcode, StopCode, instruction
+from weft.hw.bus.registers import RegisterMap
+from weft.hw.errors import ConfigError
+from weft.hw.sequencer import Sequencer
 from weft.sw.words import ProgramWords
 
 CONFIG = program_config()
@@ -34,13 +42,8 @@ def check(bench: Bench) -> None:
             fault = [e for e in events[-3:] if e.effect[0] == "read" and e.effect[1] == 2]
             assert len(fault) == 3
             events = events[:-3]
-            stop = next(
-                step
-                for index, step in enumerate(steps)
-                if sum(len(_done(s)) for s in steps[: index + 1]) >= len(events)
-                and step.position == result["position"]
-            )
-        compare(steps, [event for event in events], partial=code == StopCode.MOVER)
+            stop = _stopped(steps, len(events), result["position"])
+        compare(steps, events, partial=code == StopCode.MOVER)
         assert result["status"]["code"] == code
         assert result["status"]["busy"] == 0
         assert (result["status"]["done"], result["status"]["error"]) == (
@@ -62,8 +65,15 @@ def check(bench: Bench) -> None:
             )
 
 
-def _done(step: Any) -> list[Any]:
-    return [effect for effect in step.effects if effect[0] != "wait"]
+def _stopped(steps: list[Any], done: int, position: int) -> Any:
+    """The step at `position` of which some part, or nothing, is among the first `done` effects."""
+    before = 0
+    for step in steps:
+        own = sum(effect[0] != "wait" for effect in step.effects)
+        if step.position == position and before <= done <= before + own:
+            return step
+        before += own
+    raise AssertionError(f"stopped at {position} after {done} effects")
 
 
 def compare(steps: list[Any], events: list[Any], *, partial: bool) -> None:
@@ -185,7 +195,7 @@ def programs(seed: int, **changes: Any) -> Bench:
 BUSES = [(64, 4), (64, 64), (128, 16), (256, 8), (512, 4)]
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(12))
 def test_random_programs(seed: int) -> None:
     draw = random.Random(seed)
     data_bits, fetch_beats = BUSES[seed % len(BUSES)]
@@ -201,3 +211,226 @@ def test_random_programs(seed: int) -> None:
             runs=draw.choice([1, 1, 2]),
         )
     )
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(12, 1012))
+def test_many_random_programs(seed: int) -> None:
+    test_random_programs(seed)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_mover_fails_at_any_time(seed: int) -> None:
+    draw = random.Random(seed)
+    bench = programs(
+        seed,
+        config=program_config(*BUSES[seed % len(BUSES)]),
+        stall=draw.choice([0, 0.5]),
+        latency=(0, draw.choice([0, 20])),
+        fault_at=draw.randint(0, 120),
+    )
+    check(bench)
+
+
+def test_a_fault_ends_what_waits_for_ever() -> None:
+    for blocked in ("push", "acquire", "wait"):
+        words = ProgramWords(CONFIG)
+        words.write("system", 0, 1)
+        at = words.position
+        match blocked:
+            case "push":
+                words.push("P0", 0)
+            case "acquire":
+                words.acquire(1, 1)
+            case "wait":
+                words.wait("P0", 1)
+        words.end()
+        bench = Bench(config=CONFIG, program=words.words, record=RECORD, fault_at=60, blocked=True)
+        bench.play()
+        (result,) = bench.results
+        assert result["status"]["code"] == StopCode.MOVER
+        assert result["position"] == at
+        assert result["record"]["status"] == 2
+        # The registers of mover 1, as the bench's pages have them.
+        page = RegisterMap(CONFIG).page("P1")
+        names = ("ERROR", "FAULT_LOW", "FAULT_HIGH")
+        held = [2 << 24 | page.register(name).offset for name in names]
+        assert result["record"]["fault"] == held[0]
+        assert result["record"]["fault_address"] == held[1] | held[2] << 32
+        kinds = [event.effect[0] for event in bench.events[0]]
+        assert kinds == ["write", "read", "read", "read"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_soft_reset_at_any_time_leaves_a_sequencer_that_works(seed: int) -> None:
+    draw = random.Random(seed)
+    check(
+        programs(
+            seed,
+            config=program_config(*BUSES[seed % len(BUSES)]),
+            stall=draw.choice([0, 0.5, 0.9]),
+            bus_stall=draw.choice([0, 0.5]),
+            latency=(0, draw.choice([0, 60])),
+            reset_at=draw.randint(0, 100),
+        )
+    )
+
+
+def play(build: Callable[[ProgramWords], None], **changes: Any) -> Bench:
+    """A bench after a program without an error."""
+    config = changes.pop("config", CONFIG)
+    words = ProgramWords(config)
+    build(words)
+    words.end()
+    bench = Bench(config=config, program=words.words, work=(0, 0), **changes)
+    check(bench)
+    return bench
+
+
+def gaps(bench: Bench) -> set[int]:
+    cycles = [event.cycle for event in bench.events[0]]
+    return {b - a for a, b in pairwise(cycles)}
+
+
+@pytest.mark.parametrize(
+    ("op", "cycles", "bus"),
+    [
+        ("release", 1, (64, 128)),
+        ("release", 1, (128, 64)),
+        ("release", 1, (256, 32)),
+        ("release", 1, (512, 32)),
+        ("push", 1, (512, 32)),
+        ("push_at", 2, (64, 128)),
+        ("write", 2, (64, 128)),
+        ("block", 2, (512, 32)),
+    ],
+)
+def test_cycles_of_an_instruction_at_latency_100(op: str, cycles: int, bus: Any) -> None:
+    count = 200 if cycles == 2 else 300
+
+    def build(words: ProgramWords) -> None:
+        for index in range(count):
+            match op:
+                case "release":
+                    words.release(index % LOCKS, 1)
+                case "push":
+                    words.push("P0", 0)
+                case "push_at":
+                    words.push_at(NAMES[index % 2], 0, index, argument=1)
+                case "write":
+                    words.write("P1", 8, index)
+        if op == "block":
+            words.block_write("P2", 0x4000, range(count))
+
+    bench = play(build, config=program_config(*bus), latency=(100, 100))
+    assert gaps(bench) == {cycles}
+    assert len(bench.events[0]) == count
+
+
+def test_cycles_of_the_others() -> None:
+    def build(words: ProgramWords) -> None:
+        for _ in range(4):
+            words.set_lock(0, 1)
+            words.acquire(0, 1)
+            words.wait("P0", 0)
+            words.masked_write("P0", 0, 1, 1)
+            words.argument("P0", 0, 0)
+            words.loop(0, 1, words.position)
+
+    bench = play(build)
+    kinds = [event.effect[0] for event in bench.events[0]]
+    cycles = [event.cycle for event in bench.events[0]]
+    assert kinds[:6] == ["set", "acquire", "read", "write", "write", "write"]
+    # A wait between acquire and read, whose payload comes in one more cycle; then an access in
+    # every second cycle, but for the payload of the second instruction, and the loop at the end.
+    assert [b - a for a, b in pairwise(cycles[:7])] == [1, 3, 2, 3, 2, 3]
+
+
+def test_the_first_fetch_and_a_jump() -> None:
+    def build(words: ProgramWords) -> None:
+        words.release(0, 1)
+        words.loop(0, 3, 0)
+
+    bench = play(build)
+    assert bench.fetch.raised[0] - bench.rung == 3
+    cycles = [event.cycle for event in bench.events[0]]
+    assert cycles[0] - bench.rung == 7
+    # A loop is executed in the cycle after the release; its AR is raised two cycles later, if there
+    # is no other, and its words come when those in flight have.
+    assert all(cycle + 3 in bench.fetch.raised for cycle in cycles[:2])
+    assert all(8 <= gap <= 7 + CONFIG.sequencer.fetch_beats for gap in gaps(bench))
+
+
+def test_a_wait_sees_a_retirement_two_cycles_after_it_shows() -> None:
+    def build(words: ProgramWords) -> None:
+        words.push("P0", 0)
+        words.wait("P0", 1)
+        words.release(0, 1)
+
+    bench = play(build)
+    push, release = (event.cycle for event in bench.events[0])
+    # The bench retires it in the cycle after the push.
+    assert release - push == 3
+
+
+def test_doorbells_and_records_that_cannot_be() -> None:
+    end = [word(Opcode.END)]
+    for changes, code in (
+        ({"base": BASE + 8}, StopCode.PROGRAM_ADDRESS),
+        ({"base": BASE + 1, "record": RECORD}, StopCode.PROGRAM_ADDRESS),
+        ({"record": RECORD + 8}, StopCode.RECORD_ADDRESS),
+        ({"record": RECORD, "record_error": Response.SLVERR}, StopCode.RECORD_SLVERR),
+        ({"record": RECORD, "record_error": Response.DECERR}, StopCode.RECORD_DECERR),
+    ):
+        bench = Bench(config=CONFIG, program=end, **changes)
+        bench.play()
+        (result,) = bench.results
+        assert result["status"]["code"] == code
+        assert result["status"]["error"]
+        assert [failed for _, failed in result["interrupts"]] == [True]
+        written = bool(bench.store.writes)
+        assert written == (changes.get("record", 1) == RECORD)
+        if code == StopCode.PROGRAM_ADDRESS and written:
+            assert result["record"]["code"] == code
+            assert not bench.fetch.reads
+
+
+def test_addresses_beyond_the_bus_are_refused() -> None:
+    config = replace(CONFIG, dma=replace(CONFIG.dma, address_bits=32))
+    for changes, code in (
+        ({"base": 1 << 32}, StopCode.PROGRAM_ADDRESS),
+        ({"record": 1 << 40}, StopCode.RECORD_ADDRESS),
+    ):
+        bench = Bench(config=config, program=[word(Opcode.END)], **changes)
+        bench.play()
+        assert bench.results[0]["status"]["code"] == code
+        assert not bench.fetch.reads
+
+
+def test_a_program_that_runs_off_the_bus_ends() -> None:
+    config = replace(CONFIG, dma=replace(CONFIG.dma, address_bits=32))
+    bench = Bench(config=config, program=[word(Opcode.RELEASE, 0, 0, 1)] * 8, base=2**32 - 64)
+    bench.play()
+    (result,) = bench.results
+    assert (result["status"]["code"], result["position"]) == (StopCode.FETCH_DECERR, 8)
+    assert len(bench.events[0]) == 8
+
+
+def test_a_doorbell_while_a_program_runs_is_remembered_and_not_heard() -> None:
+    words = ProgramWords(CONFIG)
+    words.push("P0", 0)
+    words.wait("P0", 1)
+    words.end()
+    bench = Bench(config=CONFIG, program=words.words, work=(50, 50), again_at=20, runs=2)
+    bench.play()
+    assert [result["status"]["refused"] for result in bench.results] == [1, 0]
+    assert [len(events) for events in bench.events] == [1, 1]
+
+
+def test_a_configuration_without_a_sequencer_is_refused() -> None:
+    with pytest.raises(ConfigError, match="sequencer = None: must be given"):
+        Sequencer(config=named_config("tiny"))
+
+
+def test_verilog() -> None:
+    assert "module sequencer" in verilog.convert(Sequencer(config=CONFIG), name="sequencer")
