@@ -19,9 +19,9 @@ class LockHost(wiring.Component):
     """Sets, releases and tries to acquire locks as the host's registers say.
 
     A set or a release that is written in cycle t is offered to the bank from t+1 on, and accepted
-    before the host can write the next: the host is an urgent client of the bank. A try is over
-    after 4 cycles: LOCK_RESULT.done is low meanwhile, and ``granted`` is that of the last try. Its
-    request is withdrawn if it was not granted.
+    before the host can write the next: the host is an urgent client of the bank. A try is over when
+    it is granted, or after 4 cycles, in which its request is withdrawn. LOCK_RESULT.done is low
+    meanwhile, and ``granted`` is that of the last try.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class LockHost(wiring.Component):
         with m.Elif(left != 0):
             m.d.sync += left.eq(left - 1)
             with m.If(client.acquire.valid & client.acquire.ready):
-                m.d.sync += self.lock_result.granted.eq(1)
+                m.d.sync += [self.lock_result.granted.eq(1), left.eq(0)]
             with m.If(left == 1):
                 m.d.sync += client.acquire.valid.eq(0)
         m.d.comb += [
