@@ -6,8 +6,10 @@ if __name__ == "sw":
 from .allocator import DeviceArray
 from .descriptor import BufferDescriptor, Guard
 from .device import Device
+from .locks import Lock
 from .memref import MemRef
 from .run_gemm import GemmReport
+from .sequence import RuntimeSequence
 from .transfer import ScratchpadAddress, Transfer
 from .transport import Transport
 
@@ -17,7 +19,9 @@ __all__ = [
     "DeviceArray",
     "GemmReport",
     "Guard",
+    "Lock",
     "MemRef",
+    "RuntimeSequence",
     "ScratchpadAddress",
     "Transfer",
     "Transport",

@@ -15,6 +15,7 @@ __all__ = [
     "MappingError",
     "MemRefError",
     "NotDeviceMemory",
+    "ProgramStopped",
     "ProgramWordError",
     "QueueFullError",
     "SequenceError",
@@ -84,6 +85,22 @@ class DeviceMismatchError(WeftError):
 
 class DeviceTimeout(WeftError, TimeoutError):  # noqa: N818 - the name says all
     """A wait ran out of cycles; the text has the state of every mover."""
+
+
+class ProgramStopped(WeftError):  # noqa: N818 - reads as the fact that it states
+    """The sequencer stopped a program before its end.
+
+    Parameters
+    ----------
+    position, op, cause
+        Word and instruction at which it stopped, and a clause that says why.
+    """
+
+    def __init__(self, position: int, op: str, cause: str) -> None:
+        super().__init__(f"the program stopped at word {position}, {op}: {cause}")
+        self.position = position
+        self.op = op
+        self.cause = cause
 
 
 class QueueFullError(WeftError):

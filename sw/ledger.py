@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from ..hw.config import MoverConfig
 from ..hw.mover.descriptor import Descriptor
+from .descriptor import BufferDescriptor
 
 __all__ = ["COUNTER", "Ledger", "reached"]
 
@@ -41,6 +42,20 @@ class Ledger:
         """The words, by index, that make `slot` hold `words`."""
         known: Sequence[int | None] = self.slots.get(slot, [None] * len(words))
         return {i: word for i, word in enumerate(words) if known[i] != word}
+
+    def note_write(self, slot: int, words: list[int], descriptor: BufferDescriptor) -> None:
+        """`slot` holds `descriptor`, which is `words`."""
+        self.slots[slot] = words
+        self.followers.pop(slot, None)
+        if descriptor.use_next:
+            self.followers[slot] = descriptor.next
+
+    def note_push(self, slot: int, interrupt: bool) -> None:
+        """A task was pushed."""
+        self.pushed = (self.pushed + 1) % COUNTER
+        self.pending.append((self.pushed, self.chain(slot)))
+        if interrupt:
+            self.interrupting.add(self.pushed)
 
     def chain(self, slot: int) -> frozenset[int]:
         """The slots that a task uses which begins at `slot`."""

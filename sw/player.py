@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from .commands import Command, Push, Wait, WriteDescriptor
+from .descriptor import BufferDescriptor
 from .lock_bank import LockBank
 from .locks import Acquire, Release, SetLock
 from .program import DEFAULT_TIMEOUT, Program
 
-__all__ = ["play"]
+__all__ = ["note", "play"]
 
 
 def play(
@@ -41,10 +42,7 @@ def play(
     for command in commands:
         match command:
             case WriteDescriptor():
-                walk = command.descriptor
-                if command.argument is not None:
-                    walk = replace(walk, base=walk.base + arguments[command.argument])
-                program.write(command.mover, command.slot, walk)
+                program.write(command.mover, command.slot, _bound(command, arguments))
             case Push():
                 base = command.base
                 if base is not None and command.argument is not None:
@@ -67,3 +65,22 @@ def play(
                 locks.release(command)
             case SetLock():
                 locks.set(command)
+
+
+def note(program: Program, commands: Sequence[Command], arguments: Sequence[int]) -> None:
+    """Write down in `program` what somebody else has done of `commands`: all of them."""
+    for command in commands:
+        if isinstance(command, WriteDescriptor):
+            walk = _bound(command, arguments)
+            words = program.encode(command.mover, walk)
+            program.ledger(command.mover).note_write(command.slot, words, walk)
+        elif isinstance(command, Push):
+            program.ledger(command.mover).note_push(command.slot, command.issue_token)
+
+
+def _bound(command: WriteDescriptor, arguments: Sequence[int]) -> BufferDescriptor:
+    """The descriptor with its argument's address."""
+    walk = command.descriptor
+    if command.argument is None:
+        return walk
+    return replace(walk, base=walk.base + arguments[command.argument])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..hw.bus.fault import FAULT_TEXT, FaultCode
@@ -14,7 +14,7 @@ from ..hw.mover.descriptor import Descriptor
 from .descriptor import BufferDescriptor
 from .diagnosis import MoverState, read_state
 from .errors import DescriptorError, DeviceError, DeviceTimeout, LockError, QueueFullError
-from .ledger import COUNTER, Ledger, reached
+from .ledger import Ledger, reached
 from .registers import Registers
 
 __all__ = ["DEFAULT_TIMEOUT", "MAX_REPEAT", "Program", "PushedTask"]
@@ -151,10 +151,7 @@ class Program:
             interrupt=int(interrupt),
             rebase=int(base is not None),
         )
-        state.pushed = (state.pushed + 1) % COUNTER
-        state.pending.append((state.pushed, state.chain(slot)))
-        if interrupt:
-            state.interrupting.add(state.pushed)
+        state.note_push(slot, interrupt)
         if self.log is not None:
             self.log.append(PushedTask(mover=mover, slot=slot, token=state.pushed, label=label))
         return state.pushed
@@ -227,16 +224,9 @@ class Program:
         """Tasks pushed to the mover since the last reset, modulo 2**32: the last one's token."""
         return self._mover(mover).pushed
 
-    def adopt(self, tasks: Mapping[str, int], slots: Iterable[tuple[str, int]]) -> None:
-        """Somebody else has pushed so many tasks to each mover, which have retired, and has written
-        `slots`."""
-        for mover, count in tasks.items():
-            state = self._mover(mover)
-            state.pushed = (state.pushed + count) % COUNTER
-            self.retired(mover)
-        for mover, slot in slots:
-            self._mover(mover).slots.pop(slot, None)
-            self._mover(mover).followers.pop(slot, None)
+    def ledger(self, mover: str) -> Ledger:
+        """What is known of a mover; for whoever drives it past this object, to write it down."""
+        return self._mover(mover)
 
     def wait_room(self, mover: str, count: int = 1, timeout: int = DEFAULT_TIMEOUT) -> None:
         """Return when the mover has room for `count` tasks and as many free BD slots, or no tasks.
@@ -314,6 +304,8 @@ class Program:
             address = self.registers.read_wide(name, "FAULT")
             raise DeviceError(name, first["descriptor"], address, cause)
         refusing = [s.config.name for s in self._movers.values() if faults >> s.index & 1]
+        if not refusing:
+            return
         raise QueueFullError(f"a push to the full queue of {', '.join(refusing)} was refused")
 
     def _mover(self, name: str) -> Ledger:
@@ -384,7 +376,4 @@ class Program:
         # Unknown until every word has arrived: an access may fail half way.
         state.slots.pop(slot, None)
         self.registers.write_slot(name, slot, changes)
-        state.slots[slot] = words
-        state.followers.pop(slot, None)
-        if descriptor.use_next:
-            state.followers[slot] = descriptor.next
+        state.note_write(slot, words, descriptor)

@@ -6,15 +6,20 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
+
 from .builder import SequenceBuilder
 from .check import CheckReport, check
 from .commands import Token
+from .compiled import CompiledSequence
 from .device import Device, Operand
-from .errors import SequenceError
+from .doorbell import Completion, LoadedProgram
+from .errors import ProgramStopped, SequenceError
 from .locks import Acquire, Lock, Release
 from .memcpy import gated_copy, nd_descriptors, nd_view
 from .memref import MemRef
-from .player import play
+from .player import note, play
 from .program import DEFAULT_TIMEOUT
 from .transfer import ScratchpadAddress, Step
 
@@ -41,6 +46,7 @@ class RuntimeSequence(SequenceBuilder):
     def __init__(self, device: Device, *, checked: bool = True) -> None:
         super().__init__(device)
         self.checked = checked
+        self._loaded: tuple[CompiledSequence, LoadedProgram] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -179,25 +185,79 @@ class RuntimeSequence(SequenceBuilder):
         self._implied[tokens[sink]] = list(tokens.values())
         return tokens[sink]
 
-    def run(self, *arguments: Operand, timeout: int = DEFAULT_TIMEOUT) -> None:
-        """Play it over the register bus and return when its last command is done.
+    def to_words(self) -> npt.NDArray[np.uint64]:
+        """The sequence as a program of the sequencer: 64-bit words, the END included.
+
+        Raises
+        ------
+        ConfigError
+            The device has no sequencer.
+        ProgramWordError
+            A command that no instruction can carry.
+        """
+        return CompiledSequence.compile(self.config, self.commands).words
+
+    def run(
+        self, *arguments: Operand, via: str = "registers", timeout: int = DEFAULT_TIMEOUT
+    ) -> Completion | None:
+        """Play it and return when its last command is done.
 
         Parameters
         ----------
         arguments
             An array of the device's memory for each argument, of its size at least, contiguous.
+        via
+            ``registers``: the host plays it over the register bus. ``program``: the device fetches
+            it from its memory; the result says how long that took.
         timeout
-            Cycles for every single wait.
+            Cycles for every single wait; for the program as a whole.
 
         Raises
         ------
         SequenceError
             The arguments are not those that the sequence has.
-        DeviceError, LockError, DeviceTimeout
-            As :meth:`Program.wait`.
+        DeviceError, LockError, DeviceTimeout, ProgramStopped
+            As :meth:`Program.wait` and :meth:`LoadedProgram.wait`.
         """
         addresses = self._bind(arguments)
-        play(self.device.program, self.commands, arguments=addresses, timeout=timeout)
+        if via == "registers":
+            play(self.device.program, self.commands, arguments=addresses, timeout=timeout)
+            return None
+        if via != "program":
+            raise SequenceError(f"via = {via!r}: must be 'registers' or 'program'")
+        compiled, program = self.load()
+        program.ring(addresses)
+        try:
+            completion = program.wait(timeout)
+        except ProgramStopped as stop:
+            index = compiled.command_at(stop.position)
+            if index is not None:
+                stop.add_note(f"that is command {index}, {self.commands[index]}")
+            raise
+        note(self.device.program, self.commands, addresses)
+        return completion
+
+    def load(self) -> tuple[CompiledSequence, LoadedProgram]:
+        """Put the program into device memory, where it stays for any number of runs.
+
+        Raises
+        ------
+        ConfigError, ProgramWordError
+            As `to_words`.
+        AllocationError
+            There is no room for it.
+        """
+        if self._loaded is None or len(self._loaded[0].positions) != len(self.commands):
+            self.unload()
+            compiled = CompiledSequence.compile(self.config, self.commands)
+            self._loaded = compiled, LoadedProgram(self.device, compiled.words)
+        return self._loaded
+
+    def unload(self) -> None:
+        """Give the program's memory back, if there is one; it must not run."""
+        if self._loaded is not None:
+            self._loaded[1].free()
+            self._loaded = None
 
     def _bind(self, arguments: Sequence[Operand]) -> list[int]:
         """The address of each argument."""

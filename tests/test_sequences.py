@@ -1,5 +1,6 @@
 """Runtime sequences on the gateware: the seed's program, chains, rings, locks."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,22 +8,46 @@ import pytest
 
 import weft
 from support.sequences import WALK_X, WALK_Y, dram_walk
+from weft.config import load_config
+from weft.hw.bus.opcodes import Opcode, instruction
+from weft.hw.config import SequencerConfig
+from weft.hw.mover.descriptor import Descriptor
 from weft.sw import BufferDescriptor
-from weft.sw.errors import DescriptorError, DeviceTimeout, LockError
+from weft.sw.allocator import Allocator
+from weft.sw.errors import (
+    DescriptorError,
+    DeviceError,
+    DeviceTimeout,
+    LockError,
+    SequenceError,
+)
 from weft.sw.locks import locked
 from weft.sw.sequence import RuntimeSequence
+
+TINY = load_config("tiny")
+CONFIG = replace(
+    TINY,
+    name="copier",
+    array=None,
+    movers=tuple(mover for mover in TINY.movers if not mover.bind.startswith("array")),
+    sequencer=SequencerConfig(),
+)
+"""The small system without its array: what is left moves data."""
+
+VIA = ("registers", "program")
 
 
 @pytest.fixture(scope="module")
 def device() -> Any:
-    return weft.simulate("tiny", engine="python")
+    return weft.simulate(CONFIG, engine="python")
 
 
 @pytest.fixture
 def dev(device: Any) -> Any:
+    """The device as new."""
     device.reset()
-    for array in list(device.buffers):
-        assert array is None, "a test leaves no memory behind"
+    transport = device.transport
+    device._allocator = Allocator(transport.memory, transport.memory_base)
     return device
 
 
@@ -31,12 +56,10 @@ def memory(dev: Any) -> Any:
     """Two arrays of 64 words."""
     a, out = dev.allocate(64, np.int32), dev.allocate(64, np.int32)
     a[:] = np.arange(64) + 24
-    yield a, out
-    dev.free(a)
-    dev.free(out)
+    return a, out
 
 
-def add_one(dev: Any, a: Any, out: Any, *, swap: bool = False, equal: bool = False) -> Any:
+def add_one(dev: Any, *, swap: bool = False, equal: bool = False) -> Any:
     """The seed's program on arguments; the sequence itself stands for the core."""
     with RuntimeSequence(dev) as seq:
         source, target = seq.argument(64, np.int32), seq.argument(64, np.int32)
@@ -52,24 +75,27 @@ def add_one(dev: Any, a: Any, out: Any, *, swap: bool = False, equal: bool = Fal
     return seq
 
 
-@pytest.mark.parametrize("swap", [False, True])
-def test_the_seeds_program_three_times_in_a_row(dev: Any, memory: Any, swap: bool) -> None:
+@pytest.mark.parametrize(("swap", "via"), [(False, "registers"), (True, "program")])
+def test_the_seeds_program_three_times_in_a_row(
+    dev: Any, memory: Any, swap: bool, via: str
+) -> None:
     a, out = memory
-    seq = add_one(dev, a, out, swap=swap)
+    seq = add_one(dev, swap=swap)
     for run in range(3):
         a[:] = np.arange(64) + 24 * run
         out[:] = 0
-        seq.run(a, out)
+        seq.run(a, out, via=via)
         np.testing.assert_array_equal(out, a)
         assert dev.locks.values == [0] * dev.config.locks
     assert dev.stats.host_copies == 0
 
 
-def test_the_seeds_literal_encoding_leaves_its_lock(dev: Any, memory: Any) -> None:
+@pytest.mark.parametrize("via", VIA)
+def test_the_seeds_literal_encoding_leaves_its_lock(dev: Any, memory: Any, via: str) -> None:
     a, out = memory
-    seq = add_one(dev, a, out, equal=True)
+    seq = add_one(dev, equal=True)
     assert "token_out begins at 0 and ends at 1" in seq.check().warnings[0]
-    seq.run(a, out)
+    seq.run(a, out, via=via)
     np.testing.assert_array_equal(out, a)
     assert dev.locks.values[:2] == [0, 1]
 
@@ -91,7 +117,7 @@ def test_a_mover_says_which_lock_it_waits_for(
     assert len(printed) == len(dev.config.movers)
     assert (states["X"].lock, states["X"].lock_value) == (1, 1)
     assert "waits for data from X" in next(p for p in printed if p.startswith("S2MM0:"))
-    assert "A: 0 of 0 tasks retired, idle" in printed
+    assert "MM2S0: 0 of 0 tasks retired, idle" in printed
     dev.locks.release(gate.release(1))
     dev.wait("S2MM0", 1)
     assert dev.locks.values[1] == 0
@@ -113,7 +139,8 @@ def test_locks_from_the_host(dev: Any) -> None:
         dev.program.check()
 
 
-def test_rings_pass_buffers_through_locks(dev: Any) -> None:
+@pytest.mark.parametrize("via", VIA)
+def test_rings_pass_buffers_through_locks(dev: Any, via: str) -> None:
     """Two buffers in the scratchpad, filled and drained by rings that know of locks alone."""
     count = 6
     a, out = dev.allocate((count, 16), np.int32), dev.allocate((count, 16), np.int32)
@@ -139,14 +166,13 @@ def test_rings_pass_buffers_through_locks(dev: Any) -> None:
             task = seq.configure_task(mover, [walk], repeat=count)
             ends.append(seq.start_task(task))
         seq.dma_wait(ends[1])
-    seq.run()
+    seq.run(via=via)
     np.testing.assert_array_equal(out, a)
     dev.reset()
-    dev.free(a)
-    dev.free(out)
 
 
-def test_more_pushes_than_the_queue_holds_wait_for_room(dev: Any, memory: Any) -> None:
+@pytest.mark.parametrize("via", VIA)
+def test_more_pushes_than_the_queue_holds_wait_for_room(dev: Any, memory: Any, via: str) -> None:
     a, out = memory
     with RuntimeSequence(dev) as seq:
         pieces = [slice(4 * i, 4 * i + 4) for i in range(16)]
@@ -159,11 +185,12 @@ def test_more_pushes_than_the_queue_holds_wait_for_room(dev: Any, memory: Any) -
             token = seq.push_queue("Y", 0, at=piece.start * 4)
         seq.dma_wait(token)
         seq.memcpy("out")(dev.scratchpad(0), out)
-    seq.run()
+    seq.run(via=via)
     np.testing.assert_array_equal(out, a)
 
 
-def test_nd_walks_in_elements(dev: Any) -> None:
+@pytest.mark.parametrize("via", VIA)
+def test_nd_walks_in_elements(dev: Any, via: str) -> None:
     a, out = dev.allocate((6, 8), np.int16), dev.allocate((4, 4, 3), np.int16)
     a[:] = np.arange(48).reshape(6, 8)
     with RuntimeSequence(dev) as seq:
@@ -175,12 +202,10 @@ def test_nd_walks_in_elements(dev: Any) -> None:
         assert source.count == 1
         seq.dma_wait(sink)
         seq.memcpy("out")(dev.scratchpad(0), out)
-    seq.run()
+    seq.run(via=via)
     flat = a.reshape(-1)
     expected = [[[flat[8 + 2 + 8 * j + 2 * k] for k in range(3)] for j in range(4)]] * 4
     np.testing.assert_array_equal(out, expected)
-    dev.free(a)
-    dev.free(out)
 
 
 def test_a_slot_in_use_is_not_written(dev: Any) -> None:
@@ -191,3 +216,64 @@ def test_a_slot_in_use_is_not_written(dev: Any) -> None:
     assert "changes a BD in flight" in seq.check().errors[0]
     with pytest.raises(DescriptorError, match="slot = 3: a task that uses it has not retired"):
         seq.run()
+    dev.reset()
+    with pytest.raises(DeviceError, match=r"mover Y, BD 3, .*slot was written while a task used"):
+        seq.run(via="program")
+
+
+def test_a_program_says_how_it_ended_and_where_it_is(dev: Any, memory: Any) -> None:
+    a, out = memory
+    seq = add_one(dev)
+    before = dev.buffers
+    done = seq.run(a, out, via="program")
+    _, program = seq.load()
+    record = program.record()
+    assert (record["status"], record["code"], record["cycles"]) == (1, 0, done.cycles)
+    assert record["position"] == done.position == len(seq.to_words()) - 1
+    assert 0 < done.cycles < 1000
+    # What the program did is known to the host, which goes on from there.
+    dev.send(a, to=dev.scratchpad(0)).wait()
+    dev.recv(out, from_=dev.scratchpad(0)).wait()
+    seq.unload()
+    assert dev.buffers == before
+    with pytest.raises(SequenceError, match="has 2 arguments and was given 1"):
+        seq.run(a, via="program")
+    with pytest.raises(SequenceError, match="argument 1 must be 256 contiguous bytes"):
+        seq.run(a, out[::2])
+    waits = RuntimeSequence(dev, checked=False)
+    waits.acquire(waits.lock("never").acquire_ge(1))
+    with pytest.raises(DeviceTimeout, match="the program is at word 0 after 300 cycles; X: "):
+        waits.run(via="program", timeout=300)
+
+
+def test_the_words_of_a_program(dev: Any) -> None:
+    seq = RuntimeSequence(dev, checked=False)
+    argument = seq.argument(16, np.int32)
+    seq.memcpy("token", 0, 1)(argument, dev.scratchpad(0))
+    seq.dma_wait("token")
+    seq.write_bd("Y", 5, WALK_Y)
+    seq.write_bd("Y", 5, BufferDescriptor(**vars(WALK_Y) | {"base": 64, "pad": 3}))
+    seq.write_bd("Y", 5, BufferDescriptor(**vars(WALK_Y) | {"base": 64, "pad": 3}))
+    layout, operations = instruction(), []
+    words, position = [int(word) for word in seq.to_words()], 0
+    while position < len(words):
+        view = layout.from_bits(words[position])
+        payload = {Opcode.BLOCK_WRITE: (view.imm + 1) // 2, Opcode.ARG: 1}.get(view.op, 0)
+        operations.append((Opcode(view.op).name, view.target, view.imm))
+        position += 1 + payload
+    pages = {mover.name: 1 + i for i, mover in enumerate(dev.config.movers)}
+    full = {name: Descriptor(CONFIG, CONFIG.mover(name)).words for name in pages}
+    assert operations == [
+        ("BLOCK_WRITE", pages["Y"], full["Y"]),
+        ("PUSH", pages["Y"], 1 << 16),
+        ("BLOCK_WRITE", pages["MM2S0"], full["MM2S0"]),
+        ("ARG", pages["MM2S0"], 0),
+        ("PUSH", pages["MM2S0"], 0),
+        ("WAIT", pages["Y"], 1),
+        ("BLOCK_WRITE", pages["Y"], full["Y"]),
+        ("BLOCK_WRITE", pages["Y"], 3),
+        ("END", 0, 0),
+    ]
+    compiled, _ = seq.load()
+    assert [compiled.command_at(p) for p in (0, compiled.positions[3])] == [0, 3]
+    assert compiled.command_at(len(words) - 1) is None

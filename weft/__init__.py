@@ -11,10 +11,15 @@ from .hw.version import __version__
 if TYPE_CHECKING:
     from .engines import simulate
     from .sw.memref import MemRef
+    from .sw.sequence import RuntimeSequence
 
-__all__ = ["MemRef", "__version__", "simulate"]
+__all__ = ["MemRef", "RuntimeSequence", "__version__", "simulate"]
 
-_HOMES = {"MemRef": ".sw.memref", "simulate": ".engines"}
+_HOMES = {
+    "MemRef": ".sw.memref",
+    "RuntimeSequence": ".sw.sequence",
+    "simulate": ".engines",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,6 @@
 """The checker names what would go wrong, and only that."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -244,25 +245,18 @@ def test_an_argument_is_a_buffer_of_its_size() -> None:
     )
 
 
-def test_an_iteration_that_walks_out_of_the_scratchpad() -> None:
-    seq, a, _ = sequence()
-    size = seq.config.memory.bytes
-    walk = BufferDescriptor(
-        base=size - 128,
-        bounds=(4,),
-        strides=(16,),
-        spatial_strides=(4, 8),
-        iteration_size=3,
-        iteration_stride=64,
-    )
-    seq.write_bd("Y", 0, walk)
-    seq.write_bd("MM2S0", 0, dram_walk(a.device_address))
-    for count, flaws in ((1, 0), (1, 0), (1, 1), (1, 1)):
-        seq.push_queue("Y", 0, count)
-        seq.push_queue("MM2S0", 0, count)
+def test_an_iteration_that_walks_out_of_its_buffer() -> None:
+    seq, a, out = sequence()
+    seq.device.free(out)
+    walk = replace(dram_walk(a.device_address, 32), iteration_size=3, iteration_stride=32)
+    seq.write_bd("Y", 0, replace(WALK_Y, bounds=(2,)))
+    seq.write_bd("MM2S0", 0, walk)
+    for flaws in (0, 0, 1, 1):
+        seq.push_queue("Y", 0)
+        seq.push_queue("MM2S0", 0)
         errors = seq.check().errors
         assert len(errors) == flaws
-    assert "leaves the scratchpad of 16384 bytes" in errors[0]
+    assert "reads 0x80000040 to 0x80000060, where no buffer is allocated" in errors[0]
 
 
 def test_a_product_of_the_array() -> None:

@@ -37,7 +37,7 @@ def test_unknown_names_and_files_say_what_there_is(tmp_path: Path) -> None:
 
 def test_public_names_load_on_first_use() -> None:
     assert weft.__version__ == __version__
-    assert set(dir(weft)) == {"MemRef", "__version__", "simulate"}
+    assert set(dir(weft)) == {"MemRef", "RuntimeSequence", "__version__", "simulate"}
     assert callable(weft.simulate)
     assert weft.MemRef.__name__ == "MemRef"
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
