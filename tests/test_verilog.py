@@ -12,6 +12,7 @@ import pytest
 
 from weft.config import load_config
 from weft.generate import generate
+from weft.hw.bus.registers import SLOT_BYTES
 from weft.hw.config import AcceleratorConfig
 from weft.sim.layout import waveform_groups
 
@@ -117,7 +118,7 @@ def test_register_files_agree(folder: Path) -> None:
         for descriptor in registers["descriptors"].values()
         for value in descriptor["fields"]
     ]
-    assert max(words) <= 32 * 32
+    assert max(words) <= 8 * SLOT_BYTES
 
 
 def test_header_compiles_as_c_tokens(folder: Path) -> None:
