@@ -1,6 +1,6 @@
 """Every proof there is."""
 
-from . import agu, bursts, locks, memory, queue, switch
+from . import agu, bursts, dma, locks, memory, queue, switch
 from .proof import Proof
 
 __all__ = ["PROOFS", "table"]
@@ -10,6 +10,7 @@ PROOFS: tuple[Proof, ...] = (
     *agu.PROOFS,
     *bursts.PROOFS,
     *switch.PROOFS,
+    *dma.PROOFS,
     *memory.PROOFS,
     *locks.PROOFS,
 )

@@ -1,4 +1,4 @@
-"""The locks: values in range, no release lost, one acquire a cycle and only when it is satisfied."""
+"""The locks: values in range, no release lost, one acquire a cycle, when it is satisfied."""
 
 from types import SimpleNamespace
 from typing import Any
