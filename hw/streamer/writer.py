@@ -5,13 +5,14 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..agu.spatial import SpatialAgu
-from ..bus.fault import FaultCode, fault_report
+from ..bus.fault import TAG_BITS, FaultCode, fault_report
 from ..bus.queue import Queue
 from ..bus.streams import compute_beat, switch_beat
 from ..bus.tcdm import MemoryPortSignature
 from ..bus.wires import adopt
 from ..config import AcceleratorConfig, MoverConfig
 from ..mover.descriptor import Descriptor
+from ..mover.flight import IN_FLIGHT
 from ..mover.port import PortSignature
 from .meter import Meter
 from .ring import following
@@ -39,9 +40,10 @@ class WritePort(wiring.Component):
 
     A BD ends with its own row, whatever ``end`` and ``mark`` of the beats are: ``core.retired``
     comes, once for each row with ``end`` and in order, two cycles after every channel has had that
-    row granted. A beat with ``error`` is stored as it is and reported as ``UPSTREAM`` with address
-    0, in the cycle after it was accepted or, where a fault of the spatial unit comes then, after
-    that. ``conflict``, ``accesses`` and ``written`` of ``core.activity`` are a cycle late.
+    row granted. A beat with ``error`` is stored as it is and reported as ``UPSTREAM`` of its row's
+    execution, with address 0: in the cycle after both are in the FIFOs or, where a fault of the
+    spatial unit comes then, after that. ``conflict``, ``accesses`` and ``written`` of
+    ``core.activity`` are a cycle late.
 
     Parameters
     ----------
@@ -130,15 +132,36 @@ else of :func:`~weft.hw.bus.streams.compute_beat`
         with m.If(push):
             m.d.sync += push_pointer.eq(following(push_pointer, mover.address_depth))
 
+        # Whether it ends its BD, of each row that has no beat yet. None of them has left its
+        # channels' FIFOs of addresses, so there is room for all.
+        m.submodules.ends = ends = Queue(1, depth=mover.address_depth)
+        # Row and beat meet here: of a beat with `error` the fault is that of its row's execution.
+        meet, flawed = Signal(), Signal()
+        m.submodules.tags = tags = Queue(TAG_BITS, depth=IN_FLIGHT)
+        given = self.core.rows
+        m.d.comb += [
+            ends.i.valid.eq(push),
+            ends.i.payload.eq(rows.payload.end),
+            ends.o.ready.eq(meet),
+            tags.i.valid.eq(given.valid & given.ready & given.payload.first),
+            tags.i.payload.eq(given.payload.settings.tag),
+            tags.o.ready.eq(meet & ends.o.payload),
+        ]
         if self._switched:
-            # Whether it ends its BD, of each row that has no beat yet. None of them has left its
-            # channels' FIFOs of addresses, so there is room for all.
-            m.submodules.ends = ends = Queue(1, depth=mover.address_depth)
             m.d.comb += [
-                ends.i.valid.eq(push),
-                ends.i.payload.eq(rows.payload.end),
-                ends.o.ready.eq(accept),
+                meet.eq(accept),
+                flawed.eq(self.i.payload.error),
                 self.finished.eq(accept & ends.o.payload),
+            ]
+        else:
+            # Beats come ahead of their rows, as many as the channels' FIFOs of words hold.
+            m.submodules.errors = errors = Queue(1, depth=mover.data_depth)
+            m.d.comb += [
+                errors.i.valid.eq(accept),
+                errors.i.payload.eq(self.i.payload.error),
+                errors.o.ready.eq(meet),
+                meet.eq(ends.o.valid & errors.o.valid),
+                flawed.eq(errors.o.payload),
             ]
 
         # The steps below are modules of their own so that a simulator that runs a module's
@@ -157,18 +180,19 @@ else of :func:`~weft.hw.bus.streams.compute_beat`
         retirement.d.sync += self.core.retired.eq(retire)
 
         m.submodules.faults = faults = Module()
-        upstream = Signal()
+        upstream, blamed = Signal(), Signal(TAG_BITS)
         own = Signal(fault_report())
         adopt(spatial, "fault", own)
         faults.d.comb += self.core.fault.eq(own)
-        with faults.If(accept & self.i.payload.error):
-            faults.d.sync += upstream.eq(1)
+        with faults.If(meet & flawed):
+            faults.d.sync += [upstream.eq(1), blamed.eq(tags.o.payload)]
         with faults.Elif(own.code == FaultCode.NONE):
             faults.d.sync += upstream.eq(0)
         with faults.If(upstream & (own.code == FaultCode.NONE)):
             faults.d.comb += [
                 self.core.fault.code.eq(FaultCode.UPSTREAM),
                 self.core.fault.address.eq(0),
+                self.core.fault.tag.eq(blamed),
             ]
 
         m.submodules.meter = meter = Meter(channels=mover.channels, writes=True)

@@ -7,6 +7,7 @@ from typing import Any
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 
+from weft.hw.bus.fault import TAG_BITS
 from weft.hw.bus.wires import adopt
 from weft.hw.config import AcceleratorConfig, MemoryConfig, MoverConfig
 from weft.hw.memory import PortShare, Requester, Scratchpad
@@ -103,11 +104,12 @@ def random_task(memory: MemoryConfig, mover: MoverConfig, toss: random.Random) -
 
 
 async def feed_rows(ctx: Any, port: Any, tasks: Iterable[Task], stall: Any = None) -> None:
-    """Give the rows of `tasks` to `port` as its core would."""
+    """Give the rows of `tasks` to `port` as its core would; the tag is the task's number."""
     limit = 1 << len(port.core.rows.payload.address)
     rows = []
-    for task in tasks:
+    for number, task in enumerate(tasks):
         settings: dict[str, Any] = {
+            "tag": number % (1 << TAG_BITS),
             "mode": task.mode,
             "pad": task.pad,
             "spatial_strides": list(task.spatial_strides),

@@ -232,6 +232,49 @@ def test_an_upstream_error_is_stored_and_reported() -> None:
     assert write_tasks(config, [STREAM], beats)[FaultCode.UPSTREAM] == 2
 
 
+@pytest.mark.parametrize("from_dram", [False, True])
+@pytest.mark.parametrize("ahead", [False, True])
+def test_an_upstream_error_is_that_of_the_row_it_meets(from_dram: bool, ahead: bool) -> None:
+    """However far the beats are ahead of the rows, or the rows of the beats; and in time."""
+    config = system(from_dram=from_dram)
+    single = Task(base=0, bounds=(1, 1, 1), strides=(0, 0, 0), spatial_strides=(2, 4))
+    tasks = [single, STREAM, single, single, STREAM, single] * 3
+    count = sum(len(task.addresses) for task in tasks)
+    toss = random.Random(repr((from_dram, ahead)))
+    beats = list(random_beats(config, count, toss, partial=False))
+    owners = [number for number, task in enumerate(tasks) for _ in task.addresses]
+    guilty = [toss.random() < 0.2 for _ in beats]
+    for beat, error in zip(beats, guilty, strict=True):
+        beat["error"] = error
+    dut = Streamers(config)
+    port = dut.ports["W"]
+    blamed: list[int] = []
+    retired = 0
+
+    async def source(ctx):
+        await feed(ctx, port.i, beats, stalls(0.0 if ahead else 0.5, 1))
+
+    async def rows(ctx):
+        await feed_rows(ctx, port, tasks, stalls(0.5 if ahead else 0.0, 2))
+        while retired < len(tasks):
+            await ctx.tick()
+
+    async def record(ctx):
+        nonlocal retired
+        retired = 0
+        blamed.clear()
+        async for _, _, over, fault in ctx.tick().sample(port.core.retired, port.core.fault):
+            if fault.code:
+                assert (fault.code, fault.named) == (FaultCode.UPSTREAM, 1)
+                # The tag is a number's lowest bits; the one meant has not retired before.
+                number = retired + (fault.tag - retired) % 16
+                blamed.append(number)
+            retired += over
+
+    run(dut, [source, rows], background=[record])
+    assert blamed == [owner for owner, error in zip(owners, guilty, strict=True) if error]
+
+
 def test_a_channel_out_of_range_drops_its_word_and_is_reported() -> None:
     config = system()
     tasks = [
