@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ..agu.temporal import TemporalAgu
 from ..bus.fault import FaultCode
 from ..bus.page import RegisterPage
+from ..bus.passing import PassingQueue
 from ..bus.queue import Queue
 from ..bus.registers import DESCRIPTOR_STORE, RegisterBusSignature, mover_page
 from ..bus.wires import adopt
@@ -31,8 +32,8 @@ OPERATOR_DEPTH = 16
 class MoverCore(wiring.Component):
     """Executes pushed tasks in order, each a chain of BDs one or more times.
 
-    *Timing.* A PUSH on ``registers`` in cycle t shows its first row on ``port.rows`` in t+4, one on
-    ``push`` in t+3, if the mover is idle. The next BD is prefetched while one runs: rows follow
+    *Timing.* A PUSH on ``registers`` in cycle t shows its first row on ``port.rows`` in t+3, one on
+    ``push`` in t+2, if the mover is idle. The next BD is prefetched while one runs: rows follow
     without a bubble between BDs of a chain, repeats and tasks, one a cycle as far as
     ``port.rows.ready`` and the locks allow. A BD without rows (a bound or a run length of 0, or a
     failed check) waits until everything before it has retired; the first row after it follows 3
@@ -98,7 +99,7 @@ class MoverCore(wiring.Component):
     Attributes
     ----------
     descriptor : :class:`~weft.hw.mover.descriptor.Descriptor`
-    tasks : :class:`~weft.hw.bus.queue.Queue` of :func:`~weft.hw.mover.loader.queued_task`
+    tasks : :class:`~weft.hw.bus.passing.PassingQueue` of :func:`~weft.hw.mover.loader.queued_task`
         Pushed, not yet loaded.
     loader : :class:`~weft.hw.mover.loader.Loader`
     flight : :class:`~weft.hw.mover.flight.Flight`
@@ -128,7 +129,9 @@ class MoverCore(wiring.Component):
             members["operator"] = Out(stream.Signature(32))
         super().__init__(members)
         mover = self.descriptor.mover
-        self.tasks = Queue(queued_task(self.descriptor.address_bits), depth=mover.queue_depth)
+        self.tasks = PassingQueue(
+            queued_task(self.descriptor.address_bits), depth=mover.queue_depth
+        )
         self.loader = Loader(descriptor=self.descriptor)
         self.flight = Flight()
         self.monitor = ActivityMonitor(is_source=mover.is_source)
@@ -223,7 +226,7 @@ class MoverCore(wiring.Component):
                 part.write_data.eq(bus.write_data),
             ]
 
-    def _elaborate_push(self, m: Module, page: RegisterPage, tasks: Queue) -> None:
+    def _elaborate_push(self, m: Module, page: RegisterPage, tasks: PassingQueue) -> None:
         push, count, refused = page.push, Signal(32), Signal()
         adopt(page, "refused", count)
         task = Signal(mover_task())
@@ -257,7 +260,7 @@ class MoverCore(wiring.Component):
             m.d.sync += [self.refused.eq(1), refused.eq(1), count.eq(count + 1)]
 
     def _elaborate_use(
-        self, m: Module, store: BdStore, tasks: Queue, loader: Loader, use: SlotUse
+        self, m: Module, store: BdStore, tasks: PassingQueue, loader: Loader, use: SlotUse
     ) -> None:
         """Keep the host off the slots in use."""
         state = Cat(store.written_word == word for word in ITERATION_WORDS).any()

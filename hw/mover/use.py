@@ -15,7 +15,7 @@ class SlotUse(wiring.Component):
     remembers the turn of its last push. It is then in use by the running task, as are the slots
     that its chain loads, until another task begins or none runs. ``in_use`` is combinational from
     ``slot``, and shows pushes, pops and loads from the cycle after. Slots that do not exist are
-    none.
+    none. A task may be pushed and popped in the same cycle if the queue is empty.
 
     Parameters
     ----------
@@ -70,6 +70,7 @@ class SlotUse(wiring.Component):
         m.submodules.turns = turns = Memory(shape=turn_bits, depth=self._slots, init=[])
         write, read = turns.write_port(), turns.read_port(domain="comb")
         pushes = self.push & (self.push_slot < self._slots)
+        passes = self.pop & (pushed == popped)  # no task is queued: the one that is pushed goes on
         loads = self.load & (self.load_slot < self._slots)
         m.d.comb += [
             write.en.eq(pushes),
@@ -88,6 +89,6 @@ class SlotUse(wiring.Component):
             m.d.sync += loaded.bit_select(self.load_slot, 1).eq(1)
         with m.If(self.push):
             m.d.sync += pushed.eq(pushed + 1)
-        with m.If(pushes):
+        with m.If(pushes & ~passes):
             m.d.sync += queued.bit_select(self.push_slot, 1).eq(1)
         return m

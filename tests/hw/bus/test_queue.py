@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.bench import collect, feed, run, stalls, watch
+from weft.hw.bus.passing import PassingQueue
 from weft.hw.bus.queue import Queue
 
 SHAPE = data.StructLayout({"x": 5, "y": 4})
@@ -14,7 +15,8 @@ def test_depth_of_zero_is_refused() -> None:
         Queue(8, depth=0)
 
 
-@settings(max_examples=25, deadline=None)
+@pytest.mark.parametrize("kind", [Queue, PassingQueue])
+@settings(max_examples=15, deadline=None)
 @given(
     depth=st.integers(1, 5),
     items=st.lists(st.integers(0, 511), min_size=1, max_size=40),
@@ -22,8 +24,10 @@ def test_depth_of_zero_is_refused() -> None:
     take=st.sampled_from([0.0, 0.3, 0.9]),
     seed=st.integers(0, 1000),
 )
-def test_order_is_kept(depth: int, items: list[int], give: float, take: float, seed: int) -> None:
-    dut = Queue(SHAPE, depth=depth)
+def test_order_is_kept(
+    kind: type, depth: int, items: list[int], give: float, take: float, seed: int
+) -> None:
+    dut = kind(SHAPE, depth=depth)
     taken = []
 
     async def source(ctx):
@@ -52,3 +56,32 @@ def test_one_payload_a_cycle(depth: int) -> None:
             assert payload == value
 
     run(dut, [source, sink])
+
+
+def test_an_only_payload_passes_at_once_and_others_in_their_turn() -> None:
+    dut = PassingQueue(8, depth=2)
+
+    async def program(ctx):
+        ctx.set(dut.o.ready, 1)
+        ctx.set(dut.i.valid, 1)
+        for value in (5, 6):
+            ctx.set(dut.i.payload, value)
+            assert ctx.get(dut.o.valid)
+            assert ctx.get(dut.o.payload) == value
+            await ctx.tick()
+            assert ctx.get(dut.level) == 0
+        ctx.set(dut.o.ready, 0)
+        for value in (7, 8):
+            ctx.set(dut.i.payload, value)
+            assert ctx.get(dut.o.payload) == 7
+            await ctx.tick()
+        assert ctx.get(dut.level) == 2
+        assert not ctx.get(dut.i.ready)
+        ctx.set(dut.i.payload, 9)
+        ctx.set(dut.o.ready, 1)
+        await ctx.tick()
+        assert ctx.get(dut.o.payload) == 8
+        await ctx.tick()
+        assert ctx.get(dut.o.payload) == 9
+
+    run(dut, [program])

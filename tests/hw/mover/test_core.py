@@ -148,7 +148,7 @@ def test_tasks_run_and_retire_in_order(data, name: str, seed: int) -> None:
     ]
 
 
-def test_a_push_shows_its_row_four_cycles_later() -> None:
+def test_a_push_shows_its_row_three_cycles_later() -> None:
     host = CoreHost(CONFIG, "B")
     rows, push = host.core.port.rows, host.page.register("PUSH")
 
@@ -158,7 +158,7 @@ def test_a_push_shows_its_row_four_cycles_later() -> None:
         ctx.set(host.bus.write, 1)
         ctx.set(host.bus.offset, push.offset)
         ctx.set(host.bus.write_data, push.pack(descriptor=1))
-        for _ in range(4):
+        for _ in range(3):
             assert not ctx.get(rows.valid)
             await ctx.tick()
             ctx.set(host.bus.request, 0)

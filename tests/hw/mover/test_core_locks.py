@@ -226,7 +226,7 @@ def test_a_free_lock_costs_no_cycle() -> None:
         ctx.set(host.core.push.payload, {"descriptor": 0})
         ctx.set(host.core.push.valid, 1)
         assert ctx.get(host.core.push.ready)
-        for _ in range(3):
+        for _ in range(2):
             assert not ctx.get(host.core.port.rows.valid)
             await ctx.tick()
             ctx.set(host.core.push.valid, 0)
