@@ -1,6 +1,6 @@
 """Every proof there is."""
 
-from . import agu, bursts, dma, locks, memory, queue, switch
+from . import agu, bursts, dma, locks, memory, queue, streamer, switch, switch
 from .proof import Proof
 
 __all__ = ["PROOFS", "table"]
@@ -11,6 +11,8 @@ PROOFS: tuple[Proof, ...] = (
     *bursts.PROOFS,
     *switch.PROOFS,
     *dma.PROOFS,
+    *switch.PROOFS,
+    *streamer.PROOFS,
     *memory.PROOFS,
     *locks.PROOFS,
 )
