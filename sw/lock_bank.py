@@ -78,4 +78,4 @@ class LockBank:
                     f"{acquire} was not granted within {timeout} cycles, the lock is "
                     f"{self.values[acquire.lock.index]}; {self._program.describe()}"
                 )
-            transport.wait_interrupt(min(left, POLL_CYCLES))
+            self._program.pause(min(left, POLL_CYCLES))

@@ -110,7 +110,7 @@ def locked(
             acquire_id=acquire.lock.index,
             acquire_value=acquire.value,
         )
-    if release is not None:
+    if release is not None and release.delta:
         descriptor = replace(descriptor, release_id=release.lock.index, release_delta=release.delta)
     return descriptor
 

@@ -217,8 +217,13 @@ class Program:
                 left = deadline - transport.cycles
                 if left <= 0:
                     raise DeviceTimeout(f"{full} ({timeout} cycles); {self.describe()}") from None
-                if transport.wait_interrupt(min(left, POLL_CYCLES)):
-                    self.registers.write("system", "IRQ_DONE", (1 << len(self._movers)) - 1)
+                self.pause(min(left, POLL_CYCLES))
+
+    def pause(self, cycles: int) -> None:
+        """Let time pass until a task that interrupts has retired, a fault, or `cycles` later."""
+        if self.registers.transport.wait_interrupt(cycles):
+            # Whoever waits for a task reads RETIRED after this, so that no event is lost with it.
+            self.registers.write("system", "IRQ_DONE", (1 << len(self._movers)) - 1)
 
     def pushed(self, mover: str) -> int:
         """Tasks pushed to the mover since the last reset, modulo 2**32: the last one's token."""
@@ -277,10 +282,7 @@ class Program:
                     f"{mover} has retired {state.retired} tasks, not {token}, after {timeout} "
                     f"cycles; {self.describe()}"
                 )
-            sleep = left if token in state.interrupting else min(left, POLL_CYCLES)
-            if transport.wait_interrupt(sleep):
-                # Cleared before RETIRED is read, so that no later event is lost with this one.
-                self.registers.write("system", "IRQ_DONE", (1 << len(self._movers)) - 1)
+            self.pause(left if token in state.interrupting else min(left, POLL_CYCLES))
 
     def check(self) -> None:
         """Raise what the movers have reported since the last reset, if anything.
