@@ -30,8 +30,8 @@ class Iteration(wiring.Component):
     to the BD: it is kept beside the BD store, so that host and mover write to different memories,
     and which of the two counts is one bit a slot.
 
-    `offset` and `good` are combinational from the slot and the BD. A step in cycle t counts from
-    t+1 on.
+    With ``load`` in cycle t, `offset` and `good` are those of ``load_slot`` from t+1 on,
+    combinational from its BD. A step in cycle t counts from t+1 on, for a load in t too.
 
     Parameters
     ----------
@@ -40,8 +40,8 @@ class Iteration(wiring.Component):
 
     Members
     -------
-    slot : `range(descriptors)`
-        The BD that is loaded.
+    load : 1
+    load_slot : `range(descriptors)`
     bd : `descriptor.layout`
     step : 1
         The loaded BD begins an execution.
@@ -61,7 +61,8 @@ class Iteration(wiring.Component):
         self._offset_bits = min(descriptor.address_bits + 1, 32)
         super().__init__(
             {
-                "slot": In(slots),
+                "load": In(1),
+                "load_slot": In(slots),
                 "bd": In(descriptor.layout),
                 "step": In(1),
                 "written": In(1),
@@ -86,9 +87,9 @@ class Iteration(wiring.Component):
         read, write = states.read_port(domain="comb"), states.write_port()
         anew = Signal(slots, init=(1 << slots) - 1)
         now, offset, iterates = Signal(16), Signal(signed(33)), Signal()
-        begins = anew.bit_select(self.slot, 1)
+        slot, begins = Signal(range(slots)), Signal()
         m.d.comb += [
-            read.addr.eq(self.slot),
+            read.addr.eq(slot),
             iterates.eq(bd.iteration_size[1:].any()),
             now.eq(Mux(begins, bd.iteration_current, read.data.current)),
             offset.eq(Mux(begins, bd.iteration_offset, read.data.offset)),
@@ -104,7 +105,7 @@ class Iteration(wiring.Component):
         following = Signal(17)
         m.d.comb += [
             following.eq(now + 1),
-            write.addr.eq(self.slot),
+            write.addr.eq(slot),
             write.en.eq(self.step & iterates),
         ]
         with m.If(following < bd.iteration_size):
@@ -113,7 +114,14 @@ class Iteration(wiring.Component):
                 write.data.offset.eq(offset + bd.iteration_stride),
             ]
         with m.If(self.step & iterates):
-            m.d.sync += anew.bit_select(self.slot, 1).eq(0)
+            m.d.sync += anew.bit_select(slot, 1).eq(0)
+        # A register, so that it is not looked up for every bit of the offset.
+        with m.If(self.load):
+            again = self.step & iterates & (self.load_slot == slot)
+            m.d.sync += [
+                slot.eq(self.load_slot),
+                begins.eq(anew.bit_select(self.load_slot, 1) & ~again),
+            ]
         with m.If(self.written):
             m.d.sync += anew.bit_select(self.written_slot, 1).eq(1)
         return m

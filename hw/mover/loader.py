@@ -270,7 +270,8 @@ class Loader(wiring.Component):
     def _locate(self, m: Module, iteration: Iteration, first: Signal) -> None:
         """Where the current BD begins."""
         m.d.comb += [
-            iteration.slot.eq(self.descriptor_loaded),
+            iteration.load.eq(self.read),
+            iteration.load_slot.eq(self.reads),
             iteration.bd.eq(self.bd),
             iteration.written.eq(self.written),
             iteration.written_slot.eq(self.written_slot),

@@ -126,7 +126,14 @@ def sums(value: dict[str, Any], track: str) -> Counter[str]:
 def check_sums(value: dict[str, Any], result: dict[str, Any]) -> None:
     for mover, counters in result["movers"].items():
         total = sums(value, f"{mover} stream")
-        assert set(total) <= {"active", "starved", "blocked", "conflict", "side queue full"}
+        assert set(total) <= {
+            "active",
+            "starved",
+            "blocked",
+            "conflict",
+            "lock",
+            "side queue full",
+        }
         for counter in ("active", "starved", "blocked", "conflict"):
             assert total[counter] == counters[counter], (mover, counter)
     total = sums(value, "array")
