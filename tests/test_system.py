@@ -237,7 +237,7 @@ def reading(mover: Any) -> BufferDescriptor:
     )
 
 
-@pytest.mark.parametrize("offset", [0x0FFC, 0x2, 0x24000, 1 << 20])
+@pytest.mark.parametrize("offset", [0x0FFC, 0x2, 0x48000, 1 << 20])
 def test_unmapped_or_misaligned_register_is_a_bus_error(tiny: Any, offset: int) -> None:
     for access in (
         lambda: tiny.transport.read_register(offset),
