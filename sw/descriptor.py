@@ -277,8 +277,10 @@ class _Encoder:
             guards=descriptor.guards,
         )
         # Left for rows that do not exist and for loops that never step.
-        if self.mover.guards:
-            self.require_range("base", descriptor.base, "a row's address", self.spec.address_bits)
+        low = -(1 << self.spec.address_bits - 1) if self.mover.guards else 0
+        high = low + (1 << self.spec.address_bits) - 1
+        for base in (descriptor.base, descriptor.base + (every[-1] - 1) * steps[-1]):
+            self.require(low <= base <= high, "base", base, f"must be from {low} to {high}")
         for loop, delta in enumerate(_deltas(bounds, strides)):
             text = f"what loop {loop} adds when the loops inside restart"
             self.require_step("strides", delta, text)

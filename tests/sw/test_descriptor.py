@@ -301,6 +301,11 @@ def test_chains_locks_and_iteration_come_back_from_their_words(mover: str) -> No
     assert words[7] == 5 * descriptor.iteration_stride % (1 << 32)
 
 
+def test_an_address_that_is_never_used_still_has_to_fit() -> None:
+    with pytest.raises(DescriptorError, match="base = 32768: must be from 0 to 32767"):
+        replace(READ, base=2 * TINY.memory.bytes, bounds=(0, 3)).encode(SPECS["A"])
+
+
 def test_a_bound_of_zero_moves_nothing_and_so_leaves_nothing() -> None:
     words = replace(READ, bounds=(0, 3), strides=(8192, 1000)).encode(SPECS["A"])
     walk = decode(SPECS["A"], words)
@@ -366,8 +371,12 @@ TWO_LAST = Guard(offset=-2, limit=2, coefficient=1)
         # Nothing exists: the numbers still have to fit.
         (padded(3, Guard(limit=0), strides=(7,)), ""),
         (padded(-FURTHEST, Guard(limit=0)), ""),
-        (padded(-FURTHEST - 4, Guard(limit=0)), "base = -32772: a row's address must be from"),
-        (padded(FURTHEST, Guard(limit=0)), "base = 32768: a row's address must be from"),
+        (padded(-FURTHEST - 4, Guard(limit=0)), "base = -32772: must be from -32768"),
+        (padded(FURTHEST, Guard(limit=0)), "base = 32768: must be from -32768 to 32767"),
+        (
+            padded(-FURTHEST, Guard(limit=0), iteration_size=3, iteration_stride=-4),
+            "base = -32776: must be from",
+        ),
         # Off a word in the row that exists, or in another one.
         (padded(2, Guard(offset=-1, limit=1, strides=(1,)), strides=(2,)), ""),
         (
