@@ -24,8 +24,8 @@ class GemmSchedule:
     operand: how many of its regions are free, and how many are full. The scratchpad end of a load
     takes a free one and gives a full one, the array's mover the other way round; a result's are
     taken by the array's mover and given back by the scratchpad end of the store. Everybody comes to
-    the regions in the same order, so the counts say which. A partial D is full for C: that is a
-    lock of its own, given by whoever put C there.
+    the regions in the same order, so the counts say which. A partial D goes on as C under a lock of
+    its own: under that of loaded C, the load for the next tile would let C begin before D is there.
 
     Each task waits only for tasks before it, so whoever pushes them may wait for room in a queue.
 
@@ -60,6 +60,7 @@ class GemmSchedule:
             "d": lock("D free", len(placement.d)),
         }
         self._full = {name: lock(f"{name.upper()} full", 0) for name in "abcd"}
+        self._partial = lock("D partial", 0)
 
     def tasks(self, tile: GemmTask, *, final: bool) -> Iterator[list[Task]]:
         """The loads, the array's part and the store of one of the mapping's tasks.
@@ -135,11 +136,11 @@ class GemmSchedule:
                     free["b"].release() if tile.free_b else None,
                 )
             case "array.c":
-                return full["c"].acquire_ge(), None
+                return (full["c"] if tile.first else self._partial).acquire_ge(), None
             case _:
                 return (
                     None if with_c else free["d"].acquire_ge(),
-                    full["d" if tile.last else "c"].release(),
+                    (full["d"] if tile.last else self._partial).release(),
                 )
 
     def _store(self, tile: GemmTask, final: bool) -> list[Task]:
