@@ -11,7 +11,7 @@ from .config import AcceleratorConfig, MoverConfig
 from .gemm import GemmArray
 from .gemm.feeder import step_activity
 from .mover import Mover
-from .mover.core import IN_FLIGHT
+from .mover.flight import in_flight
 from .mover.monitor import Counted
 
 __all__ = ["Observer", "mover_trace", "trace_layout", "unpack"]
@@ -32,7 +32,7 @@ def mover_trace(config: AcceleratorConfig, mover: MoverConfig) -> data.StructLay
         "conflict": 1,
         "held": 1,
         "locked": 1,
-        "in_flight": range(IN_FLIGHT + 1),
+        "in_flight": range(in_flight(config, mover) + 1),
         "descriptor": range(mover.descriptors),
         "last": 1,
         "retired": 1,

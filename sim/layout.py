@@ -11,7 +11,7 @@ from vcd.gtkw import GTKWSave
 from weft.hw.bus.registers import RegisterMap
 from weft.hw.config import AcceleratorConfig, MoverConfig
 from weft.hw.gemm.feeder import step_activity
-from weft.hw.mover.core import IN_FLIGHT
+from weft.hw.mover.flight import in_flight
 
 __all__ = ["SCOPES", "LayoutSignal", "waveform_groups", "write_layout"]
 
@@ -109,7 +109,7 @@ def _mover(config: AcceleratorConfig, mover: MoverConfig) -> Iterator[LayoutSign
     yield LayoutSignal(scope=core, name="port__retired", label="retired")
     for scope, name, most, label in (
         ("loader", "descriptor_loaded", 255, "BD"),
-        ("flight", "level", IN_FLIGHT, "in flight"),
+        ("flight", "level", in_flight(config, mover), "in flight"),
         ("tasks", "level", mover.queue_depth, "queue"),
     ):
         yield LayoutSignal(

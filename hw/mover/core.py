@@ -13,7 +13,7 @@ from ..bus.registers import DESCRIPTOR_STORE, RegisterBusSignature, mover_page
 from ..bus.wires import adopt
 from ..config import AcceleratorConfig
 from .descriptor import Descriptor
-from .flight import IN_FLIGHT, Flight
+from .flight import IN_FLIGHT, Flight, in_flight
 from .gate import AcquireGate
 from .iteration import ITERATION_WORDS, fits
 from .loader import Loader, mover_task, queued_task
@@ -133,7 +133,7 @@ class MoverCore(wiring.Component):
             queued_task(self.descriptor.address_bits), depth=mover.queue_depth
         )
         self.loader = Loader(descriptor=self.descriptor)
-        self.flight = Flight()
+        self.flight = Flight(depth=in_flight(config, mover))
         self.monitor = ActivityMonitor(is_source=mover.is_source)
 
     @property

@@ -6,12 +6,27 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..bus.fault import TAG_BITS, FaultCode, fault_report
+from ..config import AcceleratorConfig, MoverConfig
 from .locks import LOCK_ID_BITS, LOCK_VALUE_BITS, lock_release
 
-__all__ = ["IN_FLIGHT", "Flight", "flight_entry"]
+__all__ = ["IN_FLIGHT", "Flight", "flight_entry", "in_flight"]
 
 IN_FLIGHT = (1 << TAG_BITS) - 1
-"""Executions that may be handed to the address generator and not be retired."""
+"""Executions of a scratchpad mover that may be handed to the address generator and not be retired:
+one fewer than there are tags."""
+
+
+def in_flight(config: AcceleratorConfig, mover: MoverConfig) -> int:
+    """The same for any `mover`, one less than a power of two.
+
+    A DRAM mover's are as many as its bursts, so that BDs of a burst each use them all; its port
+    needs no tags.
+    """
+    if mover.is_scratchpad or config.dma is None:
+        return IN_FLIGHT
+    dma = config.dma
+    bursts = dma.read_outstanding if mover.kind == "mm2s" else dma.write_outstanding
+    return max(IN_FLIGHT, (1 << (bursts - 1).bit_length()) - 1)
 
 
 def flight_entry() -> data.StructLayout:
@@ -43,11 +58,17 @@ class Flight(wiring.Component):
     it names, else to the oldest that is not over, and is reported no later than in the cycle in
     which that is over.
 
+    Parameters
+    ----------
+    depth
+        Executions in the ring, one less than a power of two.
+
     Members
     -------
     i : stream of :func:`flight_entry`
     tag : 4
-        Of the execution that is accepted in this cycle.
+        Of the execution that is accepted in this cycle; only where `depth` is IN_FLIGHT does it
+        name that one alone.
     port_retired : 1
     fault : :func:`~weft.hw.bus.fault.fault_report`
     fault_descriptor : 8
@@ -58,11 +79,14 @@ class Flight(wiring.Component):
         The oldest execution retires.
     oldest : :func:`flight_entry`
         Counts while ``level`` is not 0.
-    level : `range(IN_FLIGHT + 1)`
+    level : `range(depth + 1)`
         Executions in the ring.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, depth: int = IN_FLIGHT) -> None:
+        if depth < 1 or depth & (depth + 1):
+            raise ValueError(f"a ring holds one less than a power of two, not {depth}")
+        self._depth = depth
         super().__init__(
             {
                 "i": In(stream.Signature(flight_entry())),
@@ -73,17 +97,22 @@ class Flight(wiring.Component):
                 "release": Out(stream.Signature(lock_release())),
                 "retired": Out(1),
                 "oldest": Out(flight_entry()),
-                "level": Out(range(IN_FLIGHT + 1)),
+                "level": Out(range(depth + 1)),
             }
         )
 
+    @property
+    def depth(self) -> int:
+        return self._depth
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.entries = entries = Memory(shape=flight_entry(), depth=1 << TAG_BITS, init=[])
-        m.submodules.slots = slots = Memory(shape=8, depth=1 << TAG_BITS, init=[])
+        places = self._depth + 1
+        m.submodules.entries = entries = Memory(shape=flight_entry(), depth=places, init=[])
+        m.submodules.slots = slots = Memory(shape=8, depth=places, init=[])
         # Between head and open: over, and not retired. Between open and tail: not over.
-        head, opened, tail = (Signal(TAG_BITS, name=name) for name in ("head", "open", "tail"))
-        spoilt = Signal(1 << TAG_BITS)
+        head, opened, tail = (Signal(range(places), name=name) for name in ("head", "open", "tail"))
+        spoilt = Signal(places)
         accept, over, keeps = Signal(), Signal(), Signal()
         blamed = Mux(self.fault.named, self.fault.tag, opened)
 
@@ -99,7 +128,7 @@ class Flight(wiring.Component):
         ]
 
         m.d.comb += [
-            self.i.ready.eq(self.level != IN_FLIGHT),
+            self.i.ready.eq(self.level != self._depth),
             accept.eq(self.i.valid & self.i.ready),
             self.tag.eq(tail),
             over.eq(self.port_retired & (opened != tail)),

@@ -27,8 +27,8 @@ from ...hw.bus.registers import (
     RegisterMap,
 )
 from ...hw.config import AcceleratorConfig, MoverConfig
-from ...hw.mover.core import IN_FLIGHT
 from ...hw.mover.descriptor import Descriptor
+from ...hw.mover.flight import in_flight
 from ...hw.mover.iteration import ITERATION_WORDS
 from ...sw.errors import BusError
 from .locks import ModelLocks
@@ -372,7 +372,8 @@ class SystemModel:
 
     def _issue(self, mover: _Mover) -> bool:
         """Run the next BD of a source; False if there is none that can be run."""
-        found = self._load(mover) if len(mover.flight) < IN_FLIGHT else None
+        most = in_flight(mover.spec.config, mover.config)
+        found = self._load(mover) if len(mover.flight) < most else None
         execution = None if found is None else self._begin(mover, found)
         if execution is None:
             return False

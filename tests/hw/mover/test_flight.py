@@ -6,14 +6,15 @@ from collections import deque
 import pytest
 
 from support.bench import run
+from support.dram_rows import dram_config
 from weft.hw.bus.fault import FaultCode
-from weft.hw.mover.flight import IN_FLIGHT, Flight
+from weft.hw.mover.flight import IN_FLIGHT, Flight, in_flight
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_retirement_is_in_order_and_faults_spoil_their_own(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "depth"), [*((k, IN_FLIGHT) for k in range(6)), (6, 1), (7, 31)])
+def test_retirement_is_in_order_and_faults_spoil_their_own(seed: int, depth: int) -> None:
     """By lists: what is over and not retired, and what is not over."""
-    dut = Flight()
+    dut = Flight(depth=depth)
     toss = random.Random(seed)
     slow = toss.choice([0.0, 0.3, 0.9])
     eager = toss.choice([0.3, 1.0])
@@ -35,9 +36,9 @@ def test_retirement_is_in_order_and_faults_spoil_their_own(seed: int) -> None:
             }
             ctx.set(dut.i.valid, offered)
             ctx.set(dut.i.payload, entry)
-            assert ctx.get(dut.i.ready) == (len(ring) < IN_FLIGHT)
+            assert ctx.get(dut.i.ready) == (len(ring) < depth)
             assert ctx.get(dut.level) == len(ring)
-            accepted = offered and len(ring) < IN_FLIGHT
+            accepted = offered and len(ring) < depth
             tag = ctx.get(dut.tag)
 
             # The port: the oldest that is not over has a fault, or another one, and is over.
@@ -45,7 +46,7 @@ def test_retirement_is_in_order_and_faults_spoil_their_own(seed: int) -> None:
             ends = bool(running) and toss.random() < 0.4
             fault = {"code": FaultCode.NONE, "named": 0, "tag": 0, "address": 0}
             if running and toss.random() < 0.3:
-                named = toss.random() < 0.5
+                named = depth <= IN_FLIGHT and toss.random() < 0.5
                 victim = toss.choice(running) if named else running[0]
                 victim["spoilt"] = True
                 fault |= {"code": FaultCode.REACH, "named": named, "tag": victim["tag"]}
@@ -111,3 +112,11 @@ def test_no_end_is_lost_while_a_release_waits() -> None:
         assert (ctx.get(dut.level), ctx.get(dut.retired)) == (0, 0)
 
     run(dut, [check])
+
+
+def test_a_ring_is_as_deep_as_the_bursts_of_a_dram_mover() -> None:
+    config = dram_config(64, read_outstanding=128, write_outstanding=20)
+    depths = {mover.name: in_flight(config, mover) for mover in config.movers}
+    assert depths == {"Y": IN_FLIGHT, "X": IN_FLIGHT, "MM2S0": 127, "S2MM0": 31}
+    with pytest.raises(ValueError, match="one less than a power of two, not 16"):
+        Flight(depth=16)
