@@ -1,6 +1,6 @@
 """Every proof there is."""
 
-from . import agu, bursts, dma, locks, memory, queue, streamer, switch, switch
+from . import agu, bursts, dma, locks, memory, queue, streamer, switch
 from .proof import Proof
 
 __all__ = ["PROOFS", "table"]
@@ -9,7 +9,6 @@ PROOFS: tuple[Proof, ...] = (
     *queue.PROOFS,
     *agu.PROOFS,
     *bursts.PROOFS,
-    *switch.PROOFS,
     *dma.PROOFS,
     *switch.PROOFS,
     *streamer.PROOFS,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from amaranth.hdl import Assert, Assume, Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Assert, Assume, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
 from .harness import always, free, total
@@ -20,16 +20,11 @@ class Steady(wiring.Component):
         What is watched.
     rule
         ``Assert`` for an output of the design, ``Assume`` for an input.
-    unless
-        In the cycle after one with it the rule does not count.
     """
 
-    def __init__(
-        self, stream: Any, *, rule: Callable[..., Any] = Assert, unless: Value | None = None
-    ) -> None:
+    def __init__(self, stream: Any, *, rule: Callable[..., Any] = Assert) -> None:
         self._stream = stream
         self._rule = rule
-        self._unless = Const(0, 1) if unless is None else unless
         super().__init__({})
 
     def elaborate(self, platform: object) -> Module:
@@ -38,7 +33,7 @@ class Steady(wiring.Component):
         payload = Value.cast(self._stream.payload)
         stalled = Signal()
         before = Signal(len(payload))
-        m.d.sync += [stalled.eq(valid & ~ready & ~self._unless), before.eq(payload)]
+        m.d.sync += [stalled.eq(valid & ~ready), before.eq(payload)]
         with m.If(stalled):
             if self._rule is Assume:
                 m.d.comb += Assume(Cat(valid, payload == before).all())
