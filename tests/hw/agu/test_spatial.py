@@ -188,7 +188,7 @@ def test_channels_and_faults_are_those_of_the_sums(
     check(SMALL, *workload, give, take, seed)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data(), give=PROBABILITY, take=PROBABILITY, seed=st.integers(0, 1000))
 def test_a_channel_outside_a_window_is_skipped_and_asked_nothing(
     data: st.DataObject, give: float, take: float, seed: int
