@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from ..hw.errors import WeftError
 from ..hw.mover.descriptor import Descriptor
 from .commands import Command, Push, Token, Wait, WriteDescriptor
 from .descriptor import BufferDescriptor
@@ -115,8 +118,9 @@ class SequenceBuilder:
         DescriptorError
             The descriptor is impossible.
         """
-        self.pool(mover).claim(slot, "write_bd")
-        self._write(mover, slot, descriptor, argument)
+        with self._whole():
+            self.pool(mover).claim(slot, "write_bd")
+            self._write(mover, slot, descriptor, argument)
 
     def push_queue(
         self,
@@ -199,13 +203,14 @@ class SequenceBuilder:
 
         Raises as `write_bd`.
         """
-        pool = self.pool(mover)
-        slots = tuple(pool.allocate("configure_task", keep=True) for _ in descriptors)
-        for index, (slot, descriptor) in enumerate(zip(slots, descriptors, strict=True)):
-            if ring or index + 1 < len(slots):
-                follower = slots[(index + 1) % len(slots)]
-                descriptor = replace(descriptor, use_next=1, next=follower)
-            self._write(mover, slot, descriptor, None)
+        with self._whole():
+            pool = self.pool(mover)
+            slots = tuple(pool.allocate("configure_task", keep=True) for _ in descriptors)
+            for index, (slot, descriptor) in enumerate(zip(slots, descriptors, strict=True)):
+                if ring or index + 1 < len(slots):
+                    follower = slots[(index + 1) % len(slots)]
+                    descriptor = replace(descriptor, use_next=1, next=follower)
+                self._write(mover, slot, descriptor, None)
         return ConfiguredTask(mover=mover, slots=slots, repeat=repeat, issue_token=issue_token)
 
     def start_task(self, task: ConfiguredTask) -> Token:
@@ -237,6 +242,18 @@ class SequenceBuilder:
         descriptor.encode(Descriptor(self.config, self.config.mover(mover)))
         self._slots[mover, slot] = descriptor
         self.commands.append(WriteDescriptor(mover, slot, descriptor, argument))
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """What is appended in the block is appended whole, or an error leaves all as it was."""
+        count, pools = len(self.commands), copy.deepcopy(self._pools)
+        pushed, slots = self._pushed.copy(), self._slots.copy()
+        try:
+            yield
+        except WeftError:
+            del self.commands[count:]
+            self._pools, self._pushed, self._slots = pools, pushed, slots
+            raise
 
     def _chain(self, mover: str, slot: int) -> list[int]:
         """The slots that a task uses that begins at `slot`."""

@@ -99,7 +99,7 @@ class RuntimeSequence(SequenceBuilder):
         SequenceError, MappingError, DescriptorError
             Nothing was appended.
         """
-        pool = self.pool(mover)
+        self.pool(mover)  # Refuses what is no mover.
         view = nd_view(self.operand(buffer), offsets, sizes, strides)
         walks = nd_descriptors(self.config.mover(mover), view, acquire, release)
         if len(walks) > 1 and (bd is not None or repeat > 1):
@@ -108,13 +108,14 @@ class RuntimeSequence(SequenceBuilder):
                 "a task that repeats them will do"
             )
         token = Token(mover, 0)
-        for walk in walks:
-            if bd is None:
-                slot = pool.allocate("dma_memcpy_nd")
-                self._write(mover, slot, walk, view.argument)
-            else:
-                self.write_bd(mover, slot := bd, walk, argument=view.argument)
-            token = self.push_queue(mover, slot, repeat, issue_token and walk is walks[-1])
+        with self._whole():
+            for walk in walks:
+                if bd is None:
+                    slot = self.pool(mover).allocate("dma_memcpy_nd")
+                    self._write(mover, slot, walk, view.argument)
+                else:
+                    self.write_bd(mover, slot := bd, walk, argument=view.argument)
+                token = self.push_queue(mover, slot, repeat, issue_token and walk is walks[-1])
         return token
 
     def memcpy(
@@ -155,7 +156,8 @@ class RuntimeSequence(SequenceBuilder):
             ]
             steps, sink = gated_copy(self.config, ends[0], ends[1], gate, opening)
             argument = next((end.argument for end in ends if isinstance(end, MemRef)), None)
-            end = self._push_all(steps, sink, lock.name, argument)
+            with self._whole():
+                end = self._push_all(steps, sink, lock.name, argument)
             self._symbols[lock.name] = end
             inbound = isinstance(target, ScratchpadAddress)
             if wait or (wait is None and not inbound):
