@@ -150,7 +150,7 @@ class Accelerator(wiring.Component):
         adopt(control, "irq", self.irq)
         cores: list[Any] = [mover.core for mover in self._movers.values()]
         sequencers = [self._sequencer] if self._sequencer is not None else []
-        masters = [bridge, *sequencers]
+        masters: list[Any] = [bridge, *sequencers]
         m.submodules.pages = pages = PageDecoder(register_map=self._registers, masters=len(masters))
         adopt(pages, "masters", [flipped(master.access) for master in masters])
         blocks = [control, *cores, *sequencers]
