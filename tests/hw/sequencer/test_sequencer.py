@@ -232,6 +232,12 @@ def test_a_mover_fails_at_any_time(seed: int) -> None:
     check(bench)
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(5, 205))
+def test_movers_fail_at_many_times(seed: int) -> None:
+    test_a_mover_fails_at_any_time(seed)
+
+
 def test_a_fault_ends_what_waits_for_ever() -> None:
     for blocked in ("push", "acquire", "wait"):
         words = ProgramWords(CONFIG)
@@ -274,6 +280,12 @@ def test_a_soft_reset_at_any_time_leaves_a_sequencer_that_works(seed: int) -> No
             reset_at=draw.randint(0, 100),
         )
     )
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(6, 206))
+def test_soft_resets_at_many_times(seed: int) -> None:
+    test_a_soft_reset_at_any_time_leaves_a_sequencer_that_works(seed)
 
 
 def play(build: Callable[[ProgramWords], None], **changes: Any) -> Bench:
