@@ -77,7 +77,7 @@ class LoadedProgram:
         Raises
         ------
         DeviceError, LockError
-            A mover or a lock failed, which stopped it.
+            A mover or a lock failed, which stopped it if it had not ended.
         ProgramStopped
             It stopped for a reason of its own.
         DeviceTimeout
@@ -100,8 +100,9 @@ class LoadedProgram:
         for name in ("IRQ_DONE", "IRQ_FAULT"):
             registers.write("system", name, bit)
         found = self.completion()
+        # A fault may also come after the program's END, which does not wait for tasks.
+        device.program.check()
         if not found.done:
-            device.program.check()
             raise ProgramStopped(found.position, found.op, STOP_TEXT[found.code])
         return found
 

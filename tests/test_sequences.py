@@ -277,3 +277,36 @@ def test_the_words_of_a_program(dev: Any) -> None:
     compiled, _ = seq.load()
     assert [compiled.command_at(p) for p in (0, compiled.positions[3])] == [0, 3]
     assert compiled.command_at(len(words) - 1) is None
+
+
+@pytest.mark.parametrize("via", VIA)
+def test_pushes_to_a_mover_that_waits_for_its_lock_are_not_lost(
+    dev: Any, memory: Any, via: str
+) -> None:
+    a, out = memory
+    with RuntimeSequence(dev) as seq:
+        gate = seq.lock("gate")
+        seq.dma_wait(seq.memcpy("in")(a, dev.scratchpad(0)))
+        pieces = [slice(8 * i, 8 * i + 8) for i in range(6)]
+        for piece in pieces:
+            outbound = seq.memcpy(gate, 1, 0, wait=False)
+            outbound(dev.scratchpad(piece.start * 4), out[piece])
+        for _ in pieces:
+            seq.release(gate.release(1))
+        seq.dma_wait("gate")
+    seq.run(via=via)
+    np.testing.assert_array_equal(out[:48], a[:48])
+    assert not out[48:].any()
+    assert dev.registers.read("X", "REFUSED") == 0
+
+
+def test_three_ways_to_bring_a_view_over(dev: Any) -> None:
+    a, out = dev.allocate((5, 24), np.uint8), dev.allocate((5, 24), np.uint8)
+    a[:] = np.arange(120).reshape(5, 24)
+    for mode in ("sg", "row", "naive"):
+        where = dev.scratchpad(0x200)
+        dev.send(a[:, 4:16], to=where, mode=mode).wait()
+        dev.recv(out[:, 8:20], from_=where, mode=mode).wait()
+        np.testing.assert_array_equal(out[:, 8:20], a[:, 4:16])
+        assert out.sum() == a[:, 4:16].sum()
+        out[:] = 0
