@@ -11,6 +11,12 @@ that steps, which is its stride less the rewind of the loops inside::
 
 so that the address generator adds one number a row (and so do the guards). A bound of 0 is legal
 and means that the BD moves nothing.
+
+A BD of a chain names its follower (``use_next``, ``next``). Before its first row every execution
+acquires its lock, after its last response it releases one by a signed delta, 0 for none
+(:mod:`weft.hw.mover.locks`). An iterating BD adds ``iteration_offset`` to its base, which is
+``iteration_current`` times ``iteration_stride`` when it is written; both then go on by themselves
+(:mod:`weft.hw.mover.iteration`).
 """
 
 from __future__ import annotations

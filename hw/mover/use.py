@@ -72,11 +72,13 @@ class SlotUse(wiring.Component):
         pushes = self.push & (self.push_slot < self._slots)
         passes = self.pop & (pushed == popped)  # no task is queued: the one that is pushed goes on
         loads = self.load & (self.load_slot < self._slots)
+        slot_bits = max(1, (self._slots - 1).bit_length())
+        push_slot, load_slot = self.push_slot[:slot_bits], self.load_slot[:slot_bits]
         m.d.comb += [
             write.en.eq(pushes),
-            write.addr.eq(self.push_slot),
+            write.addr.eq(push_slot),
             write.data.eq(pushed),
-            read.addr.eq(self.load_slot),
+            read.addr.eq(load_slot),
             self.in_use.eq(
                 queued.bit_select(self.slot, 1) | (loaded.bit_select(self.slot, 1) & self.running)
             ),
@@ -84,11 +86,11 @@ class SlotUse(wiring.Component):
         with m.If(self.pop):
             m.d.sync += [popped.eq(popped + 1), loaded.eq(0)]
             with m.If(loads & (read.data == popped)):
-                m.d.sync += queued.bit_select(self.load_slot, 1).eq(0)
+                m.d.sync += queued.bit_select(load_slot, 1).eq(0)
         with m.If(loads):
-            m.d.sync += loaded.bit_select(self.load_slot, 1).eq(1)
+            m.d.sync += loaded.bit_select(load_slot, 1).eq(1)
         with m.If(self.push):
             m.d.sync += pushed.eq(pushed + 1)
         with m.If(pushes & ~passes):
-            m.d.sync += queued.bit_select(self.push_slot, 1).eq(1)
+            m.d.sync += queued.bit_select(push_slot, 1).eq(1)
         return m
