@@ -32,9 +32,9 @@ class ProgramExecutor(wiring.Component):
 
     The program ends (``stopped`` is high for one cycle, with ``code``) at END, at an operation with
     a flaw, when a register access is answered with an error, and when ``faulted`` is set. Then
-    nothing more is begun, and what still waits is taken back, be it an access, a push or an acquire:
-    those who take them commit to nothing before. An access that is under way is finished. While
-    ``ready`` is low the same holds, without an end.
+    nothing more is begun, and what still waits is taken back, be it an access, a push or an
+    acquire: those who take them commit to nothing before. An access that is under way is finished.
+    While ``ready`` is low the same holds, without an end.
 
     Parameters
     ----------

@@ -57,9 +57,7 @@ class Execution:
     fault: int
 
 
-def executions(
-    tasks: Iterable[Task], slots: Mapping[int, Bd], missing: int
-) -> Iterator[Execution]:
+def executions(tasks: Iterable[Task], slots: Mapping[int, Bd], missing: int) -> Iterator[Execution]:
     """Every execution in order, for ever if a chain is a ring.
 
     A slot that is not there has the fault `missing`. A fault ends its task. An iterating BD adds

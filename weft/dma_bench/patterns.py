@@ -17,6 +17,8 @@ __all__ = ["PATHS", "Case", "Walk", "floor_cases", "program_cases", "tile_cases"
 PATHS = ("dram-spm", "spm-dram", "dram-dram")
 MEASURED_BEATS = 1024
 """At the floor, between the two points of a slope."""
+PUSH_BYTES = 16
+"""Of a sequencer's push with an address of its own."""
 SOURCE_OFFSET, TARGET_OFFSET = 1, 3
 """Of what is not aligned, in bytes."""
 
@@ -81,7 +83,8 @@ class Case:
     pattern
         ``rows`` apart from one another; ``folded``: rows that touch, which the driver makes one
         run; ``fused``: the same rows, which the hardware is left to join; a ``tile-ND``;
-        ``repeat``: one row, executed over and over; ``copies``: a descriptor and a task for each.
+        ``repeat``: one row, executed over and over; ``copies``: a descriptor and a task for each,
+        written by the host; ``sequencer``: a task for each, by a program in DRAM.
     path
         One of :data:`PATHS`.
     row_bytes
@@ -132,6 +135,9 @@ class Case:
         rows = moved // self.row_bytes
         if self.pattern == "fused":
             limits.append(rows)  # the address generator gives one a cycle
+        elif self.pattern == "sequencer":
+            # Two instructions a row come over the port that the rows come over.
+            limits.append(self._beats(width)[0] + rows * 2 * PUSH_BYTES / width)
         elif self.pattern != "folded" and self.row_bytes <= width:
             limits.append(rows * latency / outstanding)
         return max(limits)
@@ -227,8 +233,13 @@ def tile_cases(width: int, paths: Sequence[str] = PATHS) -> Iterator[Case]:
 
 
 def program_cases(width: int) -> Iterator[Case]:
-    """Copies of 64 bytes: one descriptor over and over; and each a task that the host writes."""
-    for pattern, stride, count in (("repeat", 0, 64), ("copies", 64 + width, 8)):
+    """Copies of 64 bytes: one over and over, and each a task of the host or of the sequencer."""
+    apart = 64 + width
+    for pattern, stride, count in (
+        ("repeat", 0, 64),
+        ("copies", apart, 8),
+        ("sequencer", apart, 128),
+    ):
         yield Case(
             pattern=pattern,
             path="dram-dram",

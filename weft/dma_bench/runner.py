@@ -13,7 +13,9 @@ from ..sim.simulation import Simulation
 from ..sw.blocked import contiguous
 from ..sw.descriptor import BufferDescriptor
 from ..sw.device import Device
+from ..sw.doorbell import LoadedProgram
 from ..sw.errors import DeviceTimeout
+from ..sw.words import ProgramWords
 from .patterns import Case, Walk
 from .systems import dma_system, open_system
 
@@ -63,7 +65,7 @@ class Runner:
             "progress": progress,
         }
         self._engine = engine
-        self._systems: dict[bool, _System] = {}
+        self._systems: dict[tuple[bool, bool], _System] = {}
 
     def __enter__(self) -> Runner:
         return self
@@ -75,11 +77,9 @@ class Runner:
 
     def measure(self, case: Case) -> dict[str, Any]:
         """The row of `case`: its columns are those of the public table, and ``ok``."""
-        joined = case.path == "dram-dram"
-        if joined not in self._systems:
-            simulation = open_system(self.config, self._engine, joined=joined, **self._options)
-            self._systems[joined] = _System(simulation, self.config)
-        system = self._systems[joined]
+        system = self._system(
+            joined=case.path == "dram-dram", sequencer=case.pattern == "sequencer"
+        )
         (shorter, few), (longer, many) = (system.move(case, count) for count in case.counts)
         width = self.bus_bits // 8
         rows = [case.walk(count).nbytes // case.row_bytes for count in case.counts]
@@ -101,9 +101,17 @@ class Runner:
             "beats_floor": case.beats(width),
             "utilization": round(peak / cycles, 4),
             "floor": round(floor, 4),
-            "mode": "program" if case.pattern in ("repeat", "copies") else "sg",
+            "mode": "program" if case.pattern in ("repeat", "copies", "sequencer") else "sg",
             "ok": system.exact,
         }
+
+    def _system(self, *, joined: bool, sequencer: bool) -> _System:
+        key = joined, sequencer
+        if key not in self._systems:
+            config = dma_system(self.bus_bits, self.outstanding, sequencer=sequencer)
+            simulation = open_system(config, self._engine, joined=joined, **self._options)
+            self._systems[key] = _System(simulation, config)
+        return self._systems[key]
 
 
 class _System:
@@ -141,6 +149,8 @@ class _System:
             for mover in self.config.movers
             if not mover.is_scratchpad
         )
+        if case.pattern == "sequencer":
+            self.device.reset()  # the driver has not seen these tasks
         if case.path == "dram-spm":
             self.exact &= bool(np.array_equal(self._read_back(walk.nbytes), given))
             self._held = 0
@@ -159,6 +169,8 @@ class _System:
             return self._task(("S2MM0", write), ("X", self._linear("X", walk.nbytes)))
         if case.pattern == "copies":
             return self._copies(case, count)
+        if case.pattern == "sequencer":
+            return self._play(case, count)
         if case.pattern == "repeat":
             one = case.walk(1)
             read = self._dram("MM2S0", one, SOURCE + case.source_offset)
@@ -215,6 +227,24 @@ class _System:
                 program.wait("MM2S0", token)
                 program.wait("S2MM0", token)
         return self.simulation.cycles - started
+
+    def _play(self, case: Case, count: int) -> int:
+        """The same by one program; the cycles that it counts from the doorbell to its end."""
+        areas = {"S2MM0": TARGET, "MM2S0": SOURCE}
+        words = ProgramWords(self.config)
+        for mover, area in areas.items():
+            self.device.write_descriptor(mover, 0, self._dram(mover, case.walk(1), area))
+        for copy in range(count):
+            for mover, area in areas.items():
+                words.push_at(mover, 0, self.base + area + copy * case.stride)
+        for mover in areas:
+            words.wait(mover, count)
+        words.end()
+        program = LoadedProgram(self.device, np.array(words.words, np.uint64))
+        program.ring()
+        cycles = program.wait(TIMEOUT).cycles
+        program.free()
+        return cycles
 
     def _content(self, nbytes: int) -> npt.NDArray[np.uint8]:
         """The scratchpad's first `nbytes`, which it is given unless it has them."""

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import flipped
 
 from ..engines import model_source
 from ..generate import TOP_NAME, top_verilog
-from ..hw.config import AcceleratorConfig, DmaConfig, MemoryConfig, MoverConfig
+from ..hw.config import AcceleratorConfig, DmaConfig, MemoryConfig, MoverConfig, SequencerConfig
 from ..hw.top import Top
 from ..sim.amaranth_engine import AmaranthSimulation
 from ..sim.dram import DramParameters
@@ -22,11 +22,12 @@ SCRATCHPAD_BYTES = 128 << 10
 MEMORY_BYTES = 8 << 20
 BUFFER_BEATS = 256
 """Of each direction: a bus of latency 100 is kept busy by bursts that wait for whole room."""
+FETCH_BEATS = 64
 WORD_BITS = 64
 
 
-def dma_system(data_bits: int, outstanding: int) -> AcceleratorConfig:
-    """Two DRAM movers and their scratchpad ends on a bus of `data_bits`.
+def dma_system(data_bits: int, outstanding: int, *, sequencer: bool = False) -> AcceleratorConfig:
+    """Two DRAM movers and their scratchpad ends on a bus of `data_bits`; a sequencer if asked.
 
     The scratchpad passes a beat of the bus in every cycle and never limits anything.
     """
@@ -35,7 +36,7 @@ def dma_system(data_bits: int, outstanding: int) -> AcceleratorConfig:
     ends = (("Y", "write", "MM2S0"), ("X", "read", "S2MM0"))
     channels = (("MM2S0", "mm2s", "Y"), ("S2MM0", "s2mm", "X"))
     return AcceleratorConfig(
-        name=f"dma-{data_bits}-{outstanding}",
+        name=f"dma-{data_bits}-{outstanding}{'-sequencer' if sequencer else ''}",
         memory=MemoryConfig(
             banks=banks,
             bank_bits=WORD_BITS,
@@ -66,6 +67,7 @@ def dma_system(data_bits: int, outstanding: int) -> AcceleratorConfig:
             read_buffer=BUFFER_BEATS,
             write_buffer=BUFFER_BEATS,
         ),
+        sequencer=SequencerConfig(fetch_beats=FETCH_BEATS) if sequencer else None,
     )
 
 
