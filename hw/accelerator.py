@@ -36,7 +36,7 @@ from .dma.dense import DenseBeats
 from .dma.share import ReadShare, WriteShare, id_bits
 from .gemm import COUNTERS, GemmArray
 from .memory import PortShare, Requester, Scratchpad
-from .mover import LockBank, LockClientSignature, LockHost, Mover
+from .mover import LockBank, LockHost, Mover
 from .mover.locks import lock_set
 from .observer import Observer, trace_layout
 from .sequencer import Sequencer
@@ -223,11 +223,8 @@ class Accelerator(wiring.Component):
     def _locks(self, control: SystemControl, cores: list[Any]) -> Iterator[tuple[str, Any]]:
         """The locks. Their clients are the movers, the host and the sequencer."""
         host = LockHost(page=control.page, locks=self._config.locks)
-        if self._sequencer is None:
-            programs = LockClientSignature().create(path=("sequencer_locks",))
-        else:
-            programs = self._sequencer.locks
-        clients = [*(core.locks for core in cores), host.client, programs]
+        programs = [] if self._sequencer is None else [self._sequencer.locks]
+        clients = [*(core.locks for core in cores), host.client, *programs]
         bank = LockBank(locks=self._config.locks, clients=len(clients), urgent=[len(cores)])
         adopt(bank, "clients", [flipped(client) for client in clients])
         if self._sequencer is None:

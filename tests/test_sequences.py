@@ -211,7 +211,7 @@ def test_nd_walks_in_elements(dev: Any, via: str) -> None:
 def test_a_slot_in_use_is_not_written(dev: Any) -> None:
     seq = RuntimeSequence(dev, checked=False)
     seq.write_bd("Y", 3, WALK_Y)
-    seq.push_queue("Y", 3)
+    seq.push_queue("Y", 3, repeat=256)  # more than can be under way at once
     seq.write_bd("Y", 3, BufferDescriptor(**vars(WALK_Y) | {"base": 64}))
     assert "changes a BD in flight" in seq.check().errors[0]
     with pytest.raises(DescriptorError, match="slot = 3: a task that uses it has not retired"):

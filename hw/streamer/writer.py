@@ -1,6 +1,6 @@
 """The memory port of a write mover: rows and beats in."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -183,17 +183,18 @@ else of :func:`~weft.hw.bus.streams.compute_beat`
         upstream, blamed = Signal(), Signal(TAG_BITS)
         own = Signal(fault_report())
         adopt(spatial, "fault", own)
-        faults.d.comb += self.core.fault.eq(own)
+        late, fault = Signal(), self.core.fault
+        faults.d.comb += [
+            late.eq(upstream & (own.code == FaultCode.NONE)),
+            fault.code.eq(Mux(late, FaultCode.UPSTREAM, own.code)),
+            fault.address.eq(Mux(late, 0, own.address)),
+            fault.tag.eq(Mux(late, blamed, own.tag)),
+            fault.named.eq(1),
+        ]
         with faults.If(meet & flawed):
             faults.d.sync += [upstream.eq(1), blamed.eq(tags.o.payload)]
-        with faults.Elif(own.code == FaultCode.NONE):
+        with faults.Elif(late):
             faults.d.sync += upstream.eq(0)
-        with faults.If(upstream & (own.code == FaultCode.NONE)):
-            faults.d.comb += [
-                self.core.fault.code.eq(FaultCode.UPSTREAM),
-                self.core.fault.address.eq(0),
-                self.core.fault.tag.eq(blamed),
-            ]
 
         m.submodules.meter = meter = Meter(channels=mover.channels, writes=True)
         adopt(meter, "valid", self.i.valid)

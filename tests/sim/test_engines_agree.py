@@ -105,10 +105,9 @@ def test_random_copies(data_bits: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(3, 50))]
+    "seed", [*range(2), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(2, 50))]
 )
 def test_random_programs(seed: int) -> None:
-    """54 in all."""
     size = 1 << 16
 
     def run(simulation: Simulation) -> list[Any]:
