@@ -30,10 +30,12 @@ from .bus.axi import Axi4Signature, AxiLiteSignature
 from .bus.merge import Merge
 from .bus.registers import RegisterMap
 from .bus.wires import adopt
-from .config import ARRAY_PORTS, AcceleratorConfig
+from .config import ARRAY_PORTS, SWITCH, AcceleratorConfig
 from .dma import Mm2sPort, S2mmPort
 from .dma.dense import DenseBeats
+from .dma.operators.add_constant import AddConstant
 from .dma.share import ReadShare, WriteShare, id_bits
+from .dma.switch import StreamSwitch
 from .gemm import COUNTERS, GemmArray
 from .memory import PortShare, Requester, Scratchpad
 from .mover import LockBank, LockHost, Mover
@@ -51,6 +53,7 @@ _PORTS: dict[str, Any] = {
     "mm2s": Mm2sPort,
     "s2mm": S2mmPort,
 }
+_EXTENSIONS: dict[str, Any] = {"add_constant": AddConstant}
 _READ = ("ar", "r")
 _WRITE = ("aw", "w", "b")
 
@@ -122,6 +125,13 @@ class Accelerator(wiring.Component):
             members["trace"] = Out(trace_layout(config))
         super().__init__(members)
         self._array = None if config.array is None else GemmArray(array=config.array)
+        self._switch = None
+        if config.dma is not None and config.switch_sources:
+            self._switch = StreamSwitch(
+                sources=len(config.switch_sources),
+                sinks=len(config.switch_sinks),
+                width=config.dma.data_bits,
+            )
         if not self.bus_id_bits:
             for clients, channels in ((self._readers, _READ), (self._writers, _WRITE)):
                 for port, _ in clients:
@@ -165,6 +175,8 @@ class Accelerator(wiring.Component):
         for name, block in self._operators(control):
             m.submodules[name] = resettable(block)
 
+        if self._switch is not None:
+            self._elaborate_switch(m, self._switch)
         for name, block in self._locks(control, cores):
             m.submodules[name] = resettable(block)
         for name, block in self._programs(control, cores):
@@ -286,15 +298,35 @@ class Accelerator(wiring.Component):
 
     def _operators(self, control: SystemControl) -> Iterator[tuple[str, Any]]:
         """What stands between the movers' streams."""
+        streams: dict[str, Any] = {}
         for name, mover in self._movers.items():
-            if mover.config.kind == "mm2s":
-                adopt(self._movers[mover.config.bind].port, "i", flipped(mover.stream))
-            elif mover.config.kind == "s2mm":
-                source = self._movers[mover.config.bind].stream
+            config, source = mover.config, mover.stream
+            if not (config.is_source and config.moves_bytes):
+                continue
+            if config.is_scratchpad:
                 dense = DenseBeats(width=source.payload.shape()["data"].width)
                 adopt(dense, "i", flipped(source))
-                adopt(mover.port, "i", flipped(dense.o))
+                source = dense.o
                 yield f"dense_{name}", dense
+            for extension in config.extensions:
+                operator = _EXTENSIONS[extension](width=source.payload.shape()["data"].width)
+                adopt(operator, "i", flipped(source))
+                adopt(operator, "operator", flipped(mover.core.operator))
+                source = operator.o
+                yield f"extension_{name}", operator
+            if config.bind == SWITCH:
+                streams[name] = source
+            else:
+                adopt(self._movers[config.bind].port, "i", flipped(source))
+        switch = self._switch
+        if switch is not None:
+            sources = [self._movers[name] for name in self._config.switch_sources]
+            sinks = [self._movers[name] for name in self._config.switch_sinks]
+            adopt(switch, "i", [flipped(streams[mover.config.name]) for mover in sources])
+            adopt(switch, "o", [flipped(mover.port.i) for mover in sinks])
+            adopt(switch, "source_routes", [flipped(mover.core.route) for mover in sources])
+            adopt(switch, "sink_routes", [flipped(mover.core.route) for mover in sinks])
+            yield "switch", switch
         array = self._array
         if array is None:
             return
@@ -302,9 +334,24 @@ class Accelerator(wiring.Component):
         for bind in ARRAY_PORTS:
             mover = bound[bind]
             adopt(array, bind.removeprefix("array."), flipped(mover.stream))
-            if mover.core.descriptor.has_operator:
-                adopt(array, "operator", flipped(mover.core.operator))
+        adopt(array, "operator", flipped(bound["array.a"].core.operator))
         adopt(array, "clear_counters", control.clear_counters)
         for name in COUNTERS:
             adopt(control, f"array_{name}", getattr(array, name))
         yield "array", array
+
+    def _elaborate_switch(self, m: Module, switch: StreamSwitch) -> None:
+        """What movers and switch say to each other beside their streams."""
+        for index, name in enumerate(self._config.switch_sources):
+            m.d.comb += self._movers[name].core.apart.eq(switch.source_waiting[index])
+        for index, name in enumerate(self._config.switch_sinks):
+            mover = self._movers[name]
+            m.d.comb += [
+                mover.core.apart.eq(switch.sink_waiting[index]),
+                switch.finished[index].eq(mover.port.finished),
+            ]
+            if not mover.config.is_scratchpad:  # only a DRAM port keeps a part of a beat
+                m.d.comb += [
+                    switch.holding[index].eq(mover.port.holding),
+                    mover.port.bound.eq(switch.bound[index]),
+                ]

@@ -37,6 +37,15 @@ ARRAY_PORTS = ("array.a", "array.b", "array.c", "array.d")
 SCRATCHPAD_KINDS = ("read", "write")
 DRAM_KINDS = ("mm2s", "s2mm")
 
+SWITCH = "switch"
+"""What a mover binds whose BDs choose the other end of their stream."""
+
+ROUTE_BITS = 8
+"""Width of a BD's route: a mask of the switch's sinks, or the index of one of its sources."""
+
+EXTENSIONS = ("add_constant",)
+"""Stream operators that a mover can have."""
+
 MAX_DESCRIPTORS = 64
 """The `next` field of a descriptor has six bits."""
 
@@ -59,9 +68,10 @@ RESERVED_NAMES = (
     "pages",
     "scratchpad",
     "sequencer",
+    "switch",
     "system",
 )
-RESERVED_PREFIXES = ("dense_", "share_")
+RESERVED_PREFIXES = ("dense_", "extension_", "share_")
 """Parts and register pages of the system, which stand beside the movers."""
 
 
@@ -167,9 +177,10 @@ class MoverConfig:
     kind
         ``read`` and ``write`` move a scratchpad beat, ``mm2s`` and ``s2mm`` a run of DRAM bytes.
     bind
-        Where the stream goes: an array port (``array.a`` ... ``array.d``), the name of another
-        mover (a DRAM mover and its scratchpad end name each other), or ``export``: a top-level
-        port for an accelerator of the user's own.
+        Where the stream goes: an array port (``array.a`` ... ``array.d``); ``switch``, where every
+        BD names the other end; the name of another mover (a DRAM mover and its scratchpad end name
+        each other, and nothing stands between them); or ``export``: a top-level port for an
+        accelerator of the user's own.
     spatial_bounds
         Channels along each spatial dimension, innermost first; empty for a DRAM mover.
     loops
@@ -189,7 +200,7 @@ class MoverConfig:
     descriptors, queue_depth
         BD slots, and entries of the task queue.
     extensions
-        Stream operators on the mover; none exists yet.
+        Stream operators between a source and the switch, at most one: ``add_constant``.
     """
 
     name: str
@@ -232,8 +243,20 @@ class MoverConfig:
         _check_range(f"{where}.descriptors", self.descriptors, 1, MAX_DESCRIPTORS)
         _check_range(f"{where}.queue_depth", self.queue_depth, 1, 64)
         _check_range(f"{where}.guards", self.guards, 0, 4)
+        for extension in self.extensions:
+            known = ", ".join(EXTENSIONS)
+            _check(extension in EXTENSIONS, f"{where}.extensions", extension, f"is none of {known}")
         _check(
-            not self.extensions, f"{where}.extensions", self.extensions, "no extension exists yet"
+            not self.extensions or (self.is_source and self.bind == SWITCH),
+            f"{where}.extensions",
+            self.extensions,
+            "a stream operator sits between a source and the switch",
+        )
+        _check(
+            len(self.extensions) <= 1,
+            f"{where}.extensions",
+            self.extensions,
+            "a mover has one operator word, and so at most one stream operator",
         )
         if self.is_scratchpad:
             _check(
@@ -280,6 +303,11 @@ class MoverConfig:
     def channels(self) -> int:
         """Scratchpad words moved side by side in a beat; 1 (``math.prod(())``) for a DRAM mover."""
         return math.prod(self.spatial_bounds)
+
+    @property
+    def moves_bytes(self) -> bool:
+        """Whether the stream is the DMA's, of dense bytes, and not one of marked beats."""
+        return self.bind not in (*ARRAY_PORTS, "export")
 
     def reaches(self, bank: int) -> bool:
         """Whether one of its channels is wired to `bank`."""
@@ -465,6 +493,7 @@ class AcceleratorConfig:
             self._check_bind(mover)
             if mover.is_scratchpad:
                 self._check_scratchpad(mover)
+        self._check_switch()
         for bank in range(self.memory.banks):
             _check(
                 any(mover.reaches(bank) for mover in self.movers),
@@ -478,6 +507,18 @@ class AcceleratorConfig:
                 _check(
                     bound.count(port) == 1, "movers.bind", bound, f"exactly one mover binds {port}"
                 )
+
+    def _check_switch(self) -> None:
+        sources, sinks = self.switch_sources, self.switch_sinks
+        if not (sources or sinks):
+            return
+        _check(bool(sources), "movers.bind", sinks, "the switch needs a source")
+        _check(
+            1 <= len(sinks) <= ROUTE_BITS,
+            "movers.bind",
+            sinks,
+            f"the switch takes 1 to {ROUTE_BITS} sinks",
+        )
 
     def _check_bind(self, mover: MoverConfig) -> None:
         where, names = f"movers.{mover.name}.bind", {other.name: other for other in self.movers}
@@ -497,16 +538,18 @@ class AcceleratorConfig:
             wanted = self.array.beat_bits(mover.bind)
             _check(bits == wanted, where, mover.bind, f"beat is {bits} bits, port {wanted}")
             return
-        _check(mover.bind in names, where, mover.bind, "must be an array port, a mover or 'export'")
-        other = names[mover.bind]
-        _check(
-            other.bind == mover.name
-            and other.is_source != mover.is_source
-            and other.is_scratchpad != mover.is_scratchpad,
-            where,
-            mover.bind,
-            "a DRAM mover and a scratchpad mover of the other direction name each other",
-        )
+        if mover.bind != SWITCH:
+            known = "must be an array port, 'switch', a mover or 'export'"
+            _check(mover.bind in names, where, mover.bind, known)
+            other = names[mover.bind]
+            _check(
+                other.bind == mover.name
+                and other.is_source != mover.is_source
+                and other.is_scratchpad != mover.is_scratchpad,
+                where,
+                mover.bind,
+                "a DRAM mover and a scratchpad mover of the other direction name each other",
+            )
         _check(self.dma is not None, where, mover.bind, "needs a [dma]")
         assert self.dma is not None
         if mover.is_scratchpad:
@@ -546,6 +589,16 @@ class AcceleratorConfig:
             if mover.name == name:
                 return mover
         raise KeyError(name)
+
+    @property
+    def switch_sources(self) -> tuple[str, ...]:
+        """Names of the movers that give a stream to the switch, in the order of its inputs."""
+        return tuple(m.name for m in self.movers if m.bind == SWITCH and m.is_source)
+
+    @property
+    def switch_sinks(self) -> tuple[str, ...]:
+        """Names of the movers that take a stream of the switch, in the order of its outputs."""
+        return tuple(m.name for m in self.movers if m.bind == SWITCH and not m.is_source)
 
     def bound_to(self, bind: str) -> MoverConfig | None:
         """The mover whose stream is bound to `bind`, or None."""

@@ -47,7 +47,13 @@ class BufferDescriptor:
     pad
         Byte that stands for what a guard excludes.
     operator
-        Word for the stream operator (bit 0 for the array: C is present).
+        Word for the stream operator: of the array bit 0, C is present; of an extension what
+        :mod:`weft.sw.operators` gives.
+    extensions
+        Names of the mover's stream operators that the stream goes through.
+    route
+        Names of the movers at the other end of the stream, where that goes through the switch:
+        every sink of a source, or the source of a sink.
     spatial_strides
         Byte stride of each spatial dimension (scratchpad).
     run_length
@@ -65,7 +71,7 @@ class BufferDescriptor:
         Every execution adds `iteration_current` times `iteration_stride` bytes to the base, then
         the hardware's `iteration_current` steps, and begins again where it reaches
         `iteration_size`. A size of 0 or 1 is none.
-    extensions, route, record
+    record
         What this hardware does not do yet is refused when set.
     """
 
@@ -87,8 +93,8 @@ class BufferDescriptor:
     acquire_value: int = 0
     release_id: int = 0
     release_delta: int = 0
-    extensions: int = 0
-    route: int = 0
+    extensions: tuple[str, ...] = ()
+    route: tuple[str, ...] = ()
     record: int = 0
     iteration_size: int = 0
     iteration_current: int = 0
@@ -119,6 +125,12 @@ class BufferDescriptor:
         if spec.mover.is_scratchpad:
             dimensions = range(len(spec.mover.spatial_bounds))
             values["spatial_strides"] = tuple(view.spatial_strides[i] for i in dimensions)
+        values["extensions"] = _named(view.extensions, spec.mover.extensions)
+        if spec.has_route:
+            ends = _other_ends(spec)
+            values["route"] = (
+                _named(view.route, ends) if spec.mover.is_source else ends[view.route :][:1]
+            )
         values["guards"] = tuple(
             Guard(
                 offset=view.guards[g].offset,
@@ -169,11 +181,7 @@ class _Encoder:
                 self.require(value == 0, entry.name, value, "this hardware does not have the field")
             else:
                 values[entry.name] = value
-        if self.spec.has_operator:
-            limit = f"must be from 0 to {OPERATOR_LIMIT}"
-            self.require(
-                0 <= descriptor.operator <= OPERATOR_LIMIT, "operator", descriptor.operator, limit
-            )
+        values |= self.stream(descriptor)
         for step in strides:
             self.require_step("strides", step, "a byte stride")
         self.check_chain(descriptor)
@@ -186,6 +194,33 @@ class _Encoder:
             self.check_addresses(descriptor, bounds, strides)
         bits = self.spec.layout.const(values).as_value().value
         return [bits >> 32 * word & 0xFFFF_FFFF for word in range(self.spec.words)]
+
+    def stream(self, descriptor: BufferDescriptor) -> dict[str, Any]:
+        """What the stream goes through, and where to."""
+        operator, extensions, route = descriptor.operator, descriptor.extensions, descriptor.route
+        if self.mover.extensions:
+            self.require_off("operator", operator, "extensions", len(extensions))
+        elif self.spec.has_operator:
+            limit = f"must be from 0 to {OPERATOR_LIMIT}"
+            self.require(0 <= operator <= OPERATOR_LIMIT, "operator", operator, limit)
+        known = self.mover.extensions
+        limit = f"each is one of {', '.join(known)}, once" if known else "the mover has none"
+        self.require_names("extensions", extensions, known, limit)
+        values = {"extensions": sum(1 << known.index(name) for name in extensions)}
+        if not self.spec.has_route:
+            limit = "a BD chooses the other end of its stream only on the switch"
+            self.require(not route, "route", route, limit)
+            return values
+        ends = _other_ends(self.spec)
+        if self.mover.is_source:
+            limit = f"names one or more of the sinks {', '.join(ends)}, each once"
+            self.require_names("route", route, ends, limit)
+            self.require(bool(route), "route", route, limit)
+            return values | {"route": sum(1 << ends.index(name) for name in route)}
+        limit = f"names one of the sources {', '.join(ends)}"
+        self.require_names("route", route, ends, limit)
+        self.require(len(route) == 1, "route", route, limit)
+        return values | {"route": ends.index(route[0])}
 
     def check_chain(self, descriptor: BufferDescriptor) -> None:
         self.require_flag("use_next", descriptor.use_next)
@@ -340,6 +375,14 @@ class _Encoder:
         if not condition:
             raise DescriptorError(self.mover.name, name, value, limit)
 
+    def require_names(
+        self, name: str, values: Sequence[str], known: Sequence[str], limit: str
+    ) -> None:
+        """Names of `known`, each once."""
+        self.require(isinstance(values, tuple), name, values, "must be a tuple of names")
+        good = set(values) <= set(known) and len(set(values)) == len(values)
+        self.require(good, name, values, limit)
+
     def require_flag(self, name: str, value: int) -> None:
         self.require(value in (0, 1), name, value, "must be 0 or 1")
 
@@ -362,6 +405,16 @@ class _Encoder:
             self.require(
                 low <= value <= high, name, value, f"must be from {low} to {high} in its field"
             )
+
+
+def _other_ends(spec: Descriptor) -> tuple[str, ...]:
+    """Whom a BD of a mover on the switch may name."""
+    config = spec.config
+    return config.switch_sinks if spec.mover.is_source else config.switch_sources
+
+
+def _named(mask: int, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for index, name in enumerate(names) if mask >> index & 1)
 
 
 def _has(spec: Descriptor, name: str) -> bool:

@@ -5,11 +5,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..bus.streams import switch_beat
+from ..config import ROUTE_BITS
 
-__all__ = ["ROUTE_BITS", "StreamSwitch"]
-
-ROUTE_BITS = 8
-"""Width of a BD's route: a mask of sinks, or the index of a source."""
+__all__ = ["StreamSwitch"]
 
 
 class StreamSwitch(wiring.Component):

@@ -11,7 +11,7 @@ from ..bus.passing import PassingQueue
 from ..bus.queue import Queue
 from ..bus.registers import DESCRIPTOR_STORE, RegisterBusSignature, mover_page
 from ..bus.wires import adopt
-from ..config import AcceleratorConfig
+from ..config import ROUTE_BITS, AcceleratorConfig
 from .descriptor import Descriptor
 from .flight import IN_FLIGHT, Flight, in_flight
 from .gate import AcquireGate
@@ -24,9 +24,6 @@ from .store import BdStore
 from .use import SlotUse
 
 __all__ = ["IN_FLIGHT", "MoverCore"]
-
-OPERATOR_DEPTH = 16
-"""Operator words that may wait for their BDs' data; the data FIFOs may hold that many BDs."""
 
 
 class MoverCore(wiring.Component):
@@ -80,8 +77,11 @@ class MoverCore(wiring.Component):
     locks : :class:`~weft.hw.mover.locks.LockClientSignature`
     port : :class:`~weft.hw.mover.port.PortSignature`
     operator : stream of 32 bits; only if a stream operator takes them
-        The operator word of every execution with rows, in order, from the cycle of its first row
-        on.
+    route : stream of ROUTE_BITS; only if the mover is on the switch
+        Operator word and route of every execution with rows, in order, from the cycle of its first
+        row on.
+    apart : 1; only if the mover is on the switch
+        The stream waits for the mover at its other end.
     clear_counters : 1
     retired : 32
         As RETIRED.
@@ -127,6 +127,8 @@ class MoverCore(wiring.Component):
         }
         if self.descriptor.has_operator:
             members["operator"] = Out(stream.Signature(32))
+        if self.descriptor.has_route:
+            members |= {"route": Out(stream.Signature(ROUTE_BITS)), "apart": In(1)}
         super().__init__(members)
         mover = self.descriptor.mover
         self.tasks = PassingQueue(
@@ -181,10 +183,17 @@ class MoverCore(wiring.Component):
         adopt(monitor, "clear", self.clear_counters)
         adopt(monitor, "held", loader.held)
         adopt(monitor, "busy", self.busy)
+        # What goes beside the data may wait for those of every BD in flight, and of one that is not
+        # any more.
         if self.descriptor.has_operator:
-            operators = m.submodules.operators = Queue(32, depth=OPERATOR_DEPTH)
+            operators = m.submodules.operators = Queue(32, depth=flight.depth + 1)
             adopt(operators, "i", wiring.flipped(loader.o_operator))
             adopt(operators, "o", self.operator)
+        if self.descriptor.has_route:
+            routes = m.submodules.routes = Queue(ROUTE_BITS, depth=flight.depth + 1)
+            adopt(routes, "i", wiring.flipped(loader.o_route))
+            adopt(routes, "o", self.route)
+            adopt(monitor, "apart", self.apart)
 
         self._elaborate_registers(m, page, store)
         self._elaborate_push(m, page, tasks)

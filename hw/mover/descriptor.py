@@ -27,7 +27,14 @@ from amaranth.lib import data
 from ..agu.row import BOUND_BITS, COEFFICIENT_BITS, GUARD_BITS, row_address_bits
 from ..bus.fault import TAG_BITS
 from ..bus.streams import present_fields
-from ..config import MAX_DESCRIPTORS, AcceleratorConfig, MemoryConfig, MoverConfig
+from ..config import (
+    MAX_DESCRIPTORS,
+    ROUTE_BITS,
+    SWITCH,
+    AcceleratorConfig,
+    MemoryConfig,
+    MoverConfig,
+)
 from ..errors import ConfigError
 
 __all__ = ["MAX_WORDS", "RUN_LENGTH_BITS", "Descriptor", "dram_settings", "scratchpad_settings"]
@@ -52,7 +59,7 @@ _COMMON: dict[str, tuple[int, int, object]] = {
     "mode": (1, 4, unsigned(3)),
     "pad": (1, 7, unsigned(8)),
     "extensions": (1, 15, unsigned(8)),
-    "route": (1, 23, unsigned(8)),
+    "route": (1, 23, unsigned(ROUTE_BITS)),
     "record": (1, 31, unsigned(1)),
     "operator": (2, 0, unsigned(32)),
     "base": (3, 0, unsigned(64)),
@@ -125,7 +132,11 @@ class Descriptor:
 
     @property
     def unsupported(self) -> tuple[str, ...]:
-        names = ["extensions", "route", "record"]
+        names = ["record"]
+        if not self.mover.extensions:
+            names.append("extensions")
+        if not self.has_route:
+            names.append("route")
         if not self.mover.is_scratchpad:
             names.append("mode")
         if not self.has_operator:
@@ -135,7 +146,12 @@ class Descriptor:
     @property
     def has_operator(self) -> bool:
         """Whether a stream operator takes this mover's operator words (the array takes A's)."""
-        return self.mover.bind == "array.a"
+        return self.mover.bind == "array.a" or bool(self.mover.extensions)
+
+    @property
+    def has_route(self) -> bool:
+        """Whether a BD says where its stream comes from or goes to."""
+        return self.mover.bind == SWITCH
 
     @property
     def settings(self) -> data.StructLayout:

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..agu.row import temporal_task
 from ..bus.fault import TAG_BITS, FaultCode
+from ..config import ROUTE_BITS
 from .descriptor import Descriptor
 from .flight import flight_entry
 from .iteration import Iteration, fits
@@ -39,16 +40,16 @@ class Loader(wiring.Component):
     So executions follow each other without a bubble, within chains, tasks and between them.
     ``i.ready`` is combinational from ``o.ready``.
 
-    An execution is handed over together with its ``o_flight`` entry and its operator word: ``o`` is
-    valid only when both side queues have room, so a full one delays and nothing is dropped. What it
-    acquires goes to the gate behind the address generator with the same handshake.
+    An execution is handed over together with its ``o_flight`` entry, its route and its operator
+    word: ``o`` is valid only when all side queues have room, so a full one delays and nothing is
+    dropped. What it acquires goes to the gate behind the address generator with the same handshake.
 
     A BD that fails a check moves nothing, and neither does one with a bound or a run length of 0.
     It waits until everything before it has retired, acquires its lock if it has one, and only then
     makes an ``empty`` entry in flight. A failed check acquires and releases nothing, and ends its
     task: ``fault`` says why in the cycle of that entry. Checks, in this order: the slot exists, the
     BD is valid, no field without hardware is set, and addresses, deltas, strides, iteration, locks,
-    the addressing mode and the guards' dimensions fit what is behind them.
+    the addressing mode, the guards' dimensions and the route fit what is behind them.
 
     Parameters
     ----------
@@ -70,6 +71,8 @@ class Loader(wiring.Component):
     tag : 4
         Of the entry that is accepted in this cycle.
     o_operator : stream of 32 bits; only if a stream operator takes them
+        0 for one that the BD does not enable.
+    o_route : stream of ROUTE_BITS; only if the mover is on the switch
     acquire : 1
         An execution needs the lock that ``wanted`` says.
     wanted : :func:`~weft.hw.mover.locks.lock_acquire`
@@ -117,6 +120,8 @@ class Loader(wiring.Component):
         }
         if descriptor.has_operator:
             members["o_operator"] = Out(stream.Signature(32))
+        if descriptor.has_route:
+            members["o_route"] = Out(stream.Signature(ROUTE_BITS))
         super().__init__(members)
         self._current = Signal(queued_task(descriptor.address_bits))
         self._rebases = Signal()
@@ -147,6 +152,13 @@ class Loader(wiring.Component):
             for index in range(self._descriptor.mover.guards):
                 yield self.bd.guards[index].dimension < strides.length
             yield self.bd.mode < len(self._descriptor.config.memory.groups)
+        if self._descriptor.has_route:
+            config, route = self._descriptor.config, self.bd.route
+            if self._descriptor.mover.is_source:
+                yield route != 0
+                yield ~route[len(config.switch_sinks) :].any()
+            else:
+                yield route < len(config.switch_sources)
 
     def _is_empty(self) -> Value:
         counts = [self.bd.bounds[level] for level in range(self._descriptor.mover.loops)]
@@ -205,7 +217,6 @@ class Loader(wiring.Component):
         m.d.comb += [
             sound.eq(flaw == FaultCode.NONE),
             moves.eq(self.loaded & sound & ~self._is_empty()),
-            room.eq(self.o_flight.ready),
             self.held.eq(moves & ~room),
             self.o.valid.eq(moves & room),
             handed.eq(self.o.valid & self.o.ready),
@@ -237,12 +248,16 @@ class Loader(wiring.Component):
             self.o_flight.payload.release_id.eq(bd.release_id),
             self.o_flight.payload.release_delta.eq(Mux(sound, bd.release_delta, 0)),
         ]
+        sides = [self.o_flight]
         if self._descriptor.has_operator:
-            m.d.comb += [
-                room.eq(self.o_flight.ready & self.o_operator.ready),
-                self.o_operator.valid.eq(handed),
-                self.o_operator.payload.eq(bd.operator),
-            ]
+            sides.append(self.o_operator)
+            enabled = bd.extensions[0] if self._descriptor.mover.extensions else 1
+            m.d.comb += self.o_operator.payload.eq(Mux(enabled, bd.operator, 0))
+        if self._descriptor.has_route:
+            sides.append(self.o_route)
+            m.d.comb += self.o_route.payload.eq(bd.route)
+        m.d.comb += room.eq(Cat(side.ready for side in sides).all())
+        m.d.comb += [side.valid.eq(handed) for side in sides[1:]]
 
         takes = Signal()
         m.d.comb += [
@@ -287,7 +302,9 @@ class Loader(wiring.Component):
     def _check(self, m: Module, iteration: Iteration) -> Signal:
         """What is wrong with the current BD."""
         flaw = Signal(FaultCode)
-        unsupported = Cat(self.bd[name] for name in self._descriptor.unsupported).any()
+        absent = [self.bd[name] for name in self._descriptor.unsupported]
+        absent.append(self.bd.extensions[len(self._descriptor.mover.extensions) :])
+        unsupported = Cat(absent).any()
         with m.If(self.descriptor_loaded >= self._descriptor.mover.descriptors):
             m.d.comb += flaw.eq(FaultCode.NO_DESCRIPTOR)
         with m.Elif(~self.bd.valid):

@@ -16,8 +16,8 @@ class StallCause(IntEnum):
 
     ``NONE``: one did, or there is nothing to do. ``LOCK``: the next BD waits for its lock.
     ``STARVED``: nothing at the input. ``BLOCKED``: no room at the output. ``MEMORY``: a request was
-    not granted. ``QUEUE``: the next BD waits for room in a side queue. ``SWITCH``: reserved for a
-    stream that waits for its partner.
+    not granted. ``QUEUE``: the next BD waits for room in a side queue. ``SWITCH``: the mover at the
+    other end of the stream has no BD for it.
     """
 
     NONE = 0
@@ -59,6 +59,8 @@ class ActivityMonitor(wiring.Component):
         The next BD waits for room in a side queue.
     locked : 1
         The next BD waits for its lock.
+    apart : 1
+        The stream waits for the mover at its other end.
     clear : 1
     active, starved, blocked, conflict : 32
         Cycles.
@@ -75,6 +77,7 @@ class ActivityMonitor(wiring.Component):
                 "busy": In(1),
                 "held": In(1),
                 "locked": In(1),
+                "apart": In(1),
                 "clear": In(1),
                 "active": Out(32),
                 "starved": Out(32),
@@ -106,7 +109,11 @@ class ActivityMonitor(wiring.Component):
             m.d.sync += [self.active.eq(self.active + 1), self.stall.eq(StallCause.NONE)]
         if self._is_source:
             with m.Elif(now.valid):
-                m.d.sync += [self.blocked.eq(self.blocked + 1), self.stall.eq(StallCause.BLOCKED)]
+                m.d.sync += self.blocked.eq(self.blocked + 1)
+                with m.If(self.apart):
+                    m.d.sync += self.stall.eq(StallCause.SWITCH)
+                with m.Else():
+                    m.d.sync += self.stall.eq(StallCause.BLOCKED)
             with m.Elif(self.busy):
                 m.d.sync += self.starved.eq(self.starved + 1)
                 self._name(m, StallCause.STARVED)
@@ -136,5 +143,7 @@ class ActivityMonitor(wiring.Component):
             m.d.sync += self.stall.eq(StallCause.LOCK)
         with m.Elif(self.held):
             m.d.sync += self.stall.eq(StallCause.QUEUE)
+        with m.Elif(self.apart):
+            m.d.sync += self.stall.eq(StallCause.SWITCH)
         with m.Else():
             m.d.sync += self.stall.eq(otherwise)

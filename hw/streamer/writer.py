@@ -55,7 +55,7 @@ class WritePort(wiring.Component):
     Members
     -------
     core : :class:`~weft.hw.mover.port.PortSignature`
-    i : stream of :func:`~weft.hw.bus.streams.switch_beat` if the mover is bound to a DRAM mover, \
+    i : stream of :func:`~weft.hw.bus.streams.switch_beat` if the mover's stream is the DMA's, \
 else of :func:`~weft.hw.bus.streams.compute_beat`
         One word for each channel.
     memory : :class:`~weft.hw.bus.tcdm.MemoryPortSignature` for each channel
@@ -76,8 +76,7 @@ else of :func:`~weft.hw.bus.streams.compute_beat`
         self._config = config
         self._mover = mover
         self._descriptor = Descriptor(config, mover)
-        from_dram = any(mover.bind == other.name for other in config.movers)
-        layout = switch_beat if from_dram else compute_beat
+        layout = switch_beat if mover.moves_bytes else compute_beat
         self._beat = layout(mover.channels * config.memory.bank_bits)
         self._switched = "count" in self._beat.members
         members = {

@@ -86,7 +86,25 @@ def test_hash_depends_on_every_parameter() -> None:
                 "spatial_bounds": (8,),
                 "extensions": ("transposer",),
             },
-            "no extension exists yet",
+            r"movers.A.extensions = 'transposer': is none of add_constant",
+        ),
+        *(
+            (
+                MoverConfig,
+                {"name": "S", "kind": kind, "bind": bind, "extensions": ("add_constant",)},
+                "a stream operator sits between a source and the switch",
+            )
+            for kind, bind in (("s2mm", "switch"), ("mm2s", "Y"))
+        ),
+        (
+            MoverConfig,
+            {
+                "name": "S",
+                "kind": "mm2s",
+                "bind": "switch",
+                "extensions": ("add_constant", "add_constant"),
+            },
+            "at most one stream operator",
         ),
         (MoverConfig, {"name": "M", "kind": "mm2s", "bind": "export"}, "stays inside"),
         (
@@ -130,7 +148,8 @@ def changed(mover: str, **values: object) -> dict:
         (changed("A") | {"name": ""}, "name = '': must be of ASCII letters"),
         (changed("A") | {"movers": []}, "must be 1 to 30 movers"),
         (changed("A", bind="array.b"), "exactly one mover binds array.a"),
-        (changed("A", bind="nobody"), "must be an array port, a mover or 'export'"),
+        (changed("A", bind="nobody"), "must be an array port, 'switch', a mover or 'export'"),
+        (changed("MM2S0", bind="switch"), "movers.Y.bind = 'MM2S0': a DRAM mover and a"),
         (changed("X", bind="MM2S0"), "name each other"),
         (changed("A", kind="write"), "d a write mover"),
         (changed("B", reach=3), "movers.B.reach = 3: must be 0"),

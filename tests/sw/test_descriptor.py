@@ -1,5 +1,6 @@
 """Descriptors: the words say what was asked, and what cannot be is refused."""
 
+import re
 from dataclasses import fields, replace
 from typing import Any
 
@@ -8,12 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.crossing import CROSSING
 from support.pages import named_config
 from weft.hw.mover.descriptor import Descriptor
 from weft.sim.golden.agu import flaw, indices, locate, rows
 from weft.sim.golden.tasks import ModelScratchpad, Walk, decode
 from weft.sw.descriptor import BufferDescriptor, Guard
-from weft.sw.errors import DescriptorError
+from weft.sw.errors import DescriptorError, MappingError
+from weft.sw.operators import add_constant
 
 TINY = named_config("tiny")
 SPECS = {
@@ -271,8 +274,67 @@ def test_every_field_without_hardware_is_refused_when_set() -> None:
         good = replace(good, spatial_strides=spatial)
         assert set(spec.unsupported) <= names
         for name in spec.unsupported:
-            with pytest.raises(DescriptorError, match=f"descriptor of {mover}: {name} = 1: "):
-                replace(good, **{name: 1}).encode(spec)
+            value = ("Y",) if name in ("extensions", "route") else 1
+            named = re.escape(f"descriptor of {mover}: {name} = {value}: ")
+            with pytest.raises(DescriptorError, match=named):
+                replace(good, **{name: value}).encode(spec)
+
+
+@pytest.mark.parametrize(
+    ("mover", "change", "message"),
+    [
+        ("X", {"route": ()}, r"route = \(\): names one or more of the sinks Y, Q, S2MM0, S2MM1"),
+        ("X", {"route": ("Y", "Y")}, "each once"),
+        ("X", {"route": ("P",)}, "names one or more of the sinks"),
+        ("X", {"route": "Y"}, "route = Y: must be a tuple of names"),
+        ("Y", {"route": ()}, "names one of the sources X, P, MM2S0, MM2S1"),
+        ("Y", {"route": ("X", "P")}, "names one of the sources"),
+        ("X", {"route": ("Y",), "extensions": ("add_constant",)}, "the mover has none"),
+        ("P", {"route": ("Y",), "operator": 5}, "operator = 5: has no meaning without extensions"),
+        ("P", {"route": ("Y",), "extensions": ("crc",)}, "each is one of add_constant, once"),
+        (
+            "P",
+            {"route": ("Y",), "extensions": ("add_constant",), "operator": 1 << 32},
+            "operator = 4294967296: must be from 0 to 4294967295",
+        ),
+    ],
+)
+def test_impossible_streams(mover: str, change: dict[str, Any], message: str) -> None:
+    spec = Descriptor(CROSSING, CROSSING.mover(mover))
+    dimensions = len(spec.mover.spatial_bounds)
+    good = BufferDescriptor(
+        base=0, bounds=(1,), strides=(0,), spatial_strides=(4,) * dimensions, run_length=0
+    )
+    with pytest.raises(DescriptorError, match=message):
+        replace(good, **change).encode(spec)
+
+
+def test_streams_come_back_from_their_words() -> None:
+    for mover, route in (("P", ("Y", "S2MM1")), ("MM2S1", ("Q",)), ("S2MM0", ("MM2S0",))):
+        spec = Descriptor(CROSSING, CROSSING.mover(mover))
+        given = BufferDescriptor(base=0, bounds=(1,), strides=(0,), route=route)
+        if spec.mover.is_scratchpad:
+            given = replace(given, spatial_strides=(4, 0))
+        else:
+            given = replace(given, run_length=9)
+        if spec.mover.extensions:
+            word = add_constant(-3, 2)
+            given = replace(given, extensions=spec.mover.extensions, operator=word)
+        found = BufferDescriptor.decode(spec, given.encode(spec))
+        for name in ("route", "extensions", "operator"):
+            assert getattr(found, name) == getattr(given, name)
+
+
+@pytest.mark.parametrize(
+    ("constant", "size", "message"),
+    [
+        (1, 3, "size = 3: must be one of 1, 2, 4, 8 bytes"),
+        (1 << 29, 4, "constant = 536870912: must be from -536870912 to 536870911"),
+    ],
+)
+def test_impossible_constants(constant: int, size: int, message: str) -> None:
+    with pytest.raises(MappingError, match=message):
+        add_constant(constant, size)
 
 
 @pytest.mark.parametrize("mover", ["A", "MM2S0"])

@@ -13,7 +13,7 @@ from support.pages import named_config, read, write
 from weft.hw.bus.fault import FaultCode
 from weft.hw.bus.registers import DESCRIPTOR_STORE
 from weft.hw.mover import MoverCore, StallCause
-from weft.hw.mover.core import IN_FLIGHT, OPERATOR_DEPTH
+from weft.hw.mover.core import IN_FLIGHT
 from weft.sim.golden.mover import Bd, Task, executions
 
 CONFIG = named_config("tiny")
@@ -281,7 +281,7 @@ def test_a_full_side_queue_delays_and_drops_nothing() -> None:
         await host.store(ctx, 0, encode(host.core.descriptor, single(6, operator=0xA5)))
         await host.push(ctx, Task(descriptor=0, repeat=39))
         await ctx.tick().repeat(80)
-        assert len(port.row_cycles) == OPERATOR_DEPTH
+        assert len(port.row_cycles) == IN_FLIGHT + 1  # words that wait
         words = await collect(ctx, host.core.operator, 40)
         assert words == [0xA5] * 40
         await host.settled(ctx, 1)
