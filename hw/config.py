@@ -600,6 +600,10 @@ class AcceleratorConfig:
         """Names of the movers that take a stream of the switch, in the order of its outputs."""
         return tuple(m.name for m in self.movers if m.bind == SWITCH and not m.is_source)
 
+    def switch_ends(self, mover: MoverConfig) -> tuple[str, ...]:
+        """Whom a BD of `mover`, which is on the switch, may name as the other end."""
+        return self.switch_sinks if mover.is_source else self.switch_sources
+
     def bound_to(self, bind: str) -> MoverConfig | None:
         """The mover whose stream is bound to `bind`, or None."""
         return next((mover for mover in self.movers if mover.bind == bind), None)

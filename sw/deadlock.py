@@ -70,9 +70,8 @@ class _Explanation:
             yield f"{who} waits for lock {condition}, which is {self.replay.value(lock)}"
             yield from self.lock(lock)
             return
-        others = [m for m in self.replay.streams.ends(mover) if m is not mover and not m.moves()]
         verb = "room in" if mover.config.is_source else "data from"
-        for other in others:
+        for other in self.replay.streams.absent(mover):
             yield f"{who} waits for {verb} {other.name}"
             yield from self.mover(other)
 

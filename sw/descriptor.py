@@ -127,7 +127,7 @@ class BufferDescriptor:
             values["spatial_strides"] = tuple(view.spatial_strides[i] for i in dimensions)
         values["extensions"] = _named(view.extensions, spec.mover.extensions)
         if spec.has_route:
-            ends = _other_ends(spec)
+            ends = spec.config.switch_ends(spec.mover)
             values["route"] = (
                 _named(view.route, ends) if spec.mover.is_source else ends[view.route :][:1]
             )
@@ -211,7 +211,7 @@ class _Encoder:
             limit = "a BD chooses the other end of its stream only on the switch"
             self.require(not route, "route", route, limit)
             return values
-        ends = _other_ends(self.spec)
+        ends = self.spec.config.switch_ends(self.mover)
         if self.mover.is_source:
             limit = f"names one or more of the sinks {', '.join(ends)}, each once"
             self.require_names("route", route, ends, limit)
@@ -405,12 +405,6 @@ class _Encoder:
             self.require(
                 low <= value <= high, name, value, f"must be from {low} to {high} in its field"
             )
-
-
-def _other_ends(spec: Descriptor) -> tuple[str, ...]:
-    """Whom a BD of a mover on the switch may name."""
-    config = spec.config
-    return config.switch_sinks if spec.mover.is_source else config.switch_sources
 
 
 def _named(mask: int, names: Sequence[str]) -> tuple[str, ...]:

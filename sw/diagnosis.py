@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..hw.bus.fault import FAULT_TEXT, FaultCode
 from ..hw.bus.registers import LOCKS_A_REGISTER
-from ..hw.config import ARRAY_PORTS, MoverConfig
+from ..hw.config import ARRAY_PORTS, SWITCH, MoverConfig
 from ..hw.mover.monitor import StallCause
 from .registers import Registers
 
@@ -56,14 +56,16 @@ class MoverState:
             StallCause.BLOCKED: f"waits for room in {self._other(source=False)}",
             StallCause.MEMORY: "waits for memory to take a request",
             StallCause.QUEUE: "waits for room in a side queue",
-            StallCause.SWITCH: f"waits for the other end of its stream, {self._stream}",
+            StallCause.SWITCH: "waits for the mover at the other end of its stream",
         }
         return causes.get(self.stall, f"waits for cause {self.stall}")
 
     @property
     def _stream(self) -> str:
         bind = self.mover.bind
-        return "the array" if bind in ARRAY_PORTS else bind
+        if bind in ARRAY_PORTS:
+            return "the array"
+        return "the switch" if bind == SWITCH else bind
 
     def _other(self, *, source: bool) -> str:
         """Where the data come from, or go to."""

@@ -12,7 +12,7 @@ from .lower import lower_rows
 from .memref import MemRef
 from .placement import bound_mover
 from .resident import Task
-from .transfer import DmaPair
+from .transfer import DmaPair, Step
 
 __all__ = ["GemmSchedule"]
 
@@ -97,12 +97,8 @@ class GemmSchedule:
         pair = self.load
         walk = layout.by_rows(self.mapper.config.memory, pair.scratchpad)
         return [
-            Task(mover=pair.dram.name, descriptor=_rows(pair, part, layout), label=label),
-            Task(
-                mover=pair.scratchpad.name,
-                descriptor=locked(walk, free.acquire_ge(), full.release()),
-                label=label,
-            ),
+            _task(pair.at_dram(_rows(pair, part, layout)), label),
+            _task(pair.at_scratchpad(locked(walk, free.acquire_ge(), full.release())), label),
         ]
 
     def _streams(self, tile: GemmTask) -> list[Task]:
@@ -147,20 +143,17 @@ class GemmSchedule:
         pair, layout = self.store, self.mapper.layout_d(tile.shape, tile.d)
         part = self.out.subview((tile.m, tile.n), (tile.shape.m, tile.shape.n))
         walk = layout.by_rows(self.mapper.config.memory, pair.scratchpad)
+        gated = locked(walk, self._full["d"].acquire_ge(), self._free["d"].release())
         label = f"store {tile.m},{tile.n}"
         return [
-            Task(
-                mover=pair.scratchpad.name,
-                descriptor=locked(walk, self._full["d"].acquire_ge(), self._free["d"].release()),
-                label=label,
-            ),
-            Task(
-                mover=pair.dram.name,
-                descriptor=_rows(pair, part, layout),
-                label=label,
-                interrupt=final,
-            ),
+            _task(pair.at_scratchpad(gated), label),
+            _task(pair.at_dram(_rows(pair, part, layout)), label, interrupt=final),
         ]
+
+
+def _task(step: Step, label: str, *, interrupt: bool = False) -> Task:
+    mover, descriptor = step
+    return Task(mover=mover, descriptor=descriptor, label=label, interrupt=interrupt)
 
 
 def _name(tile: GemmTask) -> str:

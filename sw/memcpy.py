@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..hw.config import AcceleratorConfig, MoverConfig
+from .blocked import beat_bytes, contiguous
 from .descriptor import BufferDescriptor
 from .errors import SequenceError
 from .locks import Acquire, Release, locked
 from .lower import lower, slices
 from .memref import MemRef
-from .transfer import DmaPair, ScratchpadAddress, Step, recv_steps, send_steps
+from .transfer import DmaPair, ScratchpadAddress, Step, joined, recv_steps, send_steps
 
 __all__ = ["gated_copy", "nd_descriptors", "nd_view"]
 
@@ -103,34 +104,85 @@ def gated_copy(
     target: MemRef | ScratchpadAddress,
     acquire: Acquire | None,
     release: Release | None,
+    nbytes: int | None = None,
 ) -> tuple[list[Step], str]:
-    """The tasks of a copy whose scratchpad end acquires and releases, and the name of its sink.
+    """The tasks of a copy that acquires where it begins and releases where it ends.
 
-    A piece's task at the scratchpad comes before that at DRAM.
+    Both happen at the scratchpad's mover if one end is in DRAM and one in the scratchpad; else the
+    source's mover acquires and the sink's releases, and the two meet in the switch. A piece's task
+    at the scratchpad comes before that at DRAM.
+
+    Parameters
+    ----------
+    nbytes
+        Between two places in the scratchpad, which do not say it; whole beats.
+
+    Returns
+    -------
+    list, str
+        The tasks, and the name of the sink's mover.
 
     Raises
     ------
     SequenceError
-        Not one end is in the scratchpad and one in DRAM.
+        There are no movers for this path; `nbytes` is missing, not whole beats, or given where the
+        ends say it; the ends differ in length.
     MappingError
         As :func:`~weft.sw.transfer.send_steps`.
     """
+    if nbytes is not None and (isinstance(source, MemRef) or isinstance(target, MemRef)):
+        raise SequenceError(f"memcpy: nbytes = {nbytes}: the end in DRAM says how much moves")
     if isinstance(source, MemRef) and isinstance(target, ScratchpadAddress):
         pair = DmaPair.find(config, "mm2s")
         steps = send_steps(config, pair, source, target)
         steps = [step for two in zip(steps[1::2], steps[::2], strict=True) for step in two]
-        sink = pair.scratchpad.name
+        first = last = sink = pair.scratchpad.name
     elif isinstance(source, ScratchpadAddress) and isinstance(target, MemRef):
         pair = DmaPair.find(config, "s2mm")
         steps = recv_steps(config, pair, source, target)
+        first = last = pair.scratchpad.name
         sink = pair.dram.name
     else:
-        raise SequenceError("memcpy: one end must be in the scratchpad and one in DRAM")
-    gated = [index for index, (mover, _) in enumerate(steps) if mover == pair.scratchpad.name]
-    for index, first, last in (
-        (gated[0], acquire, None),
-        (gated[-1], None, release),
-    ):
-        mover, walk = steps[index]
-        steps[index] = mover, locked(walk, first, last)
+        steps, first, sink = _direct(config, source, target, nbytes)
+        last = sink
+    for mover, gates in ((first, (acquire, None)), (last, (None, release))):
+        own = [index for index, (name, _) in enumerate(steps) if name == mover]
+        index = own[0] if gates[0] else own[-1]
+        steps[index] = mover, locked(steps[index][1], *gates)
     return steps, sink
+
+
+def _direct(
+    config: AcceleratorConfig,
+    source: MemRef | ScratchpadAddress,
+    target: MemRef | ScratchpadAddress,
+    nbytes: int | None,
+) -> tuple[list[Step], str, str]:
+    """A copy within DRAM or within the scratchpad: its tasks, its source and its sink."""
+    kinds = ("mm2s", "s2mm") if isinstance(source, MemRef) else ("read", "write")
+    ends = [
+        next((m for m in map(config.mover, names) if m.kind == kind), None)
+        for kind, names in zip(kinds, (config.switch_sources, config.switch_sinks), strict=True)
+    ]
+    giver, taker = ends
+    if giver is None or taker is None:
+        where = "DRAM" if isinstance(source, MemRef) else "the scratchpad"
+        raise SequenceError(
+            f"memcpy within {where} takes a {kinds[0]} and a {kinds[1]} mover on the switch, and "
+            f"configuration {config.name} lacks them"
+        )
+    steps: list[Step] = []
+    for mover, other, place in ((giver, taker, source), (taker, giver, target)):
+        if isinstance(place, MemRef):
+            walks = [lower(mover, piece) for piece in slices(mover, place)]
+        else:
+            beat = beat_bytes(config.memory, mover)
+            if nbytes is None or nbytes <= 0 or nbytes % beat:
+                text = f"must be a positive multiple of the {beat} bytes of a beat of {mover.name}"
+                raise SequenceError(f"memcpy: nbytes = {nbytes}: {text}")
+            walks = [contiguous(config.memory, mover, base=place.offset, length=nbytes)]
+        steps += [(mover.name, joined(walk, mover, other)) for walk in walks]
+    if isinstance(source, MemRef) and isinstance(target, MemRef) and source.nbytes != target.nbytes:
+        text = f"{source.nbytes} bytes do not fill {target.nbytes}"
+        raise SequenceError(f"memcpy: {text}")
+    return steps, giver.name, taker.name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from ..hw.config import ARRAY_PORTS
+from ..hw.config import ARRAY_PORTS, SWITCH
 from .replay_mover import ReplayedMover
 
 __all__ = ["ReplayedStreams"]
@@ -30,9 +30,17 @@ class ReplayedStreams:
     def ends(self, mover: ReplayedMover) -> list[ReplayedMover]:
         """Source and sinks of the mover's stream; none if it leaves the system.
 
-        With the array they are its operands and its result, C only where it is wanted.
+        With the array they are its operands and its result, C only where it is wanted. On the
+        switch they are whom the source's BD names, present or not.
         """
         bind = mover.config.bind
+        if bind == SWITCH:
+            source = mover
+            if not mover.config.is_source:
+                source = self.movers[mover.descriptor.route[0]]
+                if not source.queue.running or mover.name not in source.descriptor.route:
+                    return [source, mover]
+            return [source, *(self.movers[name] for name in source.descriptor.route)]
         if bind in ARRAY_PORTS:
             a, b, c, d = self._operands()
             without_c = a.queue.running is not None and not a.descriptor.operator & 1
@@ -52,7 +60,7 @@ class ReplayedStreams:
             return []
         if mover.config.bind in ARRAY_PORTS:
             return self._array()
-        if not all(end.moves() for end in ends):
+        if not all(self._there(end, ends) for end in ends):
             return []
         source, *sinks = ends
         moved = min(end.left or 0 for end in ends)
@@ -63,6 +71,19 @@ class ReplayedStreams:
             for sink in sinks:
                 sink.take((sink.left or 0) % sink.beat)
         return ends
+
+    def absent(self, mover: ReplayedMover) -> list[ReplayedMover]:
+        """The other ends of the mover's stream that it waits for."""
+        ends = self.ends(mover)
+        return [end for end in ends if end is not mover and not self._there(end, ends)]
+
+    def _there(self, end: ReplayedMover, ends: Sequence[ReplayedMover]) -> bool:
+        """Whether one of the `ends` of a stream has bytes to move, and to move there."""
+        if not end.moves() or end.config.bind != SWITCH:
+            return end.moves()
+        source, *sinks = ends
+        others = sinks if end is source else [source]
+        return set(end.descriptor.route) == {other.name for other in others}
 
     def _operands(self) -> Sequence[ReplayedMover]:
         """The array's movers in the order of its ports."""

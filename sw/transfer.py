@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
-from ..hw.config import AcceleratorConfig, MoverConfig
+from ..hw.config import SWITCH, AcceleratorConfig, MoverConfig
 from .blocked import beat_bytes, contiguous
 from .descriptor import BufferDescriptor
 from .errors import MappingError
@@ -20,6 +20,7 @@ __all__ = [
     "Step",
     "Transfer",
     "by_rows",
+    "joined",
     "recv_steps",
     "send_steps",
 ]
@@ -34,14 +35,14 @@ class ScratchpadAddress:
 
 @dataclass(frozen=True, kw_only=True)
 class DmaPair:
-    """A DRAM mover and the scratchpad mover that it is bound to."""
+    """A DRAM mover, and the scratchpad mover at the other end of its stream."""
 
     dram: MoverConfig
     scratchpad: MoverConfig
 
     @classmethod
     def find(cls, config: AcceleratorConfig, kind: str) -> DmaPair:
-        """The pair whose DRAM mover is of `kind` (``mm2s`` or ``s2mm``).
+        """The first pair whose DRAM mover is of `kind` (``mm2s`` or ``s2mm``).
 
         Raises
         ------
@@ -49,13 +50,33 @@ class DmaPair:
             The configuration has none.
         """
         for mover in config.movers:
-            if mover.kind == kind:
+            if mover.kind != kind:
+                continue
+            if mover.bind != SWITCH:
                 return cls(dram=mover, scratchpad=config.mover(mover.bind))
-        raise MappingError(f"configuration {config.name} has no {kind} mover")
+            for end in map(config.mover, config.switch_ends(mover)):
+                if end.is_scratchpad:
+                    return cls(dram=mover, scratchpad=end)
+        raise MappingError(f"configuration {config.name} has no {kind} mover to the scratchpad")
+
+    def at_dram(self, descriptor: BufferDescriptor) -> Step:
+        """What the DRAM mover is to do."""
+        return self.dram.name, joined(descriptor, self.dram, self.scratchpad)
+
+    def at_scratchpad(self, descriptor: BufferDescriptor) -> Step:
+        """What the scratchpad mover is to do."""
+        return self.scratchpad.name, joined(descriptor, self.scratchpad, self.dram)
 
 
 Step = tuple[str, BufferDescriptor]
 """A mover and what it is to do."""
+
+
+def joined(
+    descriptor: BufferDescriptor, mover: MoverConfig, other: MoverConfig
+) -> BufferDescriptor:
+    """`descriptor` of `mover` with `other` at the other end of its stream."""
+    return replace(descriptor, route=(other.name,)) if mover.bind == SWITCH else descriptor
 
 
 def send_steps(
@@ -74,7 +95,7 @@ def send_steps(
     steps, offset = [], target.offset
     for part in slices(pair.dram, source, granule=config.memory.word_bytes):
         walk = contiguous(config.memory, pair.scratchpad, base=offset, length=part.nbytes)
-        steps += [(pair.dram.name, lower(pair.dram, part)), (pair.scratchpad.name, walk)]
+        steps += [pair.at_dram(lower(pair.dram, part)), pair.at_scratchpad(walk)]
         offset += part.nbytes
     return steps
 
@@ -90,14 +111,14 @@ def recv_steps(
     steps, offset = [], source.offset
     for part in slices(pair.dram, target, granule=config.memory.word_bytes):
         walk = contiguous(config.memory, pair.scratchpad, base=offset, length=part.nbytes)
-        steps.append((pair.scratchpad.name, walk))
+        steps.append(pair.at_scratchpad(walk))
         rest = -part.nbytes % beat_bytes(config.memory, pair.scratchpad)
         _, loops = coalesce(part)
         if rest and loops:
-            steps.append((pair.dram.name, lower(pair.dram, part)))
-            steps.append((pair.dram.name, discard(pair.dram, part.first_address, rest)))
+            steps.append(pair.at_dram(lower(pair.dram, part)))
+            steps.append(pair.at_dram(discard(pair.dram, part.first_address, rest)))
         else:
-            steps.append((pair.dram.name, lower(pair.dram, part, drop=rest)))
+            steps.append(pair.at_dram(lower(pair.dram, part, drop=rest)))
         offset += part.nbytes
     return steps
 

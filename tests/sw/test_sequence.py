@@ -1,5 +1,6 @@
 """Building a sequence: what is appended, and what is refused in the words that users know."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import weft
-from support.sequences import WALK_X, WALK_Y, dram_walk, opened
+from support.sequences import TINY, WALK_X, WALK_Y, dram_walk, opened
 from weft.hw.errors import ConfigError
 from weft.sw.commands import Push, Token, WriteDescriptor
 from weft.sw.errors import DescriptorError, NotDeviceMemory, SequenceError
@@ -53,8 +54,9 @@ def test_the_seeds_order_of_commands() -> None:
     # The slots of a copy that was waited for are free again, at both of its ends.
     assert (seq.pool("X").held, seq.pool("S2MM0").held) == ((), ())
     assert (seq.pool("Y").held, seq.pool("MM2S0").held) == ((0,), (0,))
+    plain = weft.RuntimeSequence(opened(replace(TINY, sequencer=None)))
     with pytest.raises(ConfigError, match="sequencer"):
-        seq.to_words()
+        plain.to_words()
 
 
 @settings(max_examples=80, deadline=None)
@@ -114,7 +116,10 @@ def test_what_is_refused_when_it_is_appended() -> None:
         "argument 0: the sequence has 0 arguments": lambda: seq.write_bd(
             "MM2S0", 0, dram_walk(0), argument=0
         ),
-        "one end must be in the scratchpad and one in DRAM": lambda: seq.memcpy("t")(where, where),
+        "memcpy within the scratchpad takes a read and a write mover on the switch, and "
+        "configuration tiny lacks them": lambda: seq.memcpy("t")(where, where, 64),
+        "memcpy within DRAM takes": lambda: seq.memcpy("t")(a, a),
+        "nbytes = 64: the end in DRAM says": lambda: seq.memcpy("t")(a, where, 64),
         "via = 'dream': must be 'registers' or 'program'": lambda: seq.run(via="dream"),
     }
     for text, wrong in refused.items():
