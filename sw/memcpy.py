@@ -78,10 +78,11 @@ def nd_descriptors(
     view: MemRef,
     acquire: Acquire | None = None,
     release: Release | None = None,
+    route: Sequence[str] = (),
 ) -> list[BufferDescriptor]:
     """The descriptors with which a DRAM mover walks `view`: one where its loops suffice.
 
-    The first acquires, the last releases.
+    The first acquires, the last releases; `route` is that of each.
 
     Raises
     ------
@@ -92,7 +93,7 @@ def nd_descriptors(
     """
     if mover.is_scratchpad:
         raise SequenceError(f"dma_memcpy_nd: {mover.name} does not reach DRAM")
-    walks = [lower(mover, piece) for piece in slices(mover, view)]
+    walks = [replace(lower(mover, piece), route=tuple(route)) for piece in slices(mover, view)]
     walks[0] = locked(walks[0], acquire=acquire)
     walks[-1] = locked(walks[-1], release=release)
     return walks

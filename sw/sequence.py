@@ -73,6 +73,7 @@ class RuntimeSequence(SequenceBuilder):
         issue_token: bool = False,
         acquire: Acquire | None = None,
         release: Release | None = None,
+        route: Sequence[str] = (),
     ) -> Token:
         """Have a DRAM mover walk `buffer`: one task where the mover's loops suffice.
 
@@ -88,6 +89,8 @@ class RuntimeSequence(SequenceBuilder):
             As `push_queue`.
         acquire, release
             Locks of the first descriptor, and of the last.
+        route
+            Names of the movers at the other end of its stream, if it is on the switch.
 
         Returns
         -------
@@ -101,7 +104,7 @@ class RuntimeSequence(SequenceBuilder):
         """
         self.pool(mover)  # Refuses what is no mover.
         view = nd_view(self.operand(buffer), offsets, sizes, strides)
-        walks = nd_descriptors(self.config.mover(mover), view, acquire, release)
+        walks = nd_descriptors(self.config.mover(mover), view, acquire, release, route)
         if len(walks) > 1 and (bd is not None or repeat > 1):
             raise SequenceError(
                 f"dma_memcpy_nd: the walk takes {len(walks)} BDs: neither BD {bd} alone nor "
@@ -125,20 +128,21 @@ class RuntimeSequence(SequenceBuilder):
         release: int | Release = 0,
         *,
         wait: bool | None = None,
-    ) -> Callable[[Place, Place], Token]:
-        """A copy between DRAM and the scratchpad whose scratchpad end is gated by a lock.
+    ) -> Callable[..., Token]:
+        """A copy that is gated by a lock: see :func:`~weft.sw.memcpy.gated_copy` for where.
 
         ``seq.memcpy("token_in", 0, 1)(source, target)`` appends it and gives the token of its end.
+        Within the scratchpad the call takes ``nbytes`` as well.
 
         Parameters
         ----------
         token
             The lock, or its name.
         acquire
-            The scratchpad's mover waits until the lock is at least so much and takes it off; 0 does
-            not wait. An :class:`Acquire` is taken as it is.
+            The mover waits until the lock is at least so much and takes it off; 0 does not wait. An
+            :class:`Acquire` is taken as it is.
         release
-            What it adds when it is done.
+            What the mover adds when it is done.
         wait
             Whether the sequence waits for the copy; by default it does if that is towards DRAM.
         """
@@ -150,14 +154,14 @@ class RuntimeSequence(SequenceBuilder):
         if isinstance(release, int) and release:
             opening = lock.release(release)
 
-        def copy(source: Place, target: Place) -> Token:
+        def copy(source: Place, target: Place, nbytes: int | None = None) -> Token:
             ends = [
                 p if isinstance(p, ScratchpadAddress) else self.operand(p) for p in (source, target)
             ]
-            steps, sink = gated_copy(self.config, ends[0], ends[1], gate, opening)
-            argument = next((end.argument for end in ends if isinstance(end, MemRef)), None)
+            steps, sink = gated_copy(self.config, ends[0], ends[1], gate, opening, nbytes)
+            arguments = [end.argument if isinstance(end, MemRef) else None for end in ends]
             with self._whole():
-                end = self._push_all(steps, sink, lock.name, argument)
+                end = self._push_all(steps, sink, lock.name, arguments)
             self._symbols[lock.name] = end
             inbound = isinstance(target, ScratchpadAddress)
             if wait or (wait is None and not inbound):
@@ -171,18 +175,20 @@ class RuntimeSequence(SequenceBuilder):
         steps: Sequence[Step],
         sink: str,
         holder: str,
-        argument: int | None,
+        arguments: Sequence[int | None],
     ) -> Token:
         """Push the tasks of one piece of work, each in a slot of its own; the sink's last token.
 
-        When that is waited for all of them have retired. DRAM movers' bases count from `argument`.
+        When that is waited for all of them have retired. The bases of DRAM movers count from
+        `arguments`, that of the source and that of the target.
         """
         last = max(index for index, (mover, _) in enumerate(steps) if mover == sink)
         tokens: dict[str, Token] = {}
         for index, (mover, descriptor) in enumerate(steps):
             slot = self.pool(mover).allocate(holder)
-            dram = not self.config.mover(mover).is_scratchpad
-            self._write(mover, slot, descriptor, argument if dram else None)
+            config = self.config.mover(mover)
+            argument = arguments[0 if config.is_source else 1]
+            self._write(mover, slot, descriptor, None if config.is_scratchpad else argument)
             tokens[mover] = self.push_queue(mover, slot, issue_token=index == last)
         self._implied[tokens[sink]] = list(tokens.values())
         return tokens[sink]

@@ -14,7 +14,7 @@ from weft.sim.verilator import VerilatorSimulation
 from weft.sim.verilator.build import ModelSource, find_toolchain
 from weft.sim.verilator.toolchain import ToolchainError
 
-__all__ = ["ENGINES", "copier_source", "needs_compiler", "simulate_copier"]
+__all__ = ["ENGINES", "FASTEST", "copier_source", "needs_compiler", "simulate_copier"]
 
 
 def _missing() -> str:
@@ -29,6 +29,9 @@ needs_compiler = pytest.mark.skipif(bool(_missing()), reason=_missing() or "all 
 """For tests of the compiled engine: without a compiler they are skipped and say what is missing."""
 
 ENGINES = ("python", pytest.param("verilator", marks=needs_compiler))
+
+FASTEST = "python" if _missing() else "verilator"
+"""The engine for what takes long and is not about engines."""
 
 
 @cache
