@@ -95,6 +95,7 @@ class Allocator:
         self._free = [(start, memory.size - start)] if memory.size > start else []
         self._used: dict[int, int] = {}
         self._lengths: dict[int, int] = {}
+        self._left: list[npt.NDArray[Any]] = []
 
     @property
     def buffers(self) -> list[tuple[int, int]]:
@@ -158,3 +159,12 @@ class Allocator:
             else:
                 merged.append(piece)
         self._free = merged
+
+    def leave(self, array: npt.NDArray[Any]) -> None:
+        """Give `array` back with the next `collect`: until then the device may reach for it."""
+        self._left.append(array)
+
+    def collect(self) -> None:
+        """The device reaches for nothing: give back what was left."""
+        while self._left:
+            self.free(self._left.pop())

@@ -61,6 +61,8 @@ class Device:
     registers : :class:`~weft.sw.registers.Registers`
     program : :class:`~weft.sw.program.Program`
         The movers, for those who write descriptors themselves.
+    allocator : :class:`~weft.sw.allocator.Allocator`
+        Of the device's memory.
     stats : :class:`Statistics`
 
     Raises
@@ -76,7 +78,7 @@ class Device:
         self._identify()
         self.program = Program(self.registers, config)
         self.stats = Statistics()
-        self._allocator = Allocator(transport.memory, transport.memory_base)
+        self.allocator = Allocator(transport.memory, transport.memory_base)
         self.reset()
 
     def _identify(self) -> None:
@@ -105,6 +107,7 @@ class Device:
         else:
             raise DeviceTimeout("a soft reset waits for the bus to drain, and it does not")
         self.program.forget()
+        self.allocator.collect()
         for name in ("IRQ_DONE", "IRQ_FAULT", "IRQ_DONE_MASK", "IRQ_FAULT_MASK"):
             every = self.registers.map.page("system").register(name).fields
             self.registers.write("system", name, sum(1 << bit.low for bit in every))
@@ -112,16 +115,16 @@ class Device:
 
     def allocate(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> DeviceArray:
         """A zeroed array in device memory; raises `AllocationError` when there is no room."""
-        return self._allocator.allocate((shape,) if isinstance(shape, int) else shape, dtype)
+        return self.allocator.allocate((shape,) if isinstance(shape, int) else shape, dtype)
 
     def free(self, array: npt.NDArray[Any]) -> None:
         """Give back an array from `allocate`; raises `AllocationError` for any other."""
-        self._allocator.free(array)
+        self.allocator.free(array)
 
     @property
     def buffers(self) -> list[tuple[int, int]]:
         """Device address and length in bytes of every allocated array."""
-        return self._allocator.buffers
+        return self.allocator.buffers
 
     def view(self, operand: Operand) -> npt.NDArray[Any]:
         """`operand` as an ndarray over the same memory; errors as `send`'s, for a MemRef."""
@@ -255,11 +258,13 @@ class Device:
         """``out = a @ b (+ c)``: int8 operands, int32 result modulo 2**32, any M, N, K >= 1.
 
         Matrices lie in device memory, row-major with any distance between rows; `c` may be `out`.
-        The product is compiled, run and waited for; `timeout` is in cycles, for every single wait.
+        The product is compiled and run: by the sequencer, as one program that the device memory
+        must have room for as well, or over the register bus where there is none. `timeout` is in
+        cycles, for every single wait.
 
         Raises
         ------
-        NotDeviceMemory, MappingError, DescriptorError
+        NotDeviceMemory, MappingError, DescriptorError, AllocationError
             Before anything is pushed.
         DeviceError, DeviceTimeout
             As :meth:`wait`; `reset` makes the device usable again.
@@ -271,7 +276,7 @@ class Device:
             out=self._operand("out", out),
             c=None if c is None else self._operand("c", c),
         )
-        report = runner.run(self.program, timeout)
+        report = runner.run(self.program, self.allocator, timeout)
         self.stats.add(
             calls=report.dma_calls,
             descriptors=report.dma_bds,

@@ -8,13 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..hw.bus.opcodes import RECORD_BYTES, STOP_TEXT, Opcode, StopCode, completion_record
+from ..hw.bus.opcodes import (
+    PROGRAM_ALIGNMENT,
+    RECORD_BYTES,
+    STOP_TEXT,
+    Opcode,
+    StopCode,
+    completion_record,
+)
 from ..hw.bus.registers import SEQUENCER_BIT
-from .device import Device
-from .errors import DeviceTimeout, ProgramStopped
-from .program import DEFAULT_TIMEOUT
+from .allocator import Allocator
+from .errors import AllocationError, DeviceTimeout, ProgramStopped
+from .program import DEFAULT_TIMEOUT, Program
 
 __all__ = ["Completion", "LoadedProgram"]
+
+HEAD = max(PROGRAM_ALIGNMENT, RECORD_BYTES) // 8
+"""Words before the program: the record's place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,35 +51,55 @@ class Completion:
 
 
 class LoadedProgram:
-    """Words in device memory, with room for their completion record.
+    """Words in device memory, behind the place of their completion record.
 
     Parameters
     ----------
-    device
-        With a sequencer.
+    program
+        The tasks of a device with a sequencer.
+    allocator
+        Of its memory.
     words
         Of 64 bits, the END included.
+
+    Raises
+    ------
+    AllocationError
+        There is no room for them.
     """
 
-    def __init__(self, device: Device, words: npt.NDArray[np.uint64]) -> None:
-        self._device = device
-        self._words = device.allocate(len(words), np.dtype("<u8"))
-        self._words[:] = words
-        self._record = device.allocate(RECORD_BYTES, np.uint8)
+    def __init__(
+        self, program: Program, allocator: Allocator, words: npt.NDArray[np.uint64]
+    ) -> None:
+        self._program = program
+        self._allocator = allocator
+        try:
+            self._memory = allocator.allocate((HEAD + len(words),), "<u8")
+        except AllocationError as error:
+            raise AllocationError(f"a program of {len(words)} words: {error}") from None
+        self._memory[HEAD:] = words
+        self._rung = False
 
     def free(self) -> None:
-        """Give the memory back; the program must not run."""
-        self._device.free(self._words)
-        self._device.free(self._record)
+        """Give the memory back.
+
+        A program that nobody has seen end may run: its memory is given back with the soft reset
+        that stops it.
+        """
+        if self._rung:
+            self._allocator.leave(self._memory)
+        else:
+            self._allocator.free(self._memory)
 
     def ring(self, arguments: Sequence[int] = ()) -> None:
         """Start it with these argument registers; what it finds in memory is the caller's care."""
-        registers = self._device.registers
-        self._record[:] = 0
+        registers = self._program.registers
+        self._memory[:HEAD] = 0
         for index, value in enumerate(arguments):
             registers.write_wide("sequencer", f"ARG{index}", value)
-        registers.write_wide("sequencer", "RECORD", self._record.device_address)
-        registers.write_wide("sequencer", "DOORBELL", self._words.device_address)
+        registers.write_wide("sequencer", "RECORD", self._memory.device_address)
+        self._rung = True
+        registers.write_wide("sequencer", "DOORBELL", self._memory[HEAD:].device_address)
 
     def wait(self, timeout: int = DEFAULT_TIMEOUT) -> Completion:
         """Return when it has come to its end.
@@ -81,34 +111,38 @@ class LoadedProgram:
         ProgramStopped
             It stopped for a reason of its own.
         DeviceTimeout
-            `timeout` cycles went by: says where it is.
+            From one look to the next, `timeout` cycles later, it got no further: says where it is.
         """
-        device, transport = self._device, self._device.transport
-        registers, bit = device.registers, 1 << SEQUENCER_BIT
-        deadline = transport.cycles + timeout
+        program, registers = self._program, self._program.registers
+        transport, bit = registers.transport, 1 << SEQUENCER_BIT
+        position, deadline = 0, transport.cycles + timeout
         while registers.fields("sequencer", "STATUS")["busy"]:
             left = deadline - transport.cycles
             if left <= 0:
-                position = registers.read("sequencer", "POSITION")
-                raise DeviceTimeout(
-                    f"the program is at word {position} after {timeout} cycles; "
-                    f"{device.program.describe()}"
-                )
+                before, position = position, registers.read("sequencer", "POSITION")
+                if position == before:
+                    raise DeviceTimeout(
+                        f"the program is at word {position} after {timeout} cycles; "
+                        f"{program.describe()}"
+                    )
+                deadline = transport.cycles + timeout
+                continue
             # What is cleared here is not lost: whoever waits for a task reads how many retired.
             if transport.wait_interrupt(left):
                 registers.write("system", "IRQ_DONE", registers.read("system", "IRQ_DONE"))
+        self._rung = False
         for name in ("IRQ_DONE", "IRQ_FAULT"):
             registers.write("system", name, bit)
         found = self.completion()
         # A fault may also come after the program's END, which does not wait for tasks.
-        device.program.check()
+        program.check()
         if not found.done:
             raise ProgramStopped(found.position, found.op, STOP_TEXT[found.code])
         return found
 
     def completion(self) -> Completion:
         """What became of the last run, by the registers."""
-        registers = self._device.registers
+        registers = self._program.registers
         status = registers.fields("sequencer", "STATUS")
         return Completion(
             done=bool(status["done"]),
@@ -121,7 +155,7 @@ class LoadedProgram:
     def record(self) -> dict[str, int]:
         """The completion record in memory, by the names of its fields; zeros before the end."""
         layout = completion_record()
-        view = layout.from_bits(int.from_bytes(self._record.tobytes(), "little"))
+        view = layout.from_bits(int.from_bytes(self._memory.tobytes()[:RECORD_BYTES], "little"))
         return {name: view[name] for name, _ in layout}
 
 

@@ -68,14 +68,14 @@ def play(
 
 
 def note(program: Program, commands: Sequence[Command], arguments: Sequence[int]) -> None:
-    """Write down in `program` what somebody else has done of `commands`: all of them."""
+    """Write down in `program` that somebody else does what `commands` say, all of it."""
     for command in commands:
         if isinstance(command, WriteDescriptor):
             walk = _bound(command, arguments)
             words = program.encode(command.mover, walk)
             program.ledger(command.mover).note_write(command.slot, words, walk)
         elif isinstance(command, Push):
-            program.ledger(command.mover).note_push(command.slot, command.issue_token)
+            program.note_push(command.mover, command.slot, command.issue_token, command.label)
 
 
 def _bound(command: WriteDescriptor, arguments: Sequence[int]) -> BufferDescriptor:

@@ -151,6 +151,11 @@ class Program:
             interrupt=int(interrupt),
             rebase=int(base is not None),
         )
+        return self.note_push(mover, slot, interrupt, label)
+
+    def note_push(self, mover: str, slot: int, interrupt: bool, label: str) -> int:
+        """Write down a push that has been, or will be, done; the task's token."""
+        state = self._mover(mover)
         state.note_push(slot, interrupt)
         if self.log is not None:
             self.log.append(PushedTask(mover=mover, slot=slot, token=state.pushed, label=label))

@@ -8,10 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hw.config import AcceleratorConfig
+from .allocator import Allocator
 from .commands import Push
 from .errors import MappingError
 from .gemm import GemmMapper, GemmTask
 from .gemm_schedule import GemmSchedule
+from .loaded import LoadedSequence
 from .memref import MemRef
 from .player import play
 from .program import Program
@@ -85,8 +87,11 @@ class GemmReport:
 
     Parameters
     ----------
+    via
+        ``program``: the sequencer played it. ``registers``: the host did, over the register bus.
     cycles_total
-        From the first push to completion, by the device's CYCLES register.
+        To completion from the doorbell, by the sequencer's count; or from the first push, by the
+        device's CYCLES register.
     cycles_ideal
         Array steps that its tasks need, bubbles excluded.
     macs
@@ -99,6 +104,7 @@ class GemmReport:
         The array's tasks in order.
     """
 
+    via: str
     cycles_total: int
     cycles_ideal: int
     macs: int
@@ -111,6 +117,8 @@ class GemmReport:
 
 class GemmRunner:
     """Runs one product: writes down all of its tasks, then has them played.
+
+    By the sequencer, as one program in device memory; by the host where there is none.
 
     Parameters
     ----------
@@ -155,6 +163,7 @@ class GemmRunner:
         loads_b = [tile.shape.k * tile.shape.n for tile in tiles if tile.load_b]
         transfers = len([*loads_a, *loads_b, *loads_c]) + sum(tile.last for tile in tiles)
         self._report = GemmReport(
+            via="registers" if config.sequencer is None else "program",
             cycles_total=0,
             cycles_ideal=sum(mapper.steps(tile.shape) for tile in tiles),
             macs=M * N * K,
@@ -165,18 +174,38 @@ class GemmRunner:
             tiles=tuple(tiles),
         )
 
-    def run(self, program: Program, timeout: int) -> GemmReport:
+    def run(self, program: Program, allocator: Allocator, timeout: int) -> GemmReport:
         """Run the product to its end; `timeout` is in cycles, for every single wait.
+
+        Memory of `allocator` that a program takes is given back, whatever happens; see
+        :meth:`LoadedProgram.free`.
 
         Raises
         ------
-        DeviceError, DeviceTimeout, QueueFullError
-            As :meth:`Program.wait`.
+        AllocationError
+            The program does not fit the device's memory: nothing was pushed.
+        DeviceError, DeviceTimeout, QueueFullError, ProgramStopped
+            As :meth:`Program.wait` and :meth:`LoadedSequence.run`.
         """
+        if self._report.via == "program":
+            cycles = self._ring(program, allocator, timeout)
+        else:
+            cycles = self._play(program, timeout)
+        play(program, self._after, timeout=timeout)
+        return replace(self._report, cycles_total=cycles)
+
+    def _ring(self, program: Program, allocator: Allocator, timeout: int) -> int:
+        """Have the sequencer play the commands; the cycles that it took."""
+        loaded = LoadedSequence(program, allocator, self.commands)
+        try:
+            return loaded.run(timeout=timeout).cycles
+        finally:
+            loaded.free()
+
+    def _play(self, program: Program, timeout: int) -> int:
+        """Play the commands over the register bus; the cycles from the first push on."""
         begin = next(i for i, command in enumerate(self.commands) if isinstance(command, Push))
         play(program, self.commands[:begin], timeout=timeout)
         start = program.registers.read("system", "CYCLES")
         play(program, self.commands[begin:], timeout=timeout)
-        cycles = (program.registers.read("system", "CYCLES") - start) % (1 << 32)
-        play(program, self._after, timeout=timeout)
-        return replace(self._report, cycles_total=cycles)
+        return (program.registers.read("system", "CYCLES") - start) % (1 << 32)

@@ -14,12 +14,13 @@ from .check import CheckReport, check
 from .commands import Token
 from .compiled import CompiledSequence
 from .device import Device, Operand
-from .doorbell import Completion, LoadedProgram
-from .errors import ProgramStopped, SequenceError
+from .doorbell import Completion
+from .errors import SequenceError
+from .loaded import LoadedSequence
 from .locks import Acquire, Lock, Release
 from .memcpy import gated_copy, nd_descriptors, nd_view
 from .memref import MemRef
-from .player import note, play
+from .player import play
 from .program import DEFAULT_TIMEOUT
 from .transfer import ScratchpadAddress, Step
 
@@ -46,7 +47,7 @@ class RuntimeSequence(SequenceBuilder):
     def __init__(self, device: Device, *, checked: bool = True) -> None:
         super().__init__(device)
         self.checked = checked
-        self._loaded: tuple[CompiledSequence, LoadedProgram] | None = None
+        self._loaded: LoadedSequence | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -218,14 +219,14 @@ class RuntimeSequence(SequenceBuilder):
             ``registers``: the host plays it over the register bus. ``program``: the device fetches
             it from its memory; the result says how long that took.
         timeout
-            Cycles for every single wait; for the program as a whole.
+            Cycles for every single wait.
 
         Raises
         ------
         SequenceError
             The arguments are not those that the sequence has.
         DeviceError, LockError, DeviceTimeout, ProgramStopped
-            As :meth:`Program.wait` and :meth:`LoadedProgram.wait`.
+            As :meth:`Program.wait` and :meth:`LoadedSequence.run`.
         """
         addresses = self._bind(arguments)
         if via == "registers":
@@ -233,19 +234,9 @@ class RuntimeSequence(SequenceBuilder):
             return None
         if via != "program":
             raise SequenceError(f"via = {via!r}: must be 'registers' or 'program'")
-        compiled, program = self.load()
-        program.ring(addresses)
-        try:
-            completion = program.wait(timeout)
-        except ProgramStopped as stop:
-            index = compiled.command_at(stop.position)
-            if index is not None:
-                stop.add_note(f"that is command {index}, {self.commands[index]}")
-            raise
-        note(self.device.program, self.commands, addresses)
-        return completion
+        return self.load().run(addresses, timeout)
 
-    def load(self) -> tuple[CompiledSequence, LoadedProgram]:
+    def load(self) -> LoadedSequence:
         """Put the program into device memory, where it stays for any number of runs.
 
         Raises
@@ -255,16 +246,16 @@ class RuntimeSequence(SequenceBuilder):
         AllocationError
             There is no room for it.
         """
-        if self._loaded is None or len(self._loaded[0].positions) != len(self.commands):
+        if self._loaded is None or len(self._loaded.commands) != len(self.commands):
             self.unload()
-            compiled = CompiledSequence.compile(self.config, self.commands)
-            self._loaded = compiled, LoadedProgram(self.device, compiled.words)
+            device = self.device
+            self._loaded = LoadedSequence(device.program, device.allocator, self.commands)
         return self._loaded
 
     def unload(self) -> None:
-        """Give the program's memory back, if there is one; it must not run."""
+        """Give the program's memory back, if there is one; see :meth:`LoadedProgram.free`."""
         if self._loaded is not None:
-            self._loaded[1].free()
+            self._loaded.free()
             self._loaded = None
 
     def _bind(self, arguments: Sequence[Operand]) -> list[int]:

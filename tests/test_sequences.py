@@ -47,7 +47,7 @@ def dev(device: Any) -> Any:
     """The device as new."""
     device.reset()
     transport = device.transport
-    device._allocator = Allocator(transport.memory, transport.memory_base)
+    device.allocator = Allocator(transport.memory, transport.memory_base)
     return device
 
 
@@ -226,8 +226,7 @@ def test_a_program_says_how_it_ended_and_where_it_is(dev: Any, memory: Any) -> N
     seq = add_one(dev)
     before = dev.buffers
     done = seq.run(a, out, via="program")
-    _, program = seq.load()
-    record = program.record()
+    record = seq.load().program.record()
     assert (record["status"], record["code"], record["cycles"]) == (1, 0, done.cycles)
     assert record["position"] == done.position == len(seq.to_words()) - 1
     assert 0 < done.cycles < 1000
@@ -274,7 +273,7 @@ def test_the_words_of_a_program(dev: Any) -> None:
         ("BLOCK_WRITE", pages["Y"], 3),
         ("END", 0, 0),
     ]
-    compiled, _ = seq.load()
+    compiled = seq.load().compiled
     assert [compiled.command_at(p) for p in (0, compiled.positions[3])] == [0, 3]
     assert compiled.command_at(len(words) - 1) is None
 

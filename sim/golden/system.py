@@ -3,8 +3,8 @@
 It executes tasks by the definition of their descriptors and never wonders how long that takes.
 Where the hardware leaves an order open it is unkind on purpose: sources run as soon as they are
 pushed and have their locks (or, with ``prefetch=False``, as late as they can), and sinks only while
-the host waits for the interrupt, one BD at a time. A program that forgets to wait computes nonsense
-here.
+the host waits for the interrupt, one BD at a time. So does a program of the sequencer, as far ahead
+of the movers as it can (or as far behind). A program that forgets to wait computes nonsense here.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ...hw.bus.registers import (
     LOCK_FAULT_BIT,
     LOCKS_A_REGISTER,
     PAGE_BYTES,
+    SEQUENCER_BIT,
     SLOT_BYTES,
     RegisterMap,
 )
@@ -32,6 +33,8 @@ from ...hw.mover.flight import in_flight
 from ...hw.mover.iteration import ITERATION_WORDS
 from ...sw.errors import BusError
 from .locks import ModelLocks
+from .programs import ModelSequencer
+from .sequencer import Effect
 from .tasks import Beat, Fault, ModelArray, ModelDram, ModelScratchpad, Walk, decode
 
 __all__ = ["SystemModel"]
@@ -99,7 +102,7 @@ class SystemModel:
     memory_bytes, memory_base
         Device DRAM.
     prefetch
-        Whether sources read as soon, or as late, as they may.
+        Whether sources read, and programs go on, as soon, or as late, as they may.
     read_errors, write_errors
         Address ranges of DRAM that answer SLVERR.
     """
@@ -144,6 +147,9 @@ class SystemModel:
         self.by_bind = {mover.config.bind: mover for mover in self.movers}
         self.by_name = {mover.config.name: mover for mover in self.movers}
         self.locks = ModelLocks(self.config.locks)
+        self.sequencer: ModelSequencer | None = None
+        if self.config.sequencer is not None:
+            self.sequencer = ModelSequencer(self.config, self)
         assert self.config.array is not None
         self.array = ModelArray(self.config.array)
         self.results: deque[Beat] = deque()
@@ -168,6 +174,10 @@ class SystemModel:
         name = self._register(address, "wo")
         if page == 0:
             return self._read_system(name)
+        if self.sequencer is not None and page == len(self.movers) + 1:
+            # The interrupt of a fault stays high, so that waiting for it takes no time.
+            self._progress()
+            return self.sequencer.registers[name]
         mover = self.movers[page - 1]
         if name == "LEVEL":
             return max(len(mover.tasks) - 1, 0)
@@ -180,7 +190,7 @@ class SystemModel:
         self.cycles += ACCESS_CYCLES
         self.writes += 1
         page, offset = divmod(address, PAGE_BYTES)
-        if page in range(1, len(self.map.pages)) and offset >= DESCRIPTOR_STORE:
+        if page in range(1, len(self.movers) + 1) and offset >= DESCRIPTOR_STORE:
             slot, byte = divmod(offset - DESCRIPTOR_STORE, SLOT_BYTES)
             mover = self.movers[page - 1]
             if slot >= mover.config.descriptors or byte // 4 >= mover.spec.words or byte % 4:
@@ -195,6 +205,8 @@ class SystemModel:
         name = self._register(address, "ro")
         if page == 0:
             self._write_system(name, value)
+        elif self.sequencer is not None and page == len(self.movers) + 1:
+            self.sequencer.write(name, value)
         elif name == "PUSH":
             self._push(self.movers[page - 1], value)
         elif name.startswith("BASE_"):
@@ -207,6 +219,41 @@ class SystemModel:
                 return False
             self.cycles = self.cycles + 1 if self._progress() else deadline
         return True
+
+    # The sequencer's machine.
+
+    def retired(self) -> list[int]:
+        return [mover.registers["RETIRED"] for mover in self.movers]
+
+    def perform(self, effect: Effect) -> bool:
+        match effect:
+            case ("push", int(index), int(word), base):
+                mover = self.movers[index]
+                if len(mover.tasks) > mover.config.queue_depth:
+                    return False
+                assert base is None or isinstance(base, int)
+                self._push(mover, word, base)
+            case ("acquire", int(lock), int(value), equal):
+                if not self.locks.acquire(lock, value, bool(equal)):
+                    return False
+            case ("release", int(lock), int(delta)):
+                self._refused(self.locks.release(lock, delta), lock, len(self.movers) + 1)
+            case ("set", int(lock), int(value)):
+                self._refused(self.locks.set(lock, value), lock, len(self.movers) + 2)
+        self._prefetch()
+        return True
+
+    def failed(self) -> tuple[int, int, int]:
+        first = self.system["FIRST_ERROR"]
+        index = first >> 8 & 0xFF
+        if not first or index >= len(self.movers):
+            return first, 0, 0
+        found = self.movers[index].registers
+        return first, found["ERROR"], found["FAULT_HIGH"] << 32 | found["FAULT_LOW"]
+
+    def ended(self, error: bool) -> None:
+        self.system["IRQ_DONE"] |= 1 << SEQUENCER_BIT
+        self.system["IRQ_FAULT"] |= error << SEQUENCER_BIT
 
     # Behind it.
 
@@ -266,19 +313,20 @@ class SystemModel:
     def _interrupt(self) -> bool:
         return any(self.system[n] & self.system[f"{n}_MASK"] for n in ("IRQ_DONE", "IRQ_FAULT"))
 
-    def _push(self, mover: _Mover, value: int) -> None:
+    def _push(self, mover: _Mover, value: int, base: int | None = None) -> None:
         if len(mover.tasks) - 1 >= mover.config.queue_depth:
             mover.registers["REFUSED"] += 1
             self.system["IRQ_FAULT"] |= 1 << mover.index
             return
         fields = self.map.page(mover.config.name).register("PUSH").unpack(value)
-        low, high = (mover.registers[f"BASE_{half}"] for half in ("LOW", "HIGH"))
+        if fields["rebase"]:
+            base = mover.registers["BASE_HIGH"] << 32 | mover.registers["BASE_LOW"]
         mover.tasks.append(
             _Task(
                 slot=fields["descriptor"],
                 repeat=fields["repeat"],
                 interrupt=bool(fields["interrupt"]),
-                base=high << 32 | low if fields["rebase"] else None,
+                base=base,
             )
         )
         self._prefetch()
@@ -423,6 +471,9 @@ class SystemModel:
 
     def _progress(self) -> bool:
         """Do one thing; False if there is nothing to do."""
+        program = self.sequencer
+        if program is not None and self.prefetch and program.go_on():
+            return True
         if any(self._settle(mover) for mover in self.movers if mover.config.is_source):
             return True
         a, b, c = (self.by_bind[f"array.{port}"] for port in "abc")
@@ -438,7 +489,9 @@ class SystemModel:
         sinks = [mover for mover in self.movers if not mover.config.is_source and mover.tasks]
         if any(self._sink(mover) for mover in sinks):
             return True
-        return any(self._issue(mover) for mover in self.movers if mover.config.is_source)
+        if any(self._issue(mover) for mover in self.movers if mover.config.is_source):
+            return True
+        return program is not None and program.go_on()
 
     def _sink(self, mover: _Mover) -> bool:
         """Run the next BD of a sink if all its data and its lock are there."""

@@ -6,7 +6,7 @@ from support.pages import named_config
 from weft.sim.golden.system import SystemModel
 from weft.sw import BufferDescriptor, Device
 
-__all__ = ["WALK_X", "WALK_Y", "dram_walk", "opened"]
+__all__ = ["TINY", "WALK_X", "WALK_Y", "dram_walk", "opened"]
 
 TINY = named_config("tiny")
 

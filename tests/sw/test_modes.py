@@ -57,18 +57,18 @@ def test_naive_takes_any_memory_and_gives_its_staging_back() -> None:
     where = dev.scratchpad(64)
     source = np.arange(60, dtype=np.int16).reshape(5, 12)[::-2, 1::3]
     target = np.zeros((8, 3), np.int16)
-    free = dev._allocator.free_bytes
+    free = dev.allocator.free_bytes
     transfer = dev.send(source, to=where, mode="naive")
-    assert dev._allocator.free_bytes < free
+    assert dev.allocator.free_bytes < free
     transfer.wait()
     transfer.wait()
     dev.recv(target[1::3, ::-1][:, :4], from_=where, mode="naive").wait()
     np.testing.assert_array_equal(target[1::3, ::-1].reshape(-1), source.reshape(-1)[:9])
     assert target[::3].sum() == target[2::3].sum() == 0
-    assert dev._allocator.free_bytes == free
+    assert dev.allocator.free_bytes == free
     with pytest.raises(DescriptorError, match="leaves the scratchpad"):
         dev.send(source, to=dev.scratchpad((1 << 14) - 4), mode="naive")
-    assert dev._allocator.free_bytes == free
+    assert dev.allocator.free_bytes == free
     assert dev.stats.host_copies == 2
     with pytest.raises(NotDeviceMemory):
         dev.send(source, to=where, mode="row")

@@ -131,4 +131,4 @@ def test_names_that_do_not_exist() -> None:
     with pytest.raises(RegisterError, match="no register 'NOTHING'"):
         words.write("X", "NOTHING", 0)
     with pytest.raises(ConfigError, match="a program needs one"):
-        ProgramWords(named_config("tiny"))
+        ProgramWords(replace(CONFIG, sequencer=None))

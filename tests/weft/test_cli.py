@@ -40,6 +40,7 @@ class FakeDevice:
         out[:] = full.astype(np.int32)
         out[-1, -1] += 5 * self.wrong
         return GemmReport(
+            via="program",
             cycles_total=100,
             cycles_ideal=10,
             macs=24,

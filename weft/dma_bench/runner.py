@@ -240,7 +240,9 @@ class _System:
         for mover in areas:
             words.wait(mover, count)
         words.end()
-        program = LoadedProgram(self.device, np.array(words.words, np.uint64))
+        program = LoadedProgram(
+            self.device.program, self.device.allocator, np.array(words.words, np.uint64)
+        )
         program.ring()
         cycles = program.wait(TIMEOUT).cycles
         program.free()

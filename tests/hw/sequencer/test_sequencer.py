@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from amaranth.back import verilog
 
-from support.pages import named_config
 from support.program_bench import LOCKS, MOVERS, Bench, program_config
 from weft.hw.bus.axi import Response
 from weft.hw.bus.opcodes import Opcode, StopCode, instruction
@@ -441,7 +440,7 @@ def test_a_doorbell_while_a_program_runs_is_remembered_and_not_heard() -> None:
 
 def test_a_configuration_without_a_sequencer_is_refused() -> None:
     with pytest.raises(ConfigError, match="sequencer = None: must be given"):
-        Sequencer(config=named_config("tiny"))
+        Sequencer(config=replace(CONFIG, sequencer=None))
 
 
 def test_verilog() -> None:
