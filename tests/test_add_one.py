@@ -37,7 +37,7 @@ def dev(device: Any) -> Any:
     """The device as new."""
     device.reset()
     transport = device.transport
-    device._allocator = Allocator(transport.memory, transport.memory_base)
+    device.allocator = Allocator(transport.memory, transport.memory_base)
     return device
 
 
