@@ -8,11 +8,13 @@ import pytest
 
 import weft
 from support.crossing import CROSSING, World, transfers
-from support.engines import needs_compiler
+from support.engines import FASTEST, needs_compiler
 from weft.sim.dram import DramParameters
 from weft.sw.blocked import contiguous
 from weft.sw.descriptor import BufferDescriptor
 from weft.sw.device import Device
+from weft.sw.errors import DeviceTimeout, SequenceError
+from weft.sw.sequence import RuntimeSequence
 
 BATCH = 6
 MEMORY_BYTES = 1 << 18
@@ -101,3 +103,49 @@ def test_random_transfers() -> None:
 )
 def test_random_transfers_on_the_compiled_engine(seed: int) -> None:
     play("verilator", seed, 100)
+
+
+def test_copies_on_every_path() -> None:
+    """What a host asks for as a copy: transposed within DRAM, through the scratchpad, and back."""
+    dev: Any = weft.simulate(CROSSING, FASTEST, memory_bytes=MEMORY_BYTES)
+    a, b = dev.allocate((12, 16), np.int16), dev.allocate((16, 12), np.int16)
+    out = dev.allocate((16, 12), np.int16)
+    a[:] = np.arange(a.size).reshape(a.shape)
+    with RuntimeSequence(dev) as seq:
+        there, beside = seq.lock("there"), seq.lock("beside")
+        seq.memcpy("turned", wait=True)(a.T, b)  # no lock keeps the next source from reading b
+        seq.memcpy(there, 0, 1)(b, dev.scratchpad(0x100))
+        seq.memcpy(beside, there.acquire_ge(1), 1)(
+            dev.scratchpad(0x100), dev.scratchpad(0x800), nbytes=a.nbytes
+        )
+        seq.memcpy("back", beside.acquire_ge(1), 0)(dev.scratchpad(0x800), out)
+    for via in ("registers", "program"):
+        b[:] = out[:] = 0
+        seq.run(via=via)
+        np.testing.assert_array_equal(out, a.T)
+    with pytest.raises(SequenceError, match="384 bytes do not fill 192"):
+        seq.memcpy("turned")(a, b[:8])
+    with pytest.raises(SequenceError, match="nbytes = 12: must be a positive multiple of the 8"):
+        seq.memcpy("turned")(dev.scratchpad(0), dev.scratchpad(64), nbytes=12)
+
+
+def test_a_source_and_a_sink_that_do_not_name_each_other() -> None:
+    """Both wait, visibly, and the check says why before anything runs."""
+    dev: Any = weft.simulate(CROSSING, FASTEST, memory_bytes=MEMORY_BYTES)
+    a, b = dev.allocate(64, np.uint8), dev.allocate(64, np.uint8)
+    seq = RuntimeSequence(dev, checked=False)
+    seq.dma_memcpy_nd("MM2S0", a, route=("S2MM0",))
+    end = seq.dma_memcpy_nd("S2MM0", b, route=("MM2S1",))
+    seq.dma_wait(end)
+    stuck = seq.check().errors[0]
+    assert "S2MM0 (task 1, BD 0) waits for data from MM2S1; MM2S1 has no task" in stuck
+    with pytest.raises(DeviceTimeout, match="waits for the mover at the other end") as caught:
+        seq.run(timeout=500)
+    assert str(caught.value).count("waits for the mover at the other end of its stream") == 2
+    # Those whom they name come, and all go on.
+    rest = RuntimeSequence(dev, checked=False)
+    rest.dma_memcpy_nd("MM2S1", a, route=("S2MM0",))
+    rest.dma_memcpy_nd("S2MM0", b, bd=2, route=("MM2S0",))
+    rest.run()
+    dev.wait("S2MM0", 2)
+    dev.wait("MM2S1", 1)

@@ -32,7 +32,7 @@ STYLE_WARNINGS = [
 
 @pytest.fixture(
     scope="module",
-    params=["tiny", pytest.param("datamaestro", marks=pytest.mark.soak)],
+    params=["tiny", *(pytest.param(n, marks=pytest.mark.soak) for n in ("dma", "datamaestro"))],
 )
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp(request.param)

@@ -46,8 +46,13 @@ _PARTS = (
     (r"control", "control.page"),
     (r"bridge", "control.bridge"),
     (r"pages", "control.decoder"),
+    (r"(?:locks|lock_host|lock_sets)", "control.locks"),
+    (r"sequencer", "control.sequencer"),
+    (r"share_(reads|writes)", r"dma.share_\1"),
+    (r"switch", "dma.switch"),
     (r"share_(\w+)_\d+", r"\1.share"),
     (r"dense_(\w+)", r"\1.dense"),
+    (r"extension_(\w+)", r"\1.extension"),
     (r"scratchpad", r"scratchpad.wiring"),
     (r"scratchpad\.(bank|link)_\d+", r"scratchpad.\1"),
     (r"array", "array.control"),
@@ -226,7 +231,7 @@ def rows(plan: Mapping[str, Mapping[str, int]], areas: Mapping[str, Area]) -> li
 def _summary(config: AcceleratorConfig, table: list[dict[str, Any]]) -> dict[str, Any]:
     """Totals: of everything, of the movers by their purpose, of crossbar and array."""
     names = {mover.name for mover in config.movers}
-    streamers = {m.name for m in config.movers if m.is_scratchpad and m.bind not in names}
+    streamers = {m.name for m in config.movers if not m.moves_bytes}
 
     def total(column: str, groups: set[str] | None = None) -> Any:
         return sum(row[column] for row in table if groups is None or row["group"] in groups)
@@ -236,7 +241,7 @@ def _summary(config: AcceleratorConfig, table: list[dict[str, Any]]) -> dict[str
     }
     for name, groups in (
         ("streamers", streamers),
-        ("dma", names - streamers),
+        ("dma", names - streamers | {"dma"}),
         ("crossbar", {"scratchpad"}),
         ("array", {"array"}),
         ("control", {"control"}),
