@@ -21,7 +21,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from amaranth.hdl import Cat, Module, ResetInserter
+from amaranth.hdl import Cat, Const, Module, ResetInserter, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, flipped
 
@@ -173,7 +173,8 @@ class Accelerator(wiring.Component):
         for name, block in self._scratchpad():
             m.submodules[name] = resettable(block)
         for name, block in self._operators(control):
-            m.submodules[name] = resettable(block)
+            ended = self._ended(name, control)
+            m.submodules[name] = ResetInserter(control.reset | ended)(block)
 
         if self._switch is not None:
             self._elaborate_switch(m, self._switch)
@@ -186,10 +187,16 @@ class Accelerator(wiring.Component):
             adopt(core, "clear_counters", control.clear_counters)
         for name in ("done", "faulted", "refused", "fault_code", "fault_descriptor"):
             m.d.comb += getattr(control, name).eq(Cat(getattr(core, name) for core in cores))
+        for index, mover in enumerate(self._movers.values()):
+            m.d.comb += [
+                mover.drain.eq(control.drain | control.stopping[index]),
+                mover.abort.eq(control.abort[index]),
+                control.idle[index].eq(mover.idle),
+            ]
         dram = [mover.port for mover in self._movers.values() if not mover.config.is_scratchpad]
+        for sequencer in sequencers:
+            adopt(sequencer, "drain", control.drain)
         dram += sequencers
-        for port in dram:
-            adopt(port, "drain", control.drain)
         array_side = [m for m in self._movers.values() if m.config.bind in ARRAY_PORTS]
         rows = [mover.core.port.rows for mover in array_side]
         m.d.comb += [
@@ -231,6 +238,15 @@ class Accelerator(wiring.Component):
                 adopt(block, channel, [flipped(getattr(port, channel)) for port in ports])
                 adopt(block, f"bus_{channel}", getattr(self.bus, channel))
             yield name, block
+
+    def _ended(self, name: str, control: SystemControl) -> Value:
+        """Whether all movers whose streams alone the block `name` holds are being aborted."""
+        aborted = [
+            control.abort[index]
+            for index, mover in enumerate(self._config.movers)
+            if name == f"extension_{mover.name}" or (name == "array" and mover.bind in ARRAY_PORTS)
+        ]
+        return Cat(aborted).all() if aborted else Const(0)
 
     def _locks(self, control: SystemControl, cores: list[Any]) -> Iterator[tuple[str, Any]]:
         """The locks. Their clients are the movers, the host and the sequencer."""
@@ -343,7 +359,11 @@ class Accelerator(wiring.Component):
     def _elaborate_switch(self, m: Module, switch: StreamSwitch) -> None:
         """What movers and switch say to each other beside their streams."""
         for index, name in enumerate(self._config.switch_sources):
-            m.d.comb += self._movers[name].core.apart.eq(switch.source_waiting[index])
+            mover = self._movers[name]
+            m.d.comb += [
+                mover.core.apart.eq(switch.source_waiting[index]),
+                switch.flush[index].eq(mover.abort),
+            ]
         for index, name in enumerate(self._config.switch_sinks):
             mover = self._movers[name]
             m.d.comb += [

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ..hw.bus.registers import IDENTITY
 from ..hw.config import AcceleratorConfig
 from ..hw.errors import WeftError
+from .abort import Stopped, abort
 from .allocator import Allocator, DeviceArray
 from .descriptor import BufferDescriptor
 from .diagnosis import MoverState
@@ -112,6 +113,22 @@ class Device:
             every = self.registers.map.page("system").register(name).fields
             self.registers.write("system", name, sum(1 << bit.low for bit in every))
         self.clear_counters()
+
+    def abort(self, *movers: str) -> dict[str, Stopped]:
+        """End every task of `movers` (of all, if none is named); how far each came, by name.
+
+        The others go on. The two ends of a stream are aborted in one call: beats between them are
+        gone then, and what either has of them. An end that is left alone waits, in mid-BD, for a
+        new task of the other or for its own abort. A lock that an ended execution had acquired is
+        not given back (`locks` may), and nothing of it is released. BD slots keep what they hold,
+        and iterations begin anew. When all of the array's movers are aborted together, it is reset.
+
+        Raises
+        ------
+        DeviceTimeout
+            They do not become idle.
+        """
+        return abort(self.program, movers or [mover.name for mover in self.config.movers])
 
     def allocate(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> DeviceArray:
         """A zeroed array in device memory; raises `AllocationError` when there is no room."""

@@ -65,8 +65,19 @@ class Program:
         self._movers: dict[str, Ledger] = {}
         self.forget()
 
-    def forget(self) -> None:
-        """Start again after a soft reset: no task, no known descriptor."""
+    def forget(self, *movers: str) -> None:
+        """Start again after a soft reset: no task, no known descriptor.
+
+        With `movers`, after their abort: no task of theirs. Their tokens go on from RETIRED, and
+        those of the tasks that were aborted mean nothing any more; BD slots keep what they hold.
+        """
+        if movers:
+            for name in movers:
+                state = self._mover(name)
+                state.pending.clear()
+                state.interrupting.clear()
+                state.pushed = self.retired(name)
+            return
         self._movers = {
             mover.name: Ledger(config=mover, spec=Descriptor(self.config, mover), index=index)
             for index, mover in enumerate(self.config.movers)

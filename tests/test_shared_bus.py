@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from support.engines import needs_compiler
-from weft.config import load_config
+from support.pairs import TINY, doubled
 from weft.engines import open_simulation
 from weft.hw.config import AcceleratorConfig
 from weft.hw.top import Top
@@ -20,31 +20,8 @@ from weft.sw.blocked import contiguous
 from weft.sw.descriptor import BufferDescriptor
 from weft.sw.device import Device
 
-TINY = load_config("tiny")
 assert TINY.dma is not None
 BEAT = TINY.dma.data_bytes
-SECOND = {"X": "X1", "Y": "Y1", "MM2S0": "MM2S1", "S2MM0": "S2MM1"}
-
-
-def doubled(array: bool = False) -> AcceleratorConfig:
-    """Tiny with the DMA's movers once more; the second pair is of the low class."""
-    first = [mover for mover in TINY.movers if mover.name in SECOND]
-    second = [
-        dataclasses.replace(
-            mover,
-            name=SECOND[mover.name],
-            bind=SECOND[mover.bind],
-            shares_ports_with=SECOND.get(mover.shares_ports_with, ""),
-            high_priority=False,
-        )
-        for mover in first
-    ]
-    return dataclasses.replace(
-        TINY,
-        name="doubled",
-        movers=(*(TINY.movers if array else first), *second),
-        array=TINY.array if array else None,
-    )
 
 
 class Pairs:

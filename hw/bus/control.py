@@ -1,11 +1,12 @@
-"""The system's own page: identity, interrupts, first error, time, soft reset."""
+"""The system's own page: identity, interrupts, first error, time, abort, soft reset."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
 from ..errors import ConfigError
+from .abort import AbortControl
 from .fault import FaultCode, lock_fault
 from .page import RegisterPage
 from .registers import (
@@ -46,6 +47,9 @@ class SystemControl(wiring.Component):
     ``reset`` also clears FIRST_ERROR, both IRQ registers and the time; the masks stay. The host
     accesses no mover page while STATUS.resetting is set.
 
+    *Abort.* The movers of ABORT are aborted, see :class:`~weft.hw.bus.abort.AbortControl`; it is
+    neither a fault nor an interrupt. A soft reset ends it.
+
     Parameters
     ----------
     config
@@ -76,7 +80,11 @@ array_blocked_d : 32; only with an array
     bus_idle : 1
         No burst is outstanding.
     drain : 1
-        The DRAM engines issue nothing more.
+        Everybody stops: the DRAM engines issue nothing more.
+    stopping : a bit for each mover
+        It stops, for an abort.
+    idle, abort : a bit for each mover
+        As in :class:`~weft.hw.bus.abort.AbortControl`.
     reset : 1
         Pulse: resets everything but this page and the bridge.
     clear_counters : 1
@@ -107,6 +115,9 @@ array_blocked_d : 32; only with an array
             "written": In(1),
             "bus_idle": In(1),
             "drain": Out(1),
+            "stopping": Out(count),
+            "idle": In(count),
+            "abort": Out(count),
             "reset": Out(1),
             "clear_counters": Out(1),
         }
@@ -182,6 +193,15 @@ array_blocked_d : 32; only with an array
         self._elaborate_first_error(m, page)
         self._elaborate_time(m, cycles, first, last)
         self._elaborate_reset(m, page)
+        aborts = AbortControl(movers=len(self._config.movers))
+        m.submodules.aborts = ResetInserter(self.reset)(aborts)
+        adopt(aborts, "asked", self.stopping)
+        adopt(aborts, "idle", self.idle)
+        adopt(aborts, "abort", self.abort)
+        m.d.comb += [
+            self.stopping.eq(page.abort),
+            page.abort_clear.eq(aborts.over | self.reset.replicate(32)),
+        ]
         return m
 
     def _elaborate_first_error(self, m: Module, page: RegisterPage) -> None:

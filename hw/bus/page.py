@@ -53,6 +53,9 @@ class RegisterPage(wiring.Component):
         ``w1c``
             ``x`` : Out, the bits that stand. ``x_set``, ``x_clear`` : In, bits to raise and to
             lower; lowering wins over raising, and raising over a one written by the host.
+        ``w1s``
+            ``x`` : Out, the bits that stand. ``x_clear`` : In, bits to lower; a one written by the
+            host wins.
     """
 
     def __init__(self, *, page: Page) -> None:
@@ -78,6 +81,9 @@ class RegisterPage(wiring.Component):
                     members[name] = Out(shape)
                     members[f"{name}_set"] = In(shape)
                     members[f"{name}_clear"] = In(shape)
+                case "w1s":
+                    members[name] = Out(shape)
+                    members[f"{name}_clear"] = In(shape)
         return members
 
     @property
@@ -102,6 +108,9 @@ class RegisterPage(wiring.Component):
             if register.access == "w1c":
                 state = self._port(register)
                 m.d.sync += state.eq(self._following(register, state))
+            if register.access == "w1s":
+                state = self._port(register)
+                m.d.sync += state.eq(state & ~self._port(register, "_clear"))
 
         with m.If(bus.request):
             m.d.sync += [bus.read_data.eq(0), bus.error.eq(1)]
@@ -135,6 +144,14 @@ class RegisterPage(wiring.Component):
                                 left = state & ~bus.write_data
                                 m.d.sync += [
                                     state.eq(self._following(register, left)),
+                                    bus.error.eq(0),
+                                ]
+                        if register.access == "w1s":
+                            with m.If(bus.write):
+                                state = self._port(register)
+                                left = state & ~self._port(register, "_clear")
+                                m.d.sync += [
+                                    state.eq(left | (bus.write_data & _mask(register))),
                                     bus.error.eq(0),
                                 ]
         return m

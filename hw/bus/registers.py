@@ -63,7 +63,8 @@ class Register:
     """One 32-bit register.
 
     ``access`` is ``ro`` (read), ``rw`` (read and write), ``wo`` (a write is an event, a read an
-    error), or ``w1c`` (read; a one clears its bit).
+    error), ``w1c`` (read; a one clears its bit), or ``w1s`` (read; a one sets its bit, which the
+    hardware clears).
     """
 
     name: str
@@ -139,7 +140,7 @@ class _Builder:
 def system_page(config: AcceleratorConfig) -> Page:
     """Page 0: identity, interrupts, first error, time, and the array's counters."""
     build = _Builder()
-    movers = tuple(
+    each = movers = tuple(
         (mover.name, i, 1, f"mover {mover.name}") for i, mover in enumerate(config.movers)
     )
     build.add("IDENTITY", "ro", "'WEFT' in ASCII, first letter in the lowest byte")
@@ -197,6 +198,7 @@ def system_page(config: AcceleratorConfig) -> Page:
         build.add("ARRAY_STARVED_C", "ro", "cycles in which a step waited for C alone")
         build.add("ARRAY_BLOCKED_D", "ro", "cycles in which a step waited for room in D alone")
     _add_locks(build, config.locks)
+    build.add("ABORT", "w1s", "movers to abort; a bit falls when its mover is idle", *each)
     return Page(name="system", base=0, registers=tuple(build.registers))
 
 
@@ -284,6 +286,9 @@ def mover_page(config: AcceleratorConfig, index: int) -> Page:
     build.add("BLOCKED", "ro", "cycles busy with input but no room at the output")
     build.add("CONFLICT", "ro", "cycles in which a request to memory was not granted")
     build.add("ACCESSES", "ro", "words (scratchpad) or bus beats (DRAM) accessed")
+    stood = "after an abort or a reset those of the task that it ended, until the next push"
+    build.add("EXECUTIONS", "ro", f"executions of the present task that have retired; {stood}")
+    build.add("PROGRESS", "ro", f"bytes that the execution after these has moved; {stood}")
     mover = config.movers[index]
     return Page(name=mover.name, base=(index + 1) * PAGE_BYTES, registers=tuple(build.registers))
 

@@ -20,9 +20,11 @@ def span_layout(address_bits: int) -> data.StructLayout:
 def burst_layout(address_bits: int) -> data.StructLayout:
     """A burst of ``len`` + 1 full-width beats from the aligned ``addr`` up.
 
-    ``end``: the BD ends with it. ``none``: there is no burst, only the end of a BD.
+    ``size`` bytes of the span are in it. ``end``: the BD ends with it. ``none``: there is no burst,
+    only the end of a BD.
     """
-    return data.StructLayout({"addr": address_bits, "len": 8, "end": 1, "none": 1})
+    size = PAGE_BYTES.bit_length()
+    return data.StructLayout({"addr": address_bits, "len": 8, "size": size, "end": 1, "none": 1})
 
 
 class BurstLegalizer(wiring.Component):
@@ -87,6 +89,7 @@ class BurstLegalizer(wiring.Component):
         beat = Signal(self._address_bits - lane_bits)
         left = Signal(count_shape)
         end = Signal()
+        before, behind = Signal(lane_bits), Signal(lane_bits)  # lanes that are not the span's
 
         # An empty span has no beat, wherever it lies.
         touched = Signal(count_shape)
@@ -95,7 +98,11 @@ class BurstLegalizer(wiring.Component):
             m.d.comb += touched.eq(reach >> lane_bits)
         now_beat = Signal.like(beat)
         now_left = Signal.like(left)
+        now_before, now_behind = Signal.like(before), Signal.like(behind)
+        outer = span.address[:lane_bits], -(span.address[:lane_bits] + span.size)
         m.d.comb += [
+            now_before.eq(Mux(cutting, before, outer[0])),
+            now_behind.eq(Mux(cutting, behind, outer[1])),
             now_beat.eq(Mux(cutting, beat, span.address >> lane_bits)),
             now_left.eq(Mux(cutting, left, touched)),
         ]
@@ -111,6 +118,7 @@ class BurstLegalizer(wiring.Component):
             self.o.valid.eq(cutting | self.i.valid),
             self.o.payload.addr.eq(now_beat << lane_bits),
             self.o.payload.len.eq(count - 1),
+            self.o.payload.size.eq((count << lane_bits) - now_before - Mux(final, now_behind, 0)),
             self.o.payload.end.eq(Mux(cutting, end, span.end) & final),
             self.o.payload.none.eq(now_left == 0),
             self.i.ready.eq(~cutting | (self.o.ready & final)),
@@ -122,13 +130,18 @@ class BurstLegalizer(wiring.Component):
                 cutting.eq(self.i.valid),
                 beat.eq(span.address >> lane_bits),
                 left.eq(touched),
+                before.eq(outer[0]),
+                behind.eq(outer[1]),
             ]
         with m.Elif(self.o.valid & self.o.ready):
             m.d.sync += [
                 cutting.eq(~final),
                 beat.eq(now_beat + count),
                 left.eq(now_left - count),
+                before.eq(0),
+                behind.eq(now_behind),
             ]
         with m.Elif(self.i.valid):
             m.d.sync += [cutting.eq(1), beat.eq(now_beat), left.eq(now_left)]
+            m.d.sync += [before.eq(now_before), behind.eq(now_behind)]
         return m

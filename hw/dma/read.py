@@ -65,7 +65,7 @@ class Mm2sPort(wiring.Component):
     cycle in their turn, without a place in the read buffer; the fault is WINDOW.
 
     ``activity``: ``valid`` and ``ready`` are those of ``o``; ``conflict`` is a stalled AR;
-    ``accesses`` are R beats.
+    ``accesses`` are R beats. ``progress``: bytes taken from ``o``.
 
     Parameters
     ----------
@@ -233,8 +233,11 @@ class Mm2sPort(wiring.Component):
         if dma.windows:
             self._elaborate_windows(m, burst, denied, starts, packer)
 
-        activity = self.core.activity
+        activity, progress = self.core.activity, self.core.progress
+        with m.If(self.o.valid & self.o.ready):
+            m.d.comb += progress.bytes.eq(self.o.payload.count)
         m.d.comb += [
+            progress.last.eq(packer.retired),
             self.core.retired.eq(packer.retired),
             self.core.fault.eq(packer.fault),
             activity.valid.eq(self.o.valid),

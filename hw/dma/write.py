@@ -11,7 +11,7 @@ from ..bus.streams import switch_beat
 from ..bus.wires import adopt
 from ..config import AcceleratorConfig, MoverConfig
 from ..mover.descriptor import Descriptor
-from ..mover.port import PortSignature
+from ..mover.port import PROGRESS_BITS, PortSignature
 from .buffer import BeatBuffer
 from .cutter import RunCutter
 from .joiner import RunJoiner
@@ -60,7 +60,7 @@ class S2mmPort(wiring.Component):
     it is reported as WINDOW like a bad B, in its turn.
 
     ``activity``: ``valid`` and ``ready`` are those of ``i``; ``conflict`` is a stalled AW or W;
-    ``accesses`` are W beats.
+    ``accesses`` are W beats. ``progress``: bytes answered with OKAY, two cycles after their B.
 
     Parameters
     ----------
@@ -158,7 +158,15 @@ class S2mmPort(wiring.Component):
         m.submodules.buffer = buffer = self._buffer
         # Bursts raised and not answered; between them, without a B to come (`none`), those denied
         # and the ends of BDs that have no last burst.
-        awaited = data.StructLayout({"addr": dma.address_bits, "end": 1, "none": 1, "denied": 1})
+        awaited = data.StructLayout(
+            {
+                "addr": dma.address_bits,
+                "size": PROGRESS_BITS,
+                "end": 1,
+                "none": 1,
+                "denied": 1,
+            }
+        )
         m.submodules.tracker = tracker = Queue(awaited, depth=dma.write_outstanding + 2)
 
         adopt(shaper, "i", self.core.rows)
@@ -213,6 +221,7 @@ class S2mmPort(wiring.Component):
             bursts.o.ready.eq(raised | dropped | passed),
             tracker.i.valid.eq(raised | dropped | passed),
             tracker.i.payload.addr.eq(burst.addr),
+            tracker.i.payload.size.eq(burst.size),
             tracker.i.payload.end.eq(burst.end),
             tracker.i.payload.none.eq(burst.none | denied),
             tracker.i.payload.denied.eq(denied & ~burst.none),
@@ -264,12 +273,17 @@ class S2mmPort(wiring.Component):
         with m.Elif(retire & ~ended):
             m.d.sync += answers.eq(answers - 1)
 
-        # Faults of the bus take as long as a retirement, so that none overtakes the one before.
-        refused = Signal(fault_report())
+        # Faults and bytes of the bus take as long as a retirement, so that none overtakes the one
+        # before.
+        refused, written = Signal(fault_report()), Signal(PROGRESS_BITS)
+        progress = self.core.progress
+        m.d.comb += progress.last.eq(self.core.retired)
         m.d.sync += [
             refused.code.eq(FaultCode.NONE),
             self.core.retired.eq(retire),
             self.core.fault.eq(refused),
+            written.eq(Mux(answered & ~self.b.payload.resp[1], head.size, 0)),
+            progress.bytes.eq(written),
         ]
         with m.If(answered & self.b.payload.resp[1]):
             code = Mux(self.b.payload.resp[0], FaultCode.WRITE_DECERR, FaultCode.WRITE_SLVERR)

@@ -1,6 +1,6 @@
 """What every mover has above its memory port: registers, queue, BDs, loops, retirement."""
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Shape, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -57,6 +57,11 @@ class MoverCore(wiring.Component):
     ``faulted`` is high in the cycle after every report, never later than the retirement shows. A
     task never waits for a fault to be cleared.
 
+    *Abort.* While ``drain`` is set a PUSH is refused, and ``push`` waits. ``abort`` forgets every
+    task but for the executions that are over, which release and retire as ever; those that it ends
+    release nothing and do not count, and what they acquired is not given back. BD slots keep what
+    they hold, and an iteration begins anew. Counts, counters, the sticky fault and registers stay.
+
     ``registers`` answers in the cycle after a request. Status and counters are those of
     :class:`~weft.hw.mover.loader.Loader` and :class:`~weft.hw.mover.monitor.ActivityMonitor`;
     ADDRESS is that of the row offered last.
@@ -83,6 +88,10 @@ class MoverCore(wiring.Component):
     apart : 1; only if the mover is on the switch
         The stream waits for the mover at its other end.
     clear_counters : 1
+    drain, abort : 1
+        As in :class:`~weft.hw.mover.mover.Mover`.
+    settled : 1
+        What is over has retired.
     retired : 32
         As RETIRED.
     done : 1
@@ -117,6 +126,9 @@ class MoverCore(wiring.Component):
             "locks": Out(LockClientSignature()),
             "port": Out(PortSignature(self.descriptor)),
             "clear_counters": In(1),
+            "drain": In(1),
+            "abort": In(1),
+            "settled": Out(1),
             "retired": Out(32),
             "done": Out(1),
             "faulted": Out(1),
@@ -151,18 +163,21 @@ class MoverCore(wiring.Component):
         mover = self.descriptor.mover
         page = m.submodules.page = RegisterPage(page=mover_page(self._config, self._index))
         store = m.submodules.store = BdStore(descriptor=self.descriptor)
-        tasks = m.submodules.tasks = self.tasks
-        loader = m.submodules.loader = self.loader
-        agu = m.submodules.agu = TemporalAgu(
+        tasks, loader = self.tasks, self.loader
+        agu = TemporalAgu(
             address_bits=self.descriptor.address_bits,
             loops=mover.loops,
             guards=mover.guards,
             settings=self.descriptor.settings,
         )
-        gate = m.submodules.gate = AcquireGate(row=self.port.rows.payload.shape())
+        gate = AcquireGate(row=self.port.rows.payload.shape())
         flight = m.submodules.flight = self.flight
-        use = m.submodules.use = SlotUse(slots=mover.descriptors, queue_depth=mover.queue_depth)
+        use = SlotUse(slots=mover.descriptors, queue_depth=mover.queue_depth)
         monitor = m.submodules.monitor = self.monitor
+        abortable = ResetInserter(self.abort)
+        m.submodules.tasks, m.submodules.loader = abortable(tasks), abortable(loader)
+        m.submodules.agu, m.submodules.gate = abortable(agu), abortable(gate)
+        m.submodules.use = abortable(use)
 
         adopt(loader, "i", wiring.flipped(tasks.o))
         adopt(store, "read", loader.read)
@@ -178,6 +193,8 @@ class MoverCore(wiring.Component):
         adopt(flight, "port_retired", self.port.retired)
         adopt(flight, "fault", self.port.fault)
         adopt(flight, "release", self.locks.release)
+        adopt(flight, "abort", self.abort)
+        adopt(flight, "settled", self.settled)
         adopt(loader, "tag", flight.tag)
         adopt(monitor, "activity", self.port.activity)
         adopt(monitor, "clear", self.clear_counters)
@@ -186,11 +203,13 @@ class MoverCore(wiring.Component):
         # What goes beside the data may wait for those of every BD in flight, and of one that is not
         # any more.
         if self.descriptor.has_operator:
-            operators = m.submodules.operators = Queue(32, depth=flight.depth + 1)
+            operators = Queue(32, depth=flight.depth + 1)
+            m.submodules.operators = abortable(operators)
             adopt(operators, "i", wiring.flipped(loader.o_operator))
             adopt(operators, "o", self.operator)
         if self.descriptor.has_route:
-            routes = m.submodules.routes = Queue(ROUTE_BITS, depth=flight.depth + 1)
+            routes = Queue(ROUTE_BITS, depth=flight.depth + 1)
+            m.submodules.routes = abortable(routes)
             adopt(routes, "i", wiring.flipped(loader.o_route))
             adopt(routes, "o", self.route)
             adopt(monitor, "apart", self.apart)
@@ -199,6 +218,7 @@ class MoverCore(wiring.Component):
         self._elaborate_push(m, page, tasks)
         self._elaborate_use(m, store, tasks, loader, use)
         self._elaborate_retirement(m, page, flight)
+        self._elaborate_progress(m, page, tasks, flight)
         self._elaborate_faults(m, page, loader, store)
         self._elaborate_address(m, page)
         for name in ("active", "starved", "blocked", "conflict", "accesses"):
@@ -243,8 +263,8 @@ class MoverCore(wiring.Component):
         address_bits = self.descriptor.address_bits
         m.d.comb += [
             task.eq(self.push.payload),
-            tasks.i.valid.eq(push.valid | self.push.valid),
-            self.push.ready.eq(tasks.i.ready & ~push.valid),
+            tasks.i.valid.eq((push.valid | self.push.valid) & ~self.drain),
+            self.push.ready.eq(tasks.i.ready & ~push.valid & ~self.drain),
             tasks.i.payload.descriptor.eq(task.descriptor),
             tasks.i.payload.repeat.eq(task.repeat),
             tasks.i.payload.interrupt.eq(task.interrupt),
@@ -265,7 +285,7 @@ class MoverCore(wiring.Component):
         m.d.sync += self.refused.eq(0)
         with m.If(page.control.valid & page.control.data.clear_error):
             m.d.sync += refused.eq(0)
-        with m.If(push.valid & ~tasks.i.ready):
+        with m.If(push.valid & ~(tasks.i.ready & ~self.drain)):
             m.d.sync += [self.refused.eq(1), refused.eq(1), count.eq(count + 1)]
 
     def _elaborate_use(
@@ -292,6 +312,26 @@ class MoverCore(wiring.Component):
         m.d.sync += self.done.eq(0)
         with m.If(flight.retired & flight.oldest.last):
             m.d.sync += [count.eq(count + 1), self.done.eq(flight.oldest.interrupt)]
+
+    def _elaborate_progress(
+        self, m: Module, page: RegisterPage, tasks: PassingQueue, flight: Flight
+    ) -> None:
+        """How far the present task is: it stands when the task is no more."""
+        executions, moved = Signal(32, reset_less=True), Signal(32, reset_less=True)
+        adopt(page, "executions", executions)
+        adopt(page, "progress", moved)
+        stands = Signal(init=1)
+        done = self.port.progress
+        with m.If(done.last):
+            m.d.sync += moved.eq(0)
+        with m.Elif(done.bytes.any()):
+            m.d.sync += moved.eq(moved + done.bytes)
+        with m.If(flight.retired):
+            m.d.sync += executions.eq(Mux(flight.oldest.last, 0, executions + 1))
+        with m.If(self.drain):
+            m.d.sync += stands.eq(1)
+        with m.Elif(stands & tasks.i.valid & tasks.i.ready):
+            m.d.sync += [stands.eq(0), executions.eq(0), moved.eq(0)]
 
     def _elaborate_faults(
         self, m: Module, page: RegisterPage, loader: Loader, store: BdStore

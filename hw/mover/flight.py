@@ -58,6 +58,8 @@ class Flight(wiring.Component):
     it names, else to the oldest that is not over, and is reported no later than in the cycle in
     which that is over.
 
+    ``abort`` forgets the executions that are not over; the others retire as ever.
+
     Parameters
     ----------
     depth
@@ -70,6 +72,7 @@ class Flight(wiring.Component):
         Of the execution that is accepted in this cycle; only where `depth` is IN_FLIGHT does it
         name that one alone.
     port_retired : 1
+    abort : 1
     fault : :func:`~weft.hw.bus.fault.fault_report`
     fault_descriptor : 8
         BD slot of the execution that `fault` belongs to.
@@ -81,6 +84,8 @@ class Flight(wiring.Component):
         Counts while ``level`` is not 0.
     level : `range(depth + 1)`
         Executions in the ring.
+    settled : 1
+        None of them is over.
     """
 
     def __init__(self, *, depth: int = IN_FLIGHT) -> None:
@@ -92,12 +97,14 @@ class Flight(wiring.Component):
                 "i": In(stream.Signature(flight_entry())),
                 "tag": Out(TAG_BITS),
                 "port_retired": In(1),
+                "abort": In(1),
                 "fault": In(fault_report()),
                 "fault_descriptor": Out(8),
                 "release": Out(stream.Signature(lock_release())),
                 "retired": Out(1),
                 "oldest": Out(flight_entry()),
                 "level": Out(range(depth + 1)),
+                "settled": Out(1),
             }
         )
 
@@ -132,6 +139,7 @@ class Flight(wiring.Component):
             accept.eq(self.i.valid & self.i.ready),
             self.tag.eq(tail),
             over.eq(self.port_retired & (opened != tail)),
+            self.settled.eq(head == opened),
             keeps.eq((self.oldest.release_delta != 0) & ~spoilt.bit_select(head, 1)),
             self.release.valid.eq((head != opened) & keeps),
             self.release.payload.id.eq(self.oldest.release_id),
@@ -153,4 +161,8 @@ class Flight(wiring.Component):
             m.d.sync += self.level.eq(self.level + 1)
         with m.Elif(self.retired & ~accept):
             m.d.sync += self.level.eq(self.level - 1)
+        with m.If(self.abort):
+            rest = Signal.like(tail)
+            m.d.comb += rest.eq(opened + (over | (accept & self.i.payload.empty)))
+            m.d.sync += [tail.eq(rest), self.level.eq((rest - head - self.retired)[: len(rest)])]
         return m

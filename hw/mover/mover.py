@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, ResetInserter
 from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
 from ..bus.wires import adopt
 from ..config import AcceleratorConfig, MoverConfig
@@ -25,15 +26,30 @@ class Mover(wiring.Component):
     index
         Which of its movers.
     port
-        The memory port below the core: a component with ``core: In(PortSignature)``.
+        The memory port below the core: a component with ``core: In(PortSignature)`` and ``drain``.
+
+    Members
+    -------
+    drain : 1
+        While set, the port brings what it has asked of memory to an end and asks for nothing more,
+        and no push is taken.
+    abort : 1
+        Forgets every task, and what the port holds of their data. Only while ``drain`` has been set
+        and the mover idle for some cycles.
+    idle : 1
+        Nothing is under way in memory, and what has finished has retired. A scratchpad port is idle
+        between two requests too.
     """
 
     def __init__(self, *, config: AcceleratorConfig, index: int, port: Any) -> None:
         self._config = config.movers[index]
         self.core = MoverCore(config=config, index=index)
         self.port = port
-        super().__init__({})
+        super().__init__({"drain": In(1), "abort": In(1), "idle": Out(1)})
         adopt(port, "core", wiring.flipped(self.core.port))
+        adopt(port, "drain", self.drain)
+        adopt(self.core, "drain", self.drain)
+        adopt(self.core, "abort", self.abort)
 
     @property
     def config(self) -> MoverConfig:
@@ -47,5 +63,11 @@ class Mover(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.core = self.core
-        m.submodules.port = self.port
+        m.submodules.port = ResetInserter(self.abort)(self.port)
+        if self._config.is_scratchpad:
+            now = self.core.port.activity
+            quiet = ~now.conflict & ~now.accesses.any()
+        else:
+            quiet = self.port.idle
+        m.d.comb += self.idle.eq(quiet & self.core.settled)
         return m

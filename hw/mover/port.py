@@ -8,10 +8,13 @@ from ..bus.fault import fault_report
 from ..config import MAX_CHANNELS
 from .descriptor import Descriptor
 
-__all__ = ["ACTIVITY_BITS", "PortSignature", "activity"]
+__all__ = ["ACTIVITY_BITS", "PROGRESS_BITS", "PortSignature", "activity", "progress"]
 
 ACTIVITY_BITS = MAX_CHANNELS.bit_length()
 """Width of `accesses`."""
+
+PROGRESS_BITS = 13
+"""Width of `bytes`: of a burst, or of a beat."""
 
 
 def activity() -> data.StructLayout:
@@ -26,6 +29,12 @@ def activity() -> data.StructLayout:
     )
 
 
+def progress() -> data.StructLayout:
+    """How far the port is in its BDs: ``bytes`` more in this cycle, of which those of a BD are in
+    memory, or out of it; and whether with them the BD has its ``last``."""
+    return data.StructLayout({"bytes": PROGRESS_BITS, "last": 1})
+
+
 class PortSignature(wiring.Signature):
     """A port as its core sees it.
 
@@ -36,6 +45,7 @@ class PortSignature(wiring.Signature):
         One pulse for each BD, in order, when its last memory response is in.
     fault : :func:`~weft.hw.bus.fault.fault_report`
     activity : :func:`activity`
+    progress : :func:`progress`
     """
 
     def __init__(self, descriptor: Descriptor) -> None:
@@ -48,6 +58,7 @@ class PortSignature(wiring.Signature):
                 "retired": In(1),
                 "fault": In(fault_report()),
                 "activity": In(activity()),
+                "progress": In(progress()),
             }
         )
 

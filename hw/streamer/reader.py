@@ -37,7 +37,8 @@ class ReadPort(wiring.Component):
     ``core.retired`` comes, once for each row with ``end`` and in order, when every channel has the
     response of that row, whether or not the beat has been taken: two cycles after the last one.
     ``core.fault`` is that of the spatial unit. ``conflict`` and ``accesses`` of ``core.activity``
-    are a cycle late.
+    are a cycle late. ``core.progress`` is that of ``o``, whose beats may be of a BD that has
+    retired.
 
     Parameters
     ----------
@@ -53,6 +54,8 @@ class ReadPort(wiring.Component):
         One word for each channel.
     memory : :class:`~weft.hw.bus.tcdm.MemoryPortSignature` for each channel
         ``req`` is a register.
+    drain : 1
+        While set no word becomes a beat; so the requests come to an end.
 
     Attributes
     ----------
@@ -78,6 +81,7 @@ class ReadPort(wiring.Component):
                 "core": In(PortSignature(self._descriptor)),
                 "o": Out(stream.Signature(beat)),
                 "memory": Out(MemoryPortSignature(config.memory)).array(mover.channels),
+                "drain": In(1),
             }
         )
         # What belongs to a row as a whole waits beside the channels, in as many entries as a
@@ -140,7 +144,9 @@ class ReadPort(wiring.Component):
         m.submodules.gather = gather = Module()
         gather.d.comb += [
             pop.eq(
-                Cat(channel.filled for channel in channels).all() & (~self.o.valid | self.o.ready)
+                Cat(channel.filled for channel in channels).all()
+                & (~self.o.valid | self.o.ready)
+                & ~self.drain
             ),
             wholes.o.ready.eq(pop),
         ]
@@ -163,6 +169,12 @@ class ReadPort(wiring.Component):
         m.submodules.retirement = retirement = Module()
         retirement.d.comb += retire.eq(Cat(channel.ended for channel in channels).all())
         retirement.d.sync += self.core.retired.eq(retire)
+
+        m.submodules.progress = progress = Module()
+        taken = self.o.valid & self.o.ready
+        with progress.If(taken):
+            progress.d.comb += self.core.progress.bytes.eq(len(beat.data) // 8)
+        progress.d.comb += self.core.progress.last.eq(taken & beat.end)
 
         m.submodules.meter = meter = Meter(channels=mover.channels, writes=False)
         adopt(meter, "valid", self.o.valid)

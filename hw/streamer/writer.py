@@ -43,7 +43,8 @@ class WritePort(wiring.Component):
     row granted. A beat with ``error`` is stored as it is and reported as ``UPSTREAM`` of its row's
     execution, with address 0: in the cycle after both are in the FIFOs or, where a fault of the
     spatial unit comes then, after that. ``conflict``, ``accesses`` and ``written`` of
-    ``core.activity`` are a cycle late.
+    ``core.activity`` are a cycle late. ``core.progress``: beats whose row is in the FIFOs, whole or
+    with their ``count``; they are in memory when there are no requests any more.
 
     Parameters
     ----------
@@ -60,6 +61,8 @@ else of :func:`~weft.hw.bus.streams.compute_beat`
         One word for each channel.
     memory : :class:`~weft.hw.bus.tcdm.MemoryPortSignature` for each channel
         ``req`` is a register.
+    drain : 1
+        While set no beat is accepted; so the requests come to an end.
     finished : 1; only if it takes `switch_beat`
         Pulse: the present BD takes its last beat in this cycle. Combinational from ``i.valid``.
 
@@ -83,6 +86,7 @@ else of :func:`~weft.hw.bus.streams.compute_beat`
             "core": In(PortSignature(self._descriptor)),
             "i": In(stream.Signature(self._beat)),
             "memory": Out(MemoryPortSignature(config.memory)).array(mover.channels),
+            "drain": In(1),
         }
         if self._switched:
             members["finished"] = Out(1)
@@ -167,12 +171,21 @@ else of :func:`~weft.hw.bus.streams.compute_beat`
         # combinational logic as one sees to each only when it has something to do.
         m.submodules.spread = spread = Module()
         space = Cat(channel.space for channel in channels).all()
+        takes = space & ~self.drain
         spread.d.comb += [
-            self.i.ready.eq(space & ends.o.valid if self._switched else space),
+            self.i.ready.eq(takes & ends.o.valid if self._switched else takes),
             accept.eq(self.i.valid & self.i.ready),
         ]
         with spread.If(accept):
             spread.d.sync += accept_pointer.eq(following(accept_pointer, mover.data_depth))
+
+        m.submodules.progress = progress = Module()
+        whole = len(self.i.payload.data) // 8
+        with progress.If(meet):
+            progress.d.comb += self.core.progress.bytes.eq(
+                self.i.payload.count if self._switched else whole
+            )
+        progress.d.comb += self.core.progress.last.eq(meet & ends.o.payload)
 
         m.submodules.retirement = retirement = Module()
         retirement.d.comb += retire.eq(Cat(channel.ended for channel in channels).all())
