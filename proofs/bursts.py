@@ -5,8 +5,9 @@ from typing import Any
 
 from amaranth.hdl import Assume, Module, Mux, Signal
 
+from weft.hw.bus.axi import BOUNDARY_BYTES
 from weft.hw.dma.cutter import RunCutter
-from weft.hw.dma.legalizer import PAGE_BYTES, BurstLegalizer
+from weft.hw.dma.legalizer import BurstLegalizer
 from weft.hw.mover.descriptor import RUN_LENGTH_BITS
 
 from .harness import always, free, strengthen
@@ -54,13 +55,13 @@ def legalizer_harness(design: Any) -> Module:
         with m.If(now_left != 0):
             first_byte = burst.addr
             last_byte = burst.addr + taken * LANES - 1
-            room = (PAGE_BYTES - now_beat * LANES % PAGE_BYTES) // LANES
+            room = (BOUNDARY_BYTES - now_beat * LANES % BOUNDARY_BYTES) // LANES
             always(m, first_byte == now_beat << LANE_BITS, "bursts are consecutive and aligned")
             always(m, taken <= now_left, "no beat beyond the span")
             always(m, taken <= CAP, "no burst beyond the cap")
             always(
                 m,
-                first_byte // PAGE_BYTES == last_byte // PAGE_BYTES,
+                first_byte // BOUNDARY_BYTES == last_byte // BOUNDARY_BYTES,
                 "no burst crosses a 4 KiB boundary",
             )
             always(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -33,6 +33,7 @@ from .transfer import (
     send_steps,
 )
 from .transport import Transport
+from .windows import window_registers
 
 __all__ = ["Device", "Operand"]
 
@@ -79,6 +80,7 @@ class Device:
         self._identify()
         self.program = Program(self.registers, config)
         self.stats = Statistics()
+        self._windows: dict[str, dict[str, int]] = {}
         self.allocator = Allocator(transport.memory, transport.memory_base)
         self.reset()
 
@@ -113,6 +115,32 @@ class Device:
             every = self.registers.map.page("system").register(name).fields
             self.registers.write("system", name, sum(1 << bit.low for bit in every))
         self.clear_counters()
+        for mover, values in self._windows.items():
+            self._write_windows(mover, values)
+
+    def confine(self, mover: str, pieces: Sequence[tuple[int, int]]) -> None:
+        """Let a DRAM mover touch nothing but `pieces`; a burst outside is a fault and is not made.
+
+        It holds from here on, resets included; the mover must be idle.
+
+        Parameters
+        ----------
+        pieces
+            Address and length in bytes of each, whole pages of 4 KiB. Without any, everything is
+            allowed.
+
+        Raises
+        ------
+        MappingError
+            The mover has no windows or too few, or a piece is not whole pages of its address space.
+        """
+        values = window_registers(self.config, mover, pieces)
+        self._windows[mover] = values
+        self._write_windows(mover, values)
+
+    def _write_windows(self, mover: str, values: dict[str, int]) -> None:
+        for name, value in values.items():
+            self.registers.write(mover, name, value)
 
     def abort(self, *movers: str) -> dict[str, Stopped]:
         """End every task of `movers` (of all, if none is named); how far each came, by name.

@@ -110,9 +110,9 @@ def gated_copy(
     """The tasks of a copy that acquires where it begins and releases where it ends.
 
     Both happen at the scratchpad's mover if one end is in DRAM and one in the scratchpad; else the
-    source's mover acquires and the sink's releases, and the two meet in the switch. So a lock at the
-    scratchpad guards what lies there; a source in DRAM reads ahead of it. A piece's task at the
-    scratchpad comes before that at DRAM.
+    source's mover acquires and the sink's releases, and the two meet in the switch. So a lock
+    at the scratchpad guards what lies there; a source in DRAM reads ahead of it. A piece's task at
+    the scratchpad comes before that at DRAM.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from weft.sim.dram import DramParameters
 from weft.sw.blocked import contiguous
 from weft.sw.descriptor import BufferDescriptor
 from weft.sw.device import Device
-from weft.sw.errors import DeviceTimeout, SequenceError
+from weft.sw.errors import DeviceError, DeviceTimeout, MappingError, SequenceError
 from weft.sw.sequence import RuntimeSequence
 
 BATCH = 6
@@ -149,3 +149,41 @@ def test_a_source_and_a_sink_that_do_not_name_each_other() -> None:
     rest.run()
     dev.wait("S2MM0", 2)
     dev.wait("MM2S1", 1)
+
+
+def test_a_mover_is_confined_to_its_windows() -> None:
+    dev: Any = weft.simulate(CROSSING, FASTEST, memory_bytes=MEMORY_BYTES)
+    a, b = dev.allocate(64, np.uint8), dev.allocate(3 * 4096, np.uint8)
+    a[:] = range(64)
+    page = -(-b.device_address // 4096) * 4096
+    first = page - b.device_address
+    dev.confine("S2MM0", [(page, 4096)])
+    dev.confine("MM2S0", [(page + 4096, 4096), (a.device_address // 4096 * 4096, 4096)])
+    for _ in range(2):  # a reset does not open them
+        dev.reset()
+        with RuntimeSequence(dev) as inside:
+            inside.memcpy("t")(a, b[first + 4096 - 64 : first + 4096])
+            inside.dma_wait("t")
+        inside.run()
+        np.testing.assert_array_equal(b[first + 4096 - 64 : first + 4096], a)
+        with RuntimeSequence(dev) as across:
+            across.memcpy("t")(a, b[first + 4096 - 32 : first + 4096 + 32])
+            across.dma_wait("t")
+        message = f"mover S2MM0, BD 0, address {page + 4096:#x}: an address lies outside the win"
+        with pytest.raises(DeviceError, match=message):
+            across.run()
+        assert not b[first + 4096 :].any()
+        b[:] = 0
+    dev.reset()
+    dev.confine("S2MM0", [])
+    across.run()
+    np.testing.assert_array_equal(b[first + 4096 - 32 : first + 4096 + 32], a)
+    for mover, pieces, text in (
+        ("X", [(0, 4096)], "'X' is not a DRAM mover"),
+        ("MM2S0", [(0, 4096)] * 3, "3 pieces: MM2S0 has 2 windows"),
+        ("MM2S0", [(100, 4096)], "4096 bytes at 0x64: must be whole pages of 4096"),
+        ("MM2S0", [(0, 0)], "0 bytes at 0x0: must be whole pages"),
+        ("MM2S0", [((1 << 64) - 4096, 8192)], "leave 64 address bits"),
+    ):
+        with pytest.raises(MappingError, match=text):
+            dev.confine(mover, pieces)

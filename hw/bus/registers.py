@@ -14,6 +14,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import MAX_LOCKS, AcceleratorConfig
 from ..errors import WeftError
+from .windows import PAGE_BITS
 
 __all__ = [
     "DESCRIPTOR_STORE",
@@ -290,7 +291,22 @@ def mover_page(config: AcceleratorConfig, index: int) -> Page:
     build.add("EXECUTIONS", "ro", f"executions of the present task that have retired; {stood}")
     build.add("PROGRESS", "ro", f"bytes that the execution after these has moved; {stood}")
     mover = config.movers[index]
+    if not mover.is_scratchpad and config.dma is not None:
+        for window in range(config.dma.windows):
+            _add_window(build, f"WINDOW{window}", config.dma.address_bits)
     return Page(name=mover.name, base=(index + 1) * PAGE_BYTES, registers=tuple(build.registers))
+
+
+def _add_window(build: _Builder, name: str, address_bits: int) -> None:
+    """A piece of DRAM that a mover may touch: the pages of its first and of its last byte."""
+    high = address_bits - 32
+    page = ("page", PAGE_BITS, 32 - PAGE_BITS, "low bits of the number of a page of 4 KiB")
+    enable = ("enable", 0, 1, "bursts outside the enabled windows are not made")
+    for end, fields in (("FIRST", (enable, page)), ("LAST", (page,))):
+        build.add(f"{name}_{end}_LOW", "rw", f"{end.lower()} address, low half", *fields)
+        if high:
+            text = f"{end.lower()} address, high half"
+            build.add(f"{name}_{end}_HIGH", "rw", text, ("value", 0, high, text))
 
 
 def sequencer_page(config: AcceleratorConfig) -> Page:

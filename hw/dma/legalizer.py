@@ -4,12 +4,10 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..bus.axi import BOUNDARY_BYTES
 from ..mover.descriptor import RUN_LENGTH_BITS
 
-__all__ = ["PAGE_BYTES", "BurstLegalizer", "burst_layout", "span_layout"]
-
-PAGE_BYTES = 4096
-"""No AXI burst crosses a multiple of it."""
+__all__ = ["BurstLegalizer", "burst_layout", "span_layout"]
 
 
 def span_layout(address_bits: int) -> data.StructLayout:
@@ -23,7 +21,7 @@ def burst_layout(address_bits: int) -> data.StructLayout:
     ``size`` bytes of the span are in it. ``end``: the BD ends with it. ``none``: there is no burst,
     only the end of a BD.
     """
-    size = PAGE_BYTES.bit_length()
+    size = BOUNDARY_BYTES.bit_length()
     return data.StructLayout({"addr": address_bits, "len": 8, "size": size, "end": 1, "none": 1})
 
 
@@ -80,7 +78,7 @@ class BurstLegalizer(wiring.Component):
         m = Module()
         lanes = self._data_bits // 8
         lane_bits = (lanes - 1).bit_length()
-        page_beats = PAGE_BYTES // lanes
+        page_beats = BOUNDARY_BYTES // lanes
         page_bits = (page_beats - 1).bit_length()
         span = self.i.payload
 

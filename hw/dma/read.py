@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out, flipped
 from ..bus.axi import Axi4Signature, Response
 from ..bus.queue import Queue
 from ..bus.streams import switch_beat
+from ..bus.windows import allowed, window_layout
 from ..bus.wires import adopt
 from ..config import AcceleratorConfig, DmaConfig, MoverConfig
 from ..errors import ConfigError
@@ -18,7 +19,6 @@ from .joiner import RunJoiner
 from .legalizer import BurstLegalizer
 from .packer import BytePacker
 from .shaper import RunShaper, run_layout
-from .windows import allowed, window_layout
 
 __all__ = ["Mm2sPort", "dma_of"]
 
@@ -84,7 +84,7 @@ class Mm2sPort(wiring.Component):
         While set, no further AR is raised; one that is raised holds until it is taken.
     idle : 1
         No AR is raised and no burst is in flight.
-    windows : array of :func:`~weft.hw.dma.windows.window_layout`; only with `dma.windows`
+    windows : array of :func:`~weft.hw.bus.windows.window_layout`; only with `dma.windows`
         Where it may read; changed while no task is under way.
 
     Attributes

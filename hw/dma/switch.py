@@ -1,6 +1,6 @@
 """The stream switch: joins sources to sinks, task by task."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -125,11 +125,11 @@ class StreamSwitch(wiring.Component):
         # BDs name each other and nobody is missing. `begun`: a sink was given a beat of the BD.
         has = [Signal(ROUTE_BITS, name=f"has_{j}") for j in sources]
         begun = [Signal(name=f"begun_{j}") for j in sources]
-        here = [Signal(ROUTE_BITS, name=f"here_{j}") for j in sources]
+        here = [Signal(self._sinks, name=f"here_{j}") for j in sources]
         given = [Signal(ROUTE_BITS, name=f"given_{j}") for j in sources]
         joined = [Signal(ROUTE_BITS, name=f"joined_{j}") for j in sources]
         latest = [Signal(range(self._sources), name=f"latest_{i}") for i in sinks]
-        ready = Signal(ROUTE_BITS)
+        ready, absent = Signal(ROUTE_BITS), Const(0, ROUTE_BITS - self._sinks)
         m.d.comb += ready.eq(Cat(sink.ready for sink in self.o))
 
         for j in sources:
@@ -138,7 +138,7 @@ class StreamSwitch(wiring.Component):
             met = Signal(name=f"met_{j}")
             m.d.comb += [
                 due.eq(route.payload & ~has[j]),
-                met.eq(route.valid & (route.payload != 0) & ((due & ~here[j]) == 0)),
+                met.eq(route.valid & (route.payload != 0) & ((due & ~Cat(here[j], absent)) == 0)),
                 joined[j].eq(route.payload & met.replicate(ROUTE_BITS)),
                 self.source_waiting[j].eq(source.valid & ~met),
                 source.ready.eq(met & ((due & ~ready) == 0)),

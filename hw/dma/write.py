@@ -8,6 +8,7 @@ from ..bus.axi import Axi4Signature
 from ..bus.fault import FaultCode, fault_report
 from ..bus.queue import Queue
 from ..bus.streams import switch_beat
+from ..bus.windows import allowed, window_layout
 from ..bus.wires import adopt
 from ..config import AcceleratorConfig, MoverConfig
 from ..mover.descriptor import Descriptor
@@ -19,7 +20,6 @@ from .legalizer import BurstLegalizer, burst_layout
 from .read import dma_of
 from .shaper import RunShaper, run_layout
 from .unpacker import ByteUnpacker, write_beat
-from .windows import allowed, window_layout
 
 __all__ = ["S2mmPort"]
 
@@ -80,7 +80,7 @@ class S2mmPort(wiring.Component):
         W beats follow.
     idle : 1
         No AW or W is raised and no burst is in flight.
-    windows : array of :func:`~weft.hw.dma.windows.window_layout`; only with `dma.windows`
+    windows : array of :func:`~weft.hw.bus.windows.window_layout`; only with `dma.windows`
         Where it may write; changed while no task is under way.
     bound, finished, holding : 1
         As in :class:`~weft.hw.dma.unpacker.ByteUnpacker`, for a switch in front.

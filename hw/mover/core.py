@@ -1,7 +1,7 @@
 """What every mover has above its memory port: registers, queue, BDs, loops, retirement."""
 
 from amaranth.hdl import Cat, Module, Mux, ResetInserter, Shape, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..agu.temporal import TemporalAgu
@@ -10,6 +10,7 @@ from ..bus.page import RegisterPage
 from ..bus.passing import PassingQueue
 from ..bus.queue import Queue
 from ..bus.registers import DESCRIPTOR_STORE, RegisterBusSignature, mover_page
+from ..bus.windows import window_layout
 from ..bus.wires import adopt
 from ..config import ROUTE_BITS, AcceleratorConfig
 from .descriptor import Descriptor
@@ -85,6 +86,8 @@ class MoverCore(wiring.Component):
     route : stream of ROUTE_BITS; only if the mover is on the switch
         Operator word and route of every execution with rows, in order, from the cycle of its first
         row on.
+    windows : array of :func:`~weft.hw.bus.windows.window_layout`; only with `dma.windows`
+        What a DRAM mover may touch; nothing is enabled after a reset.
     apart : 1; only if the mover is on the switch
         The stream waits for the mover at its other end.
     clear_counters : 1
@@ -119,7 +122,8 @@ class MoverCore(wiring.Component):
     def __init__(self, *, config: AcceleratorConfig, index: int) -> None:
         self._config = config
         self._index = index
-        self.descriptor = Descriptor(config, config.movers[index])
+        mover = config.movers[index]
+        self.descriptor = Descriptor(config, mover)
         members = {
             "registers": In(RegisterBusSignature()),
             "push": In(stream.Signature(mover_task())),
@@ -139,10 +143,14 @@ class MoverCore(wiring.Component):
         }
         if self.descriptor.has_operator:
             members["operator"] = Out(stream.Signature(32))
+        dma = None if mover.is_scratchpad else config.dma
+        self._windows = 0 if dma is None else dma.windows
+        if dma is not None and dma.windows:
+            layout = data.ArrayLayout(window_layout(dma.address_bits), dma.windows)
+            members["windows"] = Out(layout)
         if self.descriptor.has_route:
             members |= {"route": Out(stream.Signature(ROUTE_BITS)), "apart": In(1)}
         super().__init__(members)
-        mover = self.descriptor.mover
         self.tasks = PassingQueue(
             queued_task(self.descriptor.address_bits), depth=mover.queue_depth
         )
@@ -221,6 +229,8 @@ class MoverCore(wiring.Component):
         self._elaborate_progress(m, page, tasks, flight)
         self._elaborate_faults(m, page, loader, store)
         self._elaborate_address(m, page)
+        for window in range(self._windows):
+            self._elaborate_window(m, page, window)
         for name in ("active", "starved", "blocked", "conflict", "accesses"):
             adopt(page, name, getattr(monitor, name))
         wanted = self.locks.acquire
@@ -365,6 +375,15 @@ class MoverCore(wiring.Component):
                 self.fault_descriptor.eq(descriptor),
                 Cat(low, high).eq(Mux(own.code != FaultCode.NONE, own.address, 0)),
             ]
+
+    def _elaborate_window(self, m: Module, page: RegisterPage, index: int) -> None:
+        window, name = self.windows[index], f"window{index}"
+        enabling = getattr(page, f"{name}_first_low")
+        m.d.comb += window.enable.eq(enabling.enable)
+        for end in ("first", "last"):
+            low = getattr(page, f"{name}_{end}_low").page
+            high = getattr(page, f"{name}_{end}_high", None)
+            m.d.comb += window[end].eq(low if high is None else Cat(low, high))
 
     def _elaborate_address(self, m: Module, page: RegisterPage) -> None:
         low, high = Signal(32), Signal(32)

@@ -47,6 +47,8 @@ class Mover(wiring.Component):
         self.port = port
         super().__init__({"drain": In(1), "abort": In(1), "idle": Out(1)})
         adopt(port, "core", wiring.flipped(self.core.port))
+        if "windows" in port.signature.members:
+            adopt(port, "windows", self.core.windows)
         adopt(port, "drain", self.drain)
         adopt(self.core, "drain", self.drain)
         adopt(self.core, "abort", self.abort)

@@ -1,6 +1,6 @@
 """What became of a program, written to DRAM."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -80,7 +80,11 @@ class ProgramReporter(wiring.Component):
         first_error = Signal(register_shape(self._map.pages[0].register("FIRST_ERROR")))
         faults = Signal(data.ArrayLayout(32, len(_FAULT_REGISTERS)))
         reading = Signal(range(len(_FAULT_REGISTERS) + 1))
-        m.d.comb += first_error.eq(self.outcome.first_error)
+        address = Signal(self._map.address_bits)
+        m.d.comb += [
+            first_error.eq(self.outcome.first_error),
+            Value.cast(self.access.request.payload).eq(address),  # a read
+        ]
         with m.FSM():
             with m.State("IDLE"):
                 with m.If(self.begin):
@@ -118,7 +122,7 @@ class ProgramReporter(wiring.Component):
                 with m.Case(index), m.Switch(reading):
                     for number, name in enumerate(_FAULT_REGISTERS):
                         with m.Case(number):
-                            m.d.comb += self.access.request.payload.address.eq(page.address(name))
+                            m.d.comb += address.eq(page.address(name))
         self._elaborate_burst(m, Cat(self.outcome.as_value()[: RECORD_BYTES * 8 - 96], faults))
         return m
 

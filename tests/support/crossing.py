@@ -51,7 +51,12 @@ CROSSING = AcceleratorConfig(
         _mover("S2MM1", "s2mm", loops=5, high_priority=False),
     ),
     dma=DmaConfig(
-        data_bits=8 * BEAT, read_outstanding=8, write_outstanding=8, read_buffer=64, write_buffer=64
+        data_bits=8 * BEAT,
+        read_outstanding=8,
+        write_outstanding=8,
+        read_buffer=64,
+        write_buffer=64,
+        windows=2,
     ),
     sequencer=SequencerConfig(),
     locks=4,

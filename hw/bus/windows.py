@@ -3,11 +3,11 @@
 from amaranth.hdl import Cat, Value
 from amaranth.lib import data
 
-from .legalizer import PAGE_BYTES
+from .axi import BOUNDARY_BYTES
 
 __all__ = ["PAGE_BITS", "allowed", "window_layout"]
 
-PAGE_BITS = (PAGE_BYTES - 1).bit_length()
+PAGE_BITS = (BOUNDARY_BYTES - 1).bit_length()
 
 
 def window_layout(address_bits: int) -> data.StructLayout:
