@@ -1,0 +1,1 @@
+"""Tests that run inside the simulator; ``python -m cosim`` runs them all."""
