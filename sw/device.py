@@ -35,7 +35,7 @@ from .transfer import (
 from .transport import Transport
 from .windows import window_registers
 
-__all__ = ["Device", "Operand"]
+__all__ = ["MODES", "Device", "Operand"]
 
 RESET_POLLS = 10_000
 

@@ -22,7 +22,7 @@ LATENCIES = (3, 13, 100)
 QUICK_SIZES, QUICK_BUSES, QUICK_LATENCIES = (8, 64), ("64",), (13,)
 QUICK_BEATS = 64
 CONFIG = "dma"
-WIDTH = 132
+WIDTH = 160
 """Columns of a table that goes to a file."""
 
 
@@ -72,7 +72,7 @@ WIDTH = 132
 @click.option(
     "--quick",
     is_flag=True,
-    help="A few short measurements, without tiles and programs: rows of 8 and 64 bytes on a "
+    help="A few short measurements, of rows only: of 8 and 64 bytes on a "
     "64-bit bus at latency 13 unless said otherwise.",
 )
 @json_option
@@ -92,7 +92,8 @@ def dma(
     two lengths of the same pattern: what it costs to start and to end is not in it. `floor` is what
     a bus that is never idle would show: ceil((offset + size) / width) beats a row, and no more than
     `outstanding` bursts a latency. Every byte is checked. Rows called `launch` have `first_ar`, the
-    cycles from a push to the first read address.
+    cycles from a push to the first read address. Rows called `send` are one call of the driver's
+    `send`, from its first register access on, in each of its modes.
     """
     chosen = _choose_engine(engine)
     widths = [int(bus) for bus in buses or (QUICK_BUSES if quick else BUSES)]
@@ -102,7 +103,7 @@ def dma(
     for width in widths:
         for latency in latencies:
             cases = list(_cases(width // 8, row_bytes, paths or PATHS, quick))
-            rows += _measure(cases, width, latency, outstanding, chosen)
+            rows += _measure(cases, width, latency, outstanding, chosen, modes=not quick)
             rows.append(measure_launch(bus_bits=width, latency=latency, outstanding=outstanding))
     exact = all([row.pop("ok") for row in rows])
     hashes = "".join(dma_system(width, outstanding).hash for width in widths)
@@ -148,7 +149,7 @@ def _cases(width: int, sizes: Sequence[int], paths: Sequence[str], quick: bool) 
 
 
 def _measure(
-    cases: Sequence[Case], width: int, latency: int, outstanding: int, engine: str
+    cases: Sequence[Case], width: int, latency: int, outstanding: int, engine: str, *, modes: bool
 ) -> Iterator[dict[str, Any]]:
     with (
         progress(f"dma {width} bit, latency {latency}") as bar,
@@ -163,11 +164,13 @@ def _measure(
     ):
         for case in cases:
             yield runner.measure(case)
+        if modes:
+            yield from runner.compare_modes()
 
 
 def _summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """How far the rows are from their floors, and the slowest launch."""
-    moved = [row for row in rows if row["mode"] == "sg"]
+    moved = [row for row in rows if row["mode"] == "sg" and row["pattern"] != "send"]
     launches = [row["first_ar"] for row in rows if row["pattern"] == "launch"]
     short = [row for row in moved if row["utilization"] < row["floor"] - 5e-4]
     return {
@@ -193,6 +196,10 @@ def _show(rows: Sequence[dict[str, Any]]) -> None:
         "utilization": "utilization",
         "floor": "floor",
         "first AR": "first_ar",
+        "mode": "mode",
+        "calls": "calls",
+        "BDs": "bds",
+        "copies": "host_copies",
     }
     table = Table(title="DMA: bytes a cycle over the bus's width", title_justify="left")
     for title in columns:

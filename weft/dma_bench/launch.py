@@ -6,11 +6,12 @@ from typing import Any
 
 from amaranth.hdl import Cat
 
+from ..hw.top import Top
 from ..sim.amaranth_engine import AmaranthSimulation
 from ..sim.dram import DramParameters
 from ..sw.descriptor import BufferDescriptor
 from ..sw.device import Device
-from .systems import dma_system, system_top
+from .systems import dma_system
 
 __all__ = ["measure_launch"]
 
@@ -27,7 +28,7 @@ def measure_launch(*, bus_bits: int, latency: int, outstanding: int) -> dict[str
     writing mover retires. ``floor`` is 0: there is no bus utilization to speak of.
     """
     config = dma_system(bus_bits, outstanding)
-    top: Any = system_top(config, joined=True)
+    top: Any = Top(config)
     read, write = (top.accelerator._movers[name] for name in ("MM2S0", "S2MM0"))
     top.trace = Cat(
         read.core.tasks.i.valid,
@@ -42,9 +43,10 @@ def measure_launch(*, bus_bits: int, latency: int, outstanding: int) -> dict[str
     ) as simulation:
         device = Device(simulation, config)
         simulation.memory[:COPY_BYTES] = range(COPY_BYTES)
-        for mover, address in (("S2MM0", MEMORY_BYTES // 2), ("MM2S0", 0)):
+        ends = ("S2MM0", "MM2S0")
+        for mover, other, address in zip(ends, ends[::-1], (MEMORY_BYTES // 2, 0), strict=True):
             descriptor = BufferDescriptor(
-                base=simulation.memory_base + address, run_length=COPY_BYTES
+                base=simulation.memory_base + address, run_length=COPY_BYTES, route=(other,)
             )
             device.write_descriptor(mover, 0, descriptor)
             token = device.push(mover, 0, interrupt=mover == "S2MM0")

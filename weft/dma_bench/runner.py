@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from ..hw.config import AcceleratorConfig
 from ..sim.simulation import Simulation
 from ..sw.blocked import contiguous
 from ..sw.descriptor import BufferDescriptor
-from ..sw.device import Device
+from ..sw.device import MODES, Device
 from ..sw.doorbell import LoadedProgram
 from ..sw.errors import DeviceTimeout
 from ..sw.words import ProgramWords
@@ -26,6 +27,8 @@ SOURCE, TARGET, STAGE = 0x01_0000, 0x30_0000, 0x60_0000
 AREA = 0x2F_0000
 TIMEOUT = 200_000
 FILL = 0xAA
+SENT = 64, 64
+"""Rows and bytes a row of what the driver's modes are compared with."""
 
 
 class Runner:
@@ -65,7 +68,7 @@ class Runner:
             "progress": progress,
         }
         self._engine = engine
-        self._systems: dict[tuple[bool, bool], _System] = {}
+        self._systems: dict[bool, _System] = {}
 
     def __enter__(self) -> Runner:
         return self
@@ -77,9 +80,7 @@ class Runner:
 
     def measure(self, case: Case) -> dict[str, Any]:
         """The row of `case`: its columns are those of the public table, and ``ok``."""
-        system = self._system(
-            joined=case.path == "dram-dram", sequencer=case.pattern == "sequencer"
-        )
+        system = self._system(sequencer=case.pattern == "sequencer")
         (shorter, few), (longer, many) = (system.move(case, count) for count in case.counts)
         width = self.bus_bits // 8
         rows = [case.walk(count).nbytes // case.row_bytes for count in case.counts]
@@ -105,13 +106,38 @@ class Runner:
             "ok": system.exact,
         }
 
-    def _system(self, *, joined: bool, sequencer: bool) -> _System:
-        key = joined, sequencer
-        if key not in self._systems:
+    def compare_modes(self) -> list[dict[str, Any]]:
+        """The same send in each of the driver's modes, a row each, with what it counts."""
+        rows = []
+        for mode in MODES:
+            counts = self._system(sequencer=False).send(mode)
+            rows.append(
+                {
+                    "path": "dram-spm",
+                    "bus_bits": self.bus_bits,
+                    "latency": self.latency,
+                    "pattern": "send",
+                    "row_bytes": SENT[1],
+                    "src_offset": 0,
+                    "dst_offset": 0,
+                    "outstanding": self.outstanding,
+                    "rows": SENT[0],
+                    "mode": mode,
+                    "utilization": round(
+                        SENT[0] * SENT[1] * 8 / self.bus_bits / counts["cycles"], 4
+                    ),
+                    "floor": 1.0,
+                }
+                | counts
+            )
+        return rows
+
+    def _system(self, *, sequencer: bool) -> _System:
+        if sequencer not in self._systems:
             config = dma_system(self.bus_bits, self.outstanding, sequencer=sequencer)
-            simulation = open_system(config, self._engine, joined=joined, **self._options)
-            self._systems[key] = _System(simulation, config)
-        return self._systems[key]
+            simulation = open_system(config, self._engine, **self._options)
+            self._systems[sequencer] = _System(simulation, config)
+        return self._systems[sequencer]
 
 
 class _System:
@@ -159,10 +185,32 @@ class _System:
             self.exact &= bool(np.array_equal(target, expected))
         return cycles, beats
 
+    def send(self, mode: str) -> dict[str, Any]:
+        """Send the left half of a matrix to the scratchpad: cycles, and what the driver counts."""
+        rows, row_bytes = SENT
+        device, before = self.device, replace(self.device.stats)
+        matrix = device.allocate((rows, 2 * row_bytes), np.uint8)
+        matrix[:] = np.random.default_rng(2).integers(0, 256, matrix.shape)
+        part, started = matrix[:, :row_bytes], self.simulation.cycles
+        device.send(part, to=device.scratchpad(0), mode=mode).wait()
+        cycles = self.simulation.cycles - started
+        after = device.stats
+        self._held = 0
+        exact = np.array_equal(self._read_back(part.size), part.reshape(-1))
+        device.free(matrix)
+        return {
+            "cycles": cycles,
+            "calls": after.dma_calls - before.dma_calls,
+            "bds": after.dma_bds - before.dma_bds,
+            "bytes": after.bytes_read - before.bytes_read,
+            "host_copies": after.host_copies - before.host_copies,
+            "ok": exact,
+        }
+
     def _run(self, case: Case, walk: Walk, count: int) -> int:
         asked = walk.folded() if case.pattern == "folded" else walk
-        read = self._dram("MM2S0", asked, SOURCE + case.source_offset)
-        write = self._dram("S2MM0", asked, TARGET + case.target_offset)
+        read = self._dram(asked, SOURCE + case.source_offset)
+        write = self._dram(asked, TARGET + case.target_offset)
         if case.path == "dram-spm":
             return self._task(("Y", self._linear("Y", walk.nbytes)), ("MM2S0", read))
         if case.path == "spm-dram":
@@ -173,12 +221,17 @@ class _System:
             return self._play(case, count)
         if case.pattern == "repeat":
             one = case.walk(1)
-            read = self._dram("MM2S0", one, SOURCE + case.source_offset)
-            write = self._dram("S2MM0", one, TARGET + case.target_offset)
+            read = self._dram(one, SOURCE + case.source_offset)
+            write = self._dram(one, TARGET + case.target_offset)
             return self._task(("S2MM0", write), ("MM2S0", read), repeat=count)
         return self._task(("S2MM0", write), ("MM2S0", read))
 
-    def _dram(self, mover: str, walk: Walk, offset: int) -> BufferDescriptor:
+    def _direct(self, mover: str, walk: Walk, offset: int) -> BufferDescriptor:
+        """A DRAM mover's end of a stream from DRAM to DRAM."""
+        other = "S2MM0" if mover == "MM2S0" else "MM2S0"
+        return replace(self._dram(walk, offset), route=(other,))
+
+    def _dram(self, walk: Walk, offset: int) -> BufferDescriptor:
         return BufferDescriptor(
             base=self.base + offset,
             bounds=walk.bounds,
@@ -196,16 +249,16 @@ class _System:
         repeat: int = 1,
     ) -> int:
         """Run a sink's descriptor, which is pushed first, and a source's."""
-        for mover, descriptor in (sink, source):
-            self.device.write_descriptor(mover, 0, descriptor)
+        for (mover, descriptor), (other, _) in ((sink, source), (source, sink)):
+            self.device.write_descriptor(mover, 0, replace(descriptor, route=(other,)))
         token = self.device.push(sink[0], 0, repeat, interrupt=True)
         started = self.simulation.cycles
-        other = self.device.push(source[0], 0, repeat)
+        given = self.device.push(source[0], 0, repeat)
         if not self.simulation.wait_interrupt(TIMEOUT):
             raise DeviceTimeout(f"no end after {TIMEOUT} cycles; {self.device.program.describe()}")
         cycles = self.simulation.cycles - started
         self.device.wait(sink[0], token)
-        self.device.wait(source[0], other)
+        self.device.wait(source[0], given)
         # A wait that finds its task retired leaves the interrupt as it is.
         self.device.registers.write("system", "IRQ_DONE", (1 << len(self.config.movers)) - 1)
         return cycles
@@ -217,7 +270,7 @@ class _System:
         started = self.simulation.cycles
         for copy in range(count):
             steps = [
-                (mover, self._dram(mover, one, area + copy * case.stride))
+                (mover, self._direct(mover, one, area + copy * case.stride))
                 for mover, area in (("S2MM0", TARGET), ("MM2S0", SOURCE))
             ]
             for mover, descriptor in steps:
@@ -233,7 +286,7 @@ class _System:
         areas = {"S2MM0": TARGET, "MM2S0": SOURCE}
         words = ProgramWords(self.config)
         for mover, area in areas.items():
-            self.device.write_descriptor(mover, 0, self._dram(mover, case.walk(1), area))
+            self.device.write_descriptor(mover, 0, self._direct(mover, case.walk(1), area))
         for copy in range(count):
             for mover, area in areas.items():
                 words.push_at(mover, 0, self.base + area + copy * case.stride)
@@ -252,7 +305,7 @@ class _System:
         """The scratchpad's first `nbytes`, which it is given unless it has them."""
         if self._held < nbytes:
             walk = Walk(run=nbytes, bounds=(1,), strides=(0,))
-            read = self._dram("MM2S0", walk, SOURCE)
+            read = self._dram(walk, SOURCE)
             self._task(("Y", self._linear("Y", nbytes)), ("MM2S0", read))
             self._held = nbytes
         return self.memory[SOURCE : SOURCE + nbytes]
@@ -260,5 +313,5 @@ class _System:
     def _read_back(self, nbytes: int) -> npt.NDArray[np.uint8]:
         """The first `nbytes` of the scratchpad, by way of DRAM."""
         walk = Walk(run=nbytes, bounds=(1,), strides=(0,))
-        self._task(("S2MM0", self._dram("S2MM0", walk, STAGE)), ("X", self._linear("X", nbytes)))
+        self._task(("S2MM0", self._dram(walk, STAGE)), ("X", self._linear("X", nbytes)))
         return self.memory[STAGE : STAGE + nbytes].copy()

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
-from amaranth.lib.wiring import flipped
-
-from ..engines import model_source
-from ..generate import TOP_NAME, top_verilog
-from ..hw.config import AcceleratorConfig, DmaConfig, MemoryConfig, MoverConfig, SequencerConfig
-from ..hw.top import Top
-from ..sim.amaranth_engine import AmaranthSimulation
+from ..engines import open_simulation
+from ..hw.config import (
+    SWITCH,
+    AcceleratorConfig,
+    DmaConfig,
+    MemoryConfig,
+    MoverConfig,
+    SequencerConfig,
+)
 from ..sim.dram import DramParameters
 from ..sim.simulation import Simulation
 
-__all__ = ["BUFFER_BEATS", "SCRATCHPAD_BYTES", "dma_system", "open_system", "system_top"]
+__all__ = ["BUFFER_BEATS", "SCRATCHPAD_BYTES", "dma_system", "open_system"]
 
 SCRATCHPAD_BYTES = 128 << 10
 MEMORY_BYTES = 8 << 20
@@ -27,14 +27,12 @@ WORD_BITS = 64
 
 
 def dma_system(data_bits: int, outstanding: int, *, sequencer: bool = False) -> AcceleratorConfig:
-    """Two DRAM movers and their scratchpad ends on a bus of `data_bits`; a sequencer if asked.
+    """Two movers of DRAM and two of the scratchpad on a switch; a sequencer if asked.
 
     The scratchpad passes a beat of the bus in every cycle and never limits anything.
     """
     words = data_bits // WORD_BITS
     banks = max(2, words)
-    ends = (("Y", "write", "MM2S0"), ("X", "read", "S2MM0"))
-    channels = (("MM2S0", "mm2s", "Y"), ("S2MM0", "s2mm", "X"))
     return AcceleratorConfig(
         name=f"dma-{data_bits}-{outstanding}{'-sequencer' if sequencer else ''}",
         memory=MemoryConfig(
@@ -48,15 +46,17 @@ def dma_system(data_bits: int, outstanding: int, *, sequencer: bool = False) -> 
                 MoverConfig(
                     name=name,
                     kind=kind,
-                    bind=bind,
+                    bind=SWITCH,
                     spatial_bounds=(words,),
                     reach=words if words > 1 else 0,
                 )
-                for name, kind, bind in ends
+                for name, kind in (("Y", "write"), ("X", "read"))
             ),
             *(
-                MoverConfig(name=name, kind=kind, bind=bind, loops=4, descriptors=4, queue_depth=16)
-                for name, kind, bind in channels
+                MoverConfig(
+                    name=name, kind=kind, bind=SWITCH, loops=4, descriptors=4, queue_depth=16
+                )
+                for name, kind in (("MM2S0", "mm2s"), ("S2MM0", "s2mm"))
             ),
         ),
         dma=DmaConfig(
@@ -71,26 +71,10 @@ def dma_system(data_bits: int, outstanding: int, *, sequencer: bool = False) -> 
     )
 
 
-def system_top(config: AcceleratorConfig, *, joined: bool) -> Top:
-    """The system of `config`; `joined`: MM2S feeds S2MM directly, and the scratchpad idles."""
-    top = Top(config)
-    if joined:
-        system: Any = top.accelerator
-        source, sink = (system._movers[name] for name in ("MM2S0", "S2MM0"))
-
-        def operators(control: object) -> Iterator[tuple[str, Any]]:
-            sink.port.i = flipped(source.stream)
-            return iter(())
-
-        system._operators = operators
-    return top
-
-
 def open_system(
     config: AcceleratorConfig,
     engine: str,
     *,
-    joined: bool,
     latency: int,
     report: Callable[[str], None] = lambda text: None,
     progress: Callable[[int], None] | None = None,
@@ -106,22 +90,6 @@ def open_system(
         read_outstanding=1024,
         write_outstanding=1024,
     )
-    if engine == "python":
-        top = system_top(config, joined=joined)
-        return AmaranthSimulation(
-            config, memory_bytes=MEMORY_BYTES, dram=dram, dut=top, progress=progress
-        )
-    from ..sim.verilator import VerilatorSimulation
-    from ..sim.verilator.build import ModelSource
-
-    plain = model_source(config)
-    identity = hashlib.sha256(f"{plain.identity} {joined}".encode()).hexdigest()[:32]
-    source = ModelSource(
-        name=f"{config.name}{'-joined' if joined else ''}",
-        top=TOP_NAME,
-        verilog=lambda: top_verilog(system_top(config, joined=joined)),
-        identity=identity,
-    )
-    return VerilatorSimulation(
-        source, memory_bytes=MEMORY_BYTES, dram=dram, report=report, progress=progress
+    return open_simulation(
+        config, engine, memory_bytes=MEMORY_BYTES, dram=dram, report=report, progress=progress
     )
