@@ -87,8 +87,11 @@ def transfers(simulation: Simulation, seed: int, rounds: int) -> list[int]:
     return events
 
 
-@pytest.mark.parametrize(("channels", "bits"), [(1, 1), (2, 1), (3, 2)])
-def test_ids_are_as_wide_as_the_channels_need(channels: int, bits: int) -> None:
+@pytest.mark.parametrize(
+    ("channels", "programs", "bits"),
+    [(1, 0, 1), (1, 1, 1), (2, 0, 1), (2, 1, 2), (3, 0, 2), (3, 1, 2), (4, 1, 3)],
+)
+def test_ids_are_as_wide_as_the_channels_need(channels: int, programs: int, bits: int) -> None:
     config = doubled()
     movers = [config.mover(name) for name in ("X", "Y", "MM2S0", "S2MM0")]
     for number in range(1, channels):
@@ -102,7 +105,8 @@ def test_ids_are_as_wide_as_the_channels_need(channels: int, bits: int) -> None:
                     shares_ports_with=names.get(mover.shares_ports_with, ""),
                 )
             )
-    top = Top(dataclasses.replace(config, movers=tuple(movers)))
+    sequencer = config.sequencer if programs else None
+    top = Top(dataclasses.replace(config, movers=tuple(movers), sequencer=sequencer))
     for channel in ("ar", "aw", "r", "b"):
         assert len(getattr(top, f"m_axi_{channel}id")) == bits
 

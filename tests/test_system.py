@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +15,7 @@ import weft
 from support.engines import ENGINES, needs_compiler
 from weft.config import load_config
 from weft.hw.bus.axi import Response
+from weft.hw.config import SequencerConfig
 from weft.sim.dram import DramParameters, ErrorRange
 from weft.sw.descriptor import BufferDescriptor
 from weft.sw.device import Device
@@ -67,16 +70,36 @@ def product(a: Any, b: Any) -> Any:
     return (a.astype(np.int64) @ b.astype(np.int64)).astype(np.int32)
 
 
+@contextmanager
+def allocations(dev: Any) -> Iterator[list[Any]]:
+    """The arrays that are allocated meanwhile."""
+    arrays: list[Any] = []
+    real = dev.allocator.allocate
+
+    def allocate(*arguments: Any) -> Any:
+        arrays.append(real(*arguments))
+        return arrays[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dev.allocator, "allocate", allocate)
+        yield arrays
+
+
 def check_without_a_copy(dev: Any, M: int, N: int, K: int) -> None:
-    """The product is exact, and neither host nor DMA put a byte anywhere but into the result."""
+    """The product is exact, and neither host nor DMA put a byte anywhere but into the result and
+    the program, whose memory is given back."""
     a, b, out = operands(dev, M, N, K)
-    memory, copies = dev.transport.memory, dev.stats.host_copies
+    memory, copies, buffers = dev.transport.memory, dev.stats.host_copies, dev.buffers
     before = memory[: 1 << 20].copy()
-    assert out.device_address + out.nbytes <= dev.transport.memory_base + before.size
-    report = dev.gemm(a, b, out=out)
+    with allocations(dev) as programs:
+        report = dev.gemm(a, b, out=out)
     np.testing.assert_array_equal(out, product(a, b))
-    start = out.device_address - dev.transport.memory_base
-    before[start : start + out.nbytes] = memory[start : start + out.nbytes]
+    assert [array.dtype for array in programs] == [np.uint64] * (dev.config.sequencer is not None)
+    assert dev.buffers == buffers
+    for array in (out, *programs):
+        start = array.device_address - dev.transport.memory_base
+        assert start + array.nbytes <= before.size
+        before[start : start + array.nbytes] = memory[start : start + array.nbytes]
     np.testing.assert_array_equal(memory[: before.size], before)
     assert report.bytes_written == out.nbytes
     assert dev.stats.host_copies == copies
@@ -241,7 +264,7 @@ def reading(mover: Any) -> BufferDescriptor:
     )
 
 
-@pytest.mark.parametrize("offset", [0x0FFC, 0x2, 0x48000, 1 << 20])
+@pytest.mark.parametrize("offset", [0x0FFC, 0x2, 0x50000, 1 << 20])
 def test_unmapped_or_misaligned_register_is_a_bus_error(tiny: Any, offset: int) -> None:
     for access in (
         lambda: tiny.transport.read_register(offset),
@@ -347,6 +370,35 @@ def test_a_reset_in_mid_flight_leaves_a_device_that_works(
     dev = weft.simulate("tiny", engine, latency=40, backpressure=0.4, seed=1)
     a, b, out = operands(dev, 7, 9, 13)
 
+    buffers, wait = dev.buffers, dev.transport.wait_interrupt
+
+    def give_up(timeout: int) -> bool:
+        while not dev.registers.fields(mover, "STATUS")["busy"]:
+            assert not wait(1)
+        wait(25)
+        raise GaveUpError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dev.transport, "wait_interrupt", give_up)
+        with pytest.raises(GaveUpError):
+            dev.gemm(a, b, out)
+    assert dev.registers.fields(mover, "STATUS")["busy"]
+    # The sequencer may fetch from its program until it is stopped.
+    assert len(dev.buffers) == len(buffers) + 1
+    # The memory checks the protocol in every cycle, before, during and after the reset.
+    dev.reset()
+    assert dev.buffers == buffers
+    check_as_new(dev, a, b, out)
+
+
+@pytest.mark.parametrize("mover", ["MM2S0", "S2MM0"])
+def test_a_reset_while_the_host_plays_a_product(
+    mover: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(load_config("tiny"), sequencer=None)
+    dev = weft.simulate(config, "python", latency=40, backpressure=0.4, seed=1)
+    a, b, out = operands(dev, 7, 9, 13)
+
     def push(name: str, *task: Any, real: Any = dev.program.push, **options: Any) -> int:
         token = real(name, *task, **options)
         if name == mover:
@@ -359,8 +411,12 @@ def test_a_reset_in_mid_flight_leaves_a_device_that_works(
         with pytest.raises(GaveUpError):
             dev.gemm(a, b, out)
     assert dev.registers.fields(mover, "STATUS")["busy"]
-    # The memory checks the protocol in every cycle, before, during and after the reset.
     dev.reset()
+    check_as_new(dev, a, b, out)
+
+
+def check_as_new(dev: Any, a: Any, b: Any, out: Any) -> None:
+    """No mover remembers anything, and a product is right."""
     for each in dev.config.movers:
         assert not dev.registers.fields(each.name, "STATUS")["busy"]
         assert dev.registers.read(each.name, "RETIRED") == 0
@@ -369,14 +425,24 @@ def test_a_reset_in_mid_flight_leaves_a_device_that_works(
 
 
 @pytest.mark.parametrize(
-    ("memory", "movers", "dma"),
+    ("memory", "movers", "dma", "system"),
     [
-        ({"crossbar_stages": 2}, {"address_depth": 2, "data_depth": 3}, {"burst_beats": 1}),
-        ({"crossbar_stages": 3, "groups": (16,)}, {"shares_ports_with": ""}, {}),
-        ({"rows": 16, "groups": (1, 16, 8)}, {"queue_depth": 1, "descriptors": 1}, {}),
+        (
+            {"crossbar_stages": 2},
+            {"address_depth": 2, "data_depth": 3},
+            {"burst_beats": 1},
+            {"sequencer": None},
+        ),
+        ({"crossbar_stages": 3, "groups": (16,)}, {"shares_ports_with": ""}, {}, {}),
+        (
+            {"rows": 16, "groups": (1, 16, 8)},
+            {"queue_depth": 1, "descriptors": 1},
+            {},
+            {"sequencer": SequencerConfig(arguments=1, fetch_beats=4)},
+        ),
     ],
 )
-def test_other_systems(memory: Any, movers: Any, dma: Any) -> None:
+def test_other_systems(memory: Any, movers: Any, dma: Any, system: Any) -> None:
     tiny = load_config("tiny")
     assert tiny.dma is not None
     config = replace(
@@ -387,6 +453,7 @@ def test_other_systems(memory: Any, movers: Any, dma: Any) -> None:
             for mover in tiny.movers
         ),
         dma=replace(tiny.dma, **dma),
+        **system,
     )
     dev = weft.simulate(config, "python", latency=7, backpressure=0.3)
     check_without_a_copy(dev, 5, 9, 33)

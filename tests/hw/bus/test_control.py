@@ -5,7 +5,7 @@ from support.bench import run
 from support.pages import named_config, read, write
 from weft.hw.bus import SystemControl
 from weft.hw.bus.fault import FaultCode
-from weft.hw.bus.registers import IDENTITY, LOCK_FAULT_BIT, system_page
+from weft.hw.bus.registers import IDENTITY, LOCK_FAULT_BIT, SEQUENCER_BIT, system_page
 from weft.hw.config import AcceleratorConfig, MoverConfig
 from weft.hw.errors import ConfigError
 
@@ -56,7 +56,7 @@ def test_identity() -> None:
             "movers": len(CONFIG.movers),
             "array": 1,
             "dma": 1,
-            "sequencer": 0,
+            "sequencer": 1,
         }
         ctx.set(dut.array_steps, 77)
         assert await value(ctx, dut, "ARRAY_STEPS") == 77
@@ -97,7 +97,8 @@ def test_interrupts_follow_their_masks() -> None:
         await ctx.tick()
         assert ctx.get(dut.irq)
         movers = (1 << len(CONFIG.movers)) - 1
-        assert await value(ctx, dut, "IRQ_FAULT_MASK") == movers | 1 << LOCK_FAULT_BIT
+        others = 1 << LOCK_FAULT_BIT | 1 << SEQUENCER_BIT
+        assert await value(ctx, dut, "IRQ_FAULT_MASK") == movers | others
         # From a pulse to the interrupt: one cycle to the register, one to the pin.
         await write(ctx, dut.registers, offset("IRQ_FAULT"), 0b010)
         await pulse(ctx, dut.faulted, 0b001)
