@@ -27,7 +27,7 @@ from ...hw.bus.registers import (
     SLOT_BYTES,
     RegisterMap,
 )
-from ...hw.config import AcceleratorConfig, MoverConfig
+from ...hw.config import ARRAY_PORTS, AcceleratorConfig, MoverConfig
 from ...hw.mover.descriptor import Descriptor
 from ...hw.mover.flight import in_flight
 from ...hw.mover.iteration import ITERATION_WORDS
@@ -272,10 +272,29 @@ class SystemModel:
                 self._cleared = self.cycles
         elif name in ("IRQ_DONE", "IRQ_FAULT"):
             self.system[name] &= ~value
+        elif name == "ABORT":
+            self._abort([mover for mover in self.movers if value >> mover.index & 1])
         elif name.startswith("LOCK_"):
             self._write_lock(name, self.map.page("system").register(name).unpack(value))
         else:
             self.system[name] = value
+
+    def _abort(self, movers: list[_Mover]) -> None:
+        """End their tasks; here an execution of a sink has moved all, or nothing."""
+        for mover in movers:
+            for queue in (mover.tasks, mover.flight, mover.beats):
+                queue.clear()
+            mover.begun, mover.running = 0, None
+            mover.currents.clear()
+            mover.chain.clear()
+            mover.registers["PROGRESS"] = 0
+            sink = self.by_name.get(mover.config.bind)
+            if sink is not None and sink.config.kind == "s2mm":
+                self.towards_dram.clear()
+        if all(self.by_bind[port] in movers for port in ARRAY_PORTS):
+            assert self.config.array is not None
+            self.array = ModelArray(self.config.array)
+            self.results.clear()
 
     def _read_system(self, name: str) -> int:
         if name == "CYCLES":
@@ -318,6 +337,8 @@ class SystemModel:
             mover.registers["REFUSED"] += 1
             self.system["IRQ_FAULT"] |= 1 << mover.index
             return
+        if not mover.tasks:
+            mover.registers["EXECUTIONS"] = 0
         fields = self.map.page(mover.config.name).register("PUSH").unpack(value)
         if fields["rebase"]:
             base = mover.registers["BASE_HIGH"] << 32 | mover.registers["BASE_LOW"]
@@ -356,6 +377,8 @@ class SystemModel:
         if walk is not None and walk.release is not None and not execution.bad:
             lock, delta = walk.release
             self._refused(self.locks.release(lock, delta), lock, mover.index)
+        executions = 0 if execution.last else mover.registers["EXECUTIONS"] + 1
+        mover.registers["EXECUTIONS"] = executions
         if not execution.last:
             return
         mover.tasks.popleft()

@@ -22,6 +22,7 @@ PAGE = Page(
         register("MASK", 8, "rw", field("a", 0, 1), field("b", 9, 2)),
         register("GO", 12, "wo", field("slot", 0, 8), field("flag", 16, 1)),
         register("EVENTS", 16, "w1c", field("a", 0, 1), field("b", 1, 1)),
+        register("ASKED", 20, "w1s", field("a", 0, 1), field("b", 4, 1)),
     ),
 )
 
@@ -79,6 +80,29 @@ def test_write_only_is_an_event_of_one_cycle() -> None:
     assert events == [(1, 0x42, 1)]
 
 
+def test_write_one_to_set() -> None:
+    dut = RegisterPage(page=PAGE)
+
+    async def host(ctx):
+        assert not await write(ctx, dut.bus, 20, 0b1)
+        assert not await write(ctx, dut.bus, 20, 0xFFFF_FFF0)
+        assert await read(ctx, dut.bus, 20) == (0b1_0001, False)
+        ctx.set(dut.asked_clear.as_value(), 0b1_0000)
+        await ctx.tick()
+        assert ctx.get(dut.asked.as_value()) == 0b1
+        # A one that the host writes while its bit is lowered stands.
+        ctx.set(dut.asked_clear.as_value(), 0b1)
+        assert not await write(ctx, dut.bus, 20, 0)
+        assert ctx.get(dut.asked.as_value()) == 0
+        ctx.set(dut.bus.request, 1)
+        ctx.set(dut.bus.write_data, 0b1)
+        await ctx.tick()
+        ctx.set(dut.bus.request, 0)
+        assert ctx.get(dut.asked.as_value()) == 0b1
+
+    run(dut, [host])
+
+
 def test_write_one_to_clear() -> None:
     dut = RegisterPage(page=PAGE)
 
@@ -110,7 +134,7 @@ def test_an_offset_without_a_register_is_an_error_of_one_cycle() -> None:
     dut = RegisterPage(page=PAGE)
 
     async def host(ctx):
-        for offset in (20, 0x1000, 0x2000, 0x3FFC):
+        for offset in (24, 0x1000, 0x2000, 0x3FFC):
             assert await read(ctx, dut.bus, offset) == (0, True)
             assert not ctx.get(dut.bus.error)
             assert await write(ctx, dut.bus, offset, 1)

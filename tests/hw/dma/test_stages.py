@@ -113,6 +113,14 @@ def test_legalizer_gives_the_bursts_of_the_definition(shape, spans, give, take, 
     taken = through(dut, items, give=give, take=take, seed=seed, count=len(expected))
     assert [(b.addr, b.len + 1, bool(b.end)) for b in taken] == expected
     assert not any(b.none for b in taken)
+    # Every byte of the spans is in one burst.
+    sizes = iter(b.size for b in taken)
+    for address, size in spans:
+        inside = address
+        for start, beats in bursts(address, size, width // 8, cap):
+            length = next(sizes)
+            assert length == min(start + beats * width // 8, address + size) - inside
+            inside += length
 
 
 def test_legalizer_names_an_end_without_a_burst():

@@ -114,6 +114,45 @@ def test_no_end_is_lost_while_a_release_waits() -> None:
     run(dut, [check])
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_an_abort_forgets_what_is_not_over(seed: int) -> None:
+    dut = Flight()
+    toss = random.Random(seed)
+
+    async def check(ctx):
+        for _ in range(40):
+            begun = toss.randint(0, IN_FLIGHT)
+            ctx.set(dut.i.payload, {"descriptor": 1, "last": 1, "release_delta": 1})
+            over = toss.randint(0, begun)
+            for flag, count in ((dut.i.valid, begun), (dut.port_retired, over)):
+                ctx.set(flag, 1)
+                for _ in range(count):
+                    await ctx.tick()
+                ctx.set(flag, 0)
+            # In the cycle of the abort one more is over, begins, or releases; or not.
+            late, new, released = (toss.randrange(2) for _ in range(3))
+            ctx.set(dut.port_retired, late)
+            ctx.set(dut.i.valid, new)
+            ctx.set(dut.release.ready, released)
+            ctx.set(dut.abort, 1)
+            gone = ctx.get(dut.retired)
+            assert gone == (released and over > 0)
+            await ctx.tick()
+            ctx.set(dut.abort, 0)
+            ctx.set(dut.port_retired, 0)
+            ctx.set(dut.i.valid, 0)
+            left = over + (late and begun > over) - gone
+            assert ctx.get(dut.level) == left
+            ctx.set(dut.release.ready, 1)
+            for _ in range(left):
+                assert (ctx.get(dut.retired), ctx.get(dut.settled)) == (1, 0)
+                await ctx.tick()
+            assert (ctx.get(dut.retired), ctx.get(dut.settled), ctx.get(dut.level)) == (0, 1, 0)
+            ctx.set(dut.release.ready, 0)
+
+    run(dut, [check])
+
+
 def test_a_ring_is_as_deep_as_the_bursts_of_a_dram_mover() -> None:
     config = dram_config(64, read_outstanding=128, write_outstanding=20)
     depths = {mover.name: in_flight(config, mover) for mover in config.movers}
