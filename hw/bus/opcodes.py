@@ -10,6 +10,7 @@ from enum import IntEnum
 
 from amaranth.lib import data
 
+from .record import RECORD_BYTES
 from .registers import PAGE_BYTES
 
 __all__ = [
@@ -150,8 +151,6 @@ STOP_TEXT = {
     StopCode.RECORD_DECERR: "the bus answered the writing of the record with DECERR",
 }
 """One clause a code, for messages."""
-
-RECORD_BYTES = 32
 
 
 def completion_record() -> data.StructLayout:

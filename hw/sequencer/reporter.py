@@ -1,6 +1,6 @@
 """What became of a program, written to DRAM."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,7 +9,9 @@ from ..bus.axi import Axi4Signature, Response
 from ..bus.opcodes import RECORD_BYTES, StopCode, completion_record
 from ..bus.page import register_shape
 from ..bus.registers import RegisterMap
+from ..bus.wires import adopt
 from ..config import AcceleratorConfig
+from ..dma.recorder import RecordWriter
 
 __all__ = ["ProgramReporter"]
 
@@ -20,7 +22,7 @@ class ProgramReporter(wiring.Component):
     """Writes the completion record, and says when everything is over.
 
     ``begin`` in cycle t: if a mover has failed, three of its registers are read, in 6 cycles; if
-    there is a ``record`` address, the record is written in one burst, AW first. ``finished`` is
+    there is a ``record`` address, the record is written. ``finished`` is
     high for one cycle when its response is in, or when there is nothing left to do (t+1 at the
     earliest); ``code`` counts with it.
 
@@ -41,19 +43,16 @@ class ProgramReporter(wiring.Component):
     code : :class:`~weft.hw.bus.opcodes.StopCode`
         RECORD_SLVERR or RECORD_DECERR if the record could not be written, else NONE.
     access : :class:`~weft.hw.bus.access.RegisterAccessSignature`
-    aw, w, b : stream
-        As in :class:`~weft.hw.bus.axi.Axi4Signature`.
-    drain : 1
-        While set, nothing is begun; an AW that is raised holds, and its W beats follow.
-    idle : 1
-        No AW or W is raised and no response awaited.
+    aw, w, b, drain, idle
+        As in :class:`~weft.hw.dma.recorder.RecordWriter`.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         assert config.dma is not None
         self._config = config
-        self._dma = dma = config.dma
+        self._writer = RecordWriter(dma=config.dma)
         self._map = RegisterMap(config)
+        dma = config.dma
         bus = Axi4Signature(address_bits=dma.address_bits, data_bits=dma.data_bits).members
         super().__init__(
             {
@@ -67,7 +66,7 @@ class ProgramReporter(wiring.Component):
                 "w": bus["w"],
                 "b": bus["b"],
                 "drain": In(1),
-                "idle": Out(1, init=1),
+                "idle": Out(1),
             }
         )
 
@@ -77,6 +76,9 @@ class ProgramReporter(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        m.submodules.writer = writer = self._writer
+        for name in ("aw", "w", "b", "drain", "idle"):
+            adopt(writer, name, getattr(self, name))
         first_error = Signal(register_shape(self._map.pages[0].register("FIRST_ERROR")))
         faults = Signal(data.ArrayLayout(32, len(_FAULT_REGISTERS)))
         reading = Signal(range(len(_FAULT_REGISTERS) + 1))
@@ -100,21 +102,24 @@ class ProgramReporter(wiring.Component):
                 with m.Elif(self.record == 0):
                     m.d.comb += self.finished.eq(1)
                     m.next = "IDLE"
-                with m.Elif(~self.drain):
-                    m.d.sync += [self.aw.valid.eq(1), self.idle.eq(0)]
+                with m.Else():
+                    m.d.comb += writer.i.valid.eq(1)
                     m.next = "WRITE"
             with m.State("ANSWER"):
                 m.d.sync += [faults[reading].eq(self.access.answer.data), reading.eq(reading + 1)]
                 m.next = "FAULT"
             with m.State("WRITE"):
-                m.d.comb += self.b.ready.eq(1)
-                with m.If(self.b.valid):
+                m.d.comb += writer.i.valid.eq(1)
+                with m.If(writer.i.ready):
+                    m.next = "WRITTEN"
+            with m.State("WRITTEN"):
+                m.d.comb += writer.o.ready.eq(1)
+                with m.If(writer.o.valid):
                     m.d.comb += self.finished.eq(1)
-                    with m.If(self.b.payload.resp == Response.SLVERR):
+                    with m.If(writer.o.payload.resp == Response.SLVERR):
                         m.d.comb += self.code.eq(StopCode.RECORD_SLVERR)
-                    with m.If(self.b.payload.resp == Response.DECERR):
+                    with m.If(writer.o.payload.resp == Response.DECERR):
                         m.d.comb += self.code.eq(StopCode.RECORD_DECERR)
-                    m.d.sync += self.idle.eq(1)
                     m.next = "IDLE"
 
         with m.Switch(first_error.mover):
@@ -123,37 +128,9 @@ class ProgramReporter(wiring.Component):
                     for number, name in enumerate(_FAULT_REGISTERS):
                         with m.Case(number):
                             m.d.comb += address.eq(page.address(name))
-        self._elaborate_burst(m, Cat(self.outcome.as_value()[: RECORD_BYTES * 8 - 96], faults))
-        return m
-
-    def _elaborate_burst(self, m: Module, record: Cat) -> None:
-        """The address, and the beats behind it; a beat may be wider than the record."""
-        dma = self._dma
-        beats = max(1, RECORD_BYTES // dma.data_bytes)
-        lane_bits = (dma.data_bytes - 1).bit_length()
-        w, payload = self.w, self.w.payload
-        index = Signal(range(beats))
+        known = RECORD_BYTES * 8 - len(faults.as_value())
         m.d.comb += [
-            self.aw.payload.addr.eq(self.record[lane_bits:] << lane_bits),
-            self.aw.payload.len.eq(beats - 1),
-            payload.last.eq(index == beats - 1),
+            writer.i.payload.place.eq(self.record[(RECORD_BYTES - 1).bit_length() :]),
+            writer.i.payload.record.eq(Cat(self.outcome.as_value()[:known], faults)),
         ]
-        if dma.data_bytes > RECORD_BYTES:
-            place = self.record[(RECORD_BYTES - 1).bit_length() : lane_bits]
-            lanes = Const((1 << RECORD_BYTES) - 1, RECORD_BYTES)
-            for part in range(dma.data_bytes // RECORD_BYTES):
-                m.d.comb += [
-                    payload.data.word_select(part, 8 * RECORD_BYTES).eq(record),
-                    payload.strb.word_select(part, RECORD_BYTES).eq(Mux(place == part, lanes, 0)),
-                ]
-        else:
-            m.d.comb += [
-                payload.data.eq(record.word_select(index, dma.data_bits)),
-                payload.strb.eq((1 << dma.data_bytes) - 1),
-            ]
-        with m.If(self.aw.valid & self.aw.ready):
-            m.d.sync += [self.aw.valid.eq(0), w.valid.eq(1), index.eq(0)]
-        with m.If(w.valid & w.ready):
-            m.d.sync += index.eq(index + 1)
-            with m.If(payload.last):
-                m.d.sync += w.valid.eq(0)
+        return m
