@@ -25,10 +25,10 @@ def outcomes(results: Path) -> Iterator[tuple[str, float, str]]:
     """Name, seconds and failure ("" for none) of each test in a file of cocotb's results."""
     for case in ElementTree.parse(results).iter("testcase"):
         module = case.get("classname", "").rpartition(".")[2]
-        failures = [*case.iter("failure"), *case.iter("error")]
-        reason = (
-            (failures[0].get("message") or failures[0].get("type") or "failed") if failures else ""
-        )
+        reason = ""
+        for failure in [*case.iter("failure"), *case.iter("error")]:
+            lines = (failure.get("message") or "").split("\n")
+            reason = ": ".join([failure.get("type") or "failed", *filter(None, lines)][:2])
         yield f"{module}.{case.get('name')}", float(case.get("time", 0)), reason
 
 

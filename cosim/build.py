@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,40 +32,44 @@ RUNTIME = ("verilated.cpp", "verilated_threads.cpp", "verilated_vpi.cpp")
 MACROS = ("COVERAGE", "SC", "TIMING", "TRACE", "TRACE_VCD", "TRACE_FST", "TRACE_SAIF")
 
 
-def build(verilog: Path, toolchain: Toolchain, folder: Path) -> Path:
+def build(verilog: Path, toolchain: Toolchain, folder: Path, log: Path) -> Path:
     """A folder with the program, named as the top; made in `folder` unless it is there.
 
     Raises
     ------
     CommandError
-        Verilator or the compiler refused; their words are in ``build.log`` of `folder`.
+        Verilator or the compiler refused; their words are in `log`.
     """
     tools = [*toolchain.versions.values(), *toolchain.compiler.command, str(libs_dir)]
     texts = [verilog.read_text(), Path(__file__).read_text(), *tools]
     key = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
-    return BuildCache(folder).make(
-        key, lambda place: _make(verilog, toolchain, place, folder / "build.log"), waiting=_wait
-    )
+
+    def fill(place: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            _make(verilog, toolchain, Path(work), place / TOP_NAME, log)
+
+    return BuildCache(folder).make(key, fill, waiting=_wait)
 
 
 def _wait() -> None:
     print("cosim: another process builds this simulator, waiting", flush=True)
 
 
-def _make(verilog: Path, toolchain: Toolchain, place: Path, log: Path) -> None:
+def _make(verilog: Path, toolchain: Toolchain, work: Path, program: Path, log: Path) -> None:
+    """Make `program` by way of files in `work`."""
     verilator, compiler = toolchain.verilator, toolchain.compiler
-    visible = place / "visible.vlt"
+    visible = work / "visible.vlt"
     visible.write_text(VISIBLE)
-    verilate = [*VERILATE, "--Mdir", str(place), str(visible), str(verilog)]
+    verilate = [*VERILATE, "--Mdir", str(work), str(visible), str(verilog)]
     _run([[str(verilator.binary), *verilate]], verilator.environment, log)
     sources = [
-        *place.glob("*.cpp"),
+        *work.glob("*.cpp"),
         *(verilator.include / name for name in RUNTIME),
         Path(share_dir) / "lib" / "verilator" / "verilator.cpp",
     ]
+    # The longest work first.
     sources.sort(key=lambda source: source.stat().st_size, reverse=True)
-    includes = [place, verilator.include, verilator.include / "vltstd"]
-    objects = [place / f"{source.stem}.o" for source in sources]
+    includes = [work, verilator.include, verilator.include / "vltstd"]
     common = [
         *compiler.command,
         *COMPILE,
@@ -72,18 +77,15 @@ def _make(verilog: Path, toolchain: Toolchain, place: Path, log: Path) -> None:
         *(f"-DVM_{name}=0" for name in MACROS),
         *(f"-I{include}" for include in includes),
     ]
+    objects = [str(work / f"{source.stem}.o") for source in sources]
     commands = [
-        [*common, SLOW if "Slow" in source.name else FAST, str(source), "-o", str(target)]
+        [*common, SLOW if "Slow" in source.name else FAST, str(source), "-o", target]
         for source, target in zip(sources, objects, strict=True)
     ]
     environment = verilator.environment | compiler.environment
     _run(commands, environment, log)
-    link = [
-        *(str(target) for target in objects),
-        *(f"-L{libs_dir}", f"-Wl,-rpath,{libs_dir}", "-lcocotbvpi_verilator", "-pthread"),
-        *("-o", str(place / TOP_NAME)),
-    ]
-    _run([[*compiler.command, *link]], environment, log)
+    libraries = [f"-L{libs_dir}", f"-Wl,-rpath,{libs_dir}", "-lcocotbvpi_verilator", "-pthread"]
+    _run([[*compiler.command, *objects, *libraries, "-o", str(program)]], environment, log)
 
 
 def _run(commands: Sequence[list[str]], environment: dict[str, str], log: Path) -> None:

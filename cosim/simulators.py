@@ -12,6 +12,7 @@ from pathlib import Path
 from weft.generate import TOP_NAME
 from weft.hw.errors import WeftError
 from weft.sim.verilator.build import find_toolchain
+from weft.sim.verilator.jobs import CommandError
 from weft.sim.verilator.toolchain import Toolchain, ToolchainError
 
 __all__ = ["CosimError", "NoSimulatorError", "Simulator", "find_simulator"]
@@ -35,8 +36,8 @@ class Simulator(ABC):
     def __str__(self) -> str: ...
 
     @abstractmethod
-    def build(self, verilog: Path, folder: Path) -> Path:
-        """Prepare the design in `folder`, and return where `run` finds it."""
+    def build(self, verilog: Path, folder: Path, log: Path) -> Path:
+        """Prepare the design somewhere in `folder`, and return where."""
 
     @property
     @abstractmethod
@@ -49,11 +50,15 @@ class Simulator(ABC):
         Raises
         ------
         CosimError
-            There are no results.
+            The simulator cannot be built, or there are no results.
         """
         from cocotb_tools.runner import get_runner
 
-        place = self.build(verilog, folder)
+        built = folder / "build.log"
+        try:
+            place = self.build(verilog, folder, built)
+        except (CommandError, RuntimeError) as failed:
+            raise CosimError(f"{self} does not build: {failed} (log: {built})") from None
         results = folder / "results.xml"
         runner = get_runner(self.name)
         try:
@@ -89,21 +94,24 @@ class Verilator(Simulator):
     def __str__(self) -> str:
         return f"{self._toolchain.verilator}, {self._toolchain.compiler}"
 
-    def build(self, verilog: Path, folder: Path) -> Path:
+    def build(self, verilog: Path, folder: Path, log: Path) -> Path:
         from .build import build
 
-        return build(verilog, self._toolchain, folder)
+        return build(verilog, self._toolchain, folder, log)
 
 
 class Icarus(Simulator):
-    """Icarus Verilog: it knows of X, and is slower."""
+    """Icarus Verilog: some ten times slower, and it knows of X, which idle channels carry here."""
 
     name = "icarus"
+    # What Yosys writes is Verilog 2005: in a later one a process that only constants feed is not
+    # begun, and what it drives is X.
+    options = ("-g2005",)
 
     def __str__(self) -> str:
         return f"Icarus Verilog ({shutil.which('iverilog')})"
 
-    def build(self, verilog: Path, folder: Path) -> Path:
+    def build(self, verilog: Path, folder: Path, log: Path) -> Path:
         from cocotb_tools.runner import get_runner
 
         place = folder / "icarus"
@@ -112,9 +120,10 @@ class Icarus(Simulator):
             sources=[verilog],
             hdl_toplevel=TOP_NAME,
             build_dir=place,
+            build_args=list(self.options),
             timescale=("1ns", "1ps"),
             always=True,
-            log_file=folder / "build.log",
+            log_file=log,
         )
         return place
 

@@ -1,4 +1,4 @@
-"""Resets while bursts are under way."""
+"""Resets and aborts while bursts are under way."""
 
 import numpy as np
 
@@ -62,3 +62,24 @@ def a_soft_reset_in_flight(bench: Bench, seed: int | None) -> None:
 def a_hard_reset_in_flight(bench: Bench, seed: int | None) -> None:
     for delay in delays(seed):
         there_and_back(bench, delay, seed, hard=True)
+
+
+@cosimulated(None, 1, 2)
+def an_abort_of_one_way_lets_the_other_go_on(bench: Bench, seed: int | None) -> None:
+    dev = bench.open()
+    draws = np.random.default_rng(seed)
+    first, second, back = (dev.allocate((10, 96), np.uint8) for _ in range(3))
+    for array in (first, second):
+        array[:] = draws.integers(0, 256, array.shape)
+    dev.send(first, to=dev.scratchpad(0)).wait()
+    for delay in delays(seed):
+        back[:] = 0
+        outbound = dev.recv(back, from_=dev.scratchpad(0))
+        dev.send(second, to=dev.scratchpad(0x1000))
+        dev.transport.wait_interrupt(delay)
+        dev.abort("MM2S0", "Y")
+        outbound.wait()
+        np.testing.assert_array_equal(back, first)
+    dev.send(second, to=dev.scratchpad(0x1000)).wait()
+    dev.recv(back, from_=dev.scratchpad(0x1000)).wait()
+    np.testing.assert_array_equal(back, second)
