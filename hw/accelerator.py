@@ -34,6 +34,8 @@ from .config import ARRAY_PORTS, SWITCH, AcceleratorConfig
 from .dma import Mm2sPort, S2mmPort
 from .dma.dense import DenseBeats
 from .dma.operators.add_constant import AddConstant
+from .dma.operators.crc32c import Crc32c
+from .dma.recorder import Recorder
 from .dma.share import ReadShare, WriteShare, id_bits
 from .dma.switch import StreamSwitch
 from .gemm import COUNTERS, GemmArray
@@ -53,7 +55,7 @@ _PORTS: dict[str, Any] = {
     "mm2s": Mm2sPort,
     "s2mm": S2mmPort,
 }
-_EXTENSIONS: dict[str, Any] = {"add_constant": AddConstant}
+_EXTENSIONS: dict[str, Any] = {"add_constant": AddConstant, "crc32c": Crc32c}
 _READ = ("ar", "r")
 _WRITE = ("aw", "w", "b")
 
@@ -105,8 +107,12 @@ class Accelerator(wiring.Component):
         # Who uses the bus: its channels, and whether it is of the high class.
         self._sequencer = None if config.sequencer is None else Sequencer(config=config)
         programs = [] if self._sequencer is None else [(self._sequencer, True)]
+        self._recorder = None
+        if config.dma is not None and config.dma.records:
+            self._recorder = Recorder(dma=config.dma, clients=len(config.movers))
+        records = [] if self._recorder is None else [(self._recorder, True)]
         self._readers = [*self._on_bus("mm2s"), *programs]
-        self._writers = [*self._on_bus("s2mm"), *programs]
+        self._writers = [*self._on_bus("s2mm"), *programs, *records]
         self.bus_id_bits = id_bits(max(1, len(self._readers), len(self._writers)))
         members = {
             "control": In(AxiLiteSignature(address_bits=self._registers.address_bits)),
@@ -178,6 +184,11 @@ class Accelerator(wiring.Component):
 
         if self._switch is not None:
             self._elaborate_switch(m, self._switch)
+        recorders = [] if self._recorder is None else [self._recorder]
+        for recorder in recorders:
+            adopt(recorder, "clients", [flipped(core.records) for core in cores])
+            adopt(recorder, "drain", control.drain)
+            m.submodules.recorder = resettable(recorder)
         for name, block in self._locks(control, cores):
             m.submodules[name] = resettable(block)
         for name, block in self._programs(control, cores):
@@ -196,7 +207,7 @@ class Accelerator(wiring.Component):
         dram = [mover.port for mover in self._movers.values() if not mover.config.is_scratchpad]
         for sequencer in sequencers:
             adopt(sequencer, "drain", control.drain)
-        dram += sequencers
+        dram += [*sequencers, *recorders]
         array_side = [m for m in self._movers.values() if m.config.bind in ARRAY_PORTS]
         rows = [mover.core.port.rows for mover in array_side]
         m.d.comb += [
@@ -329,6 +340,8 @@ class Accelerator(wiring.Component):
                 adopt(operator, "i", flipped(source))
                 adopt(operator, "operator", flipped(mover.core.operator))
                 source = operator.o
+                if config.has_result:
+                    adopt(mover.core, "result", flipped(operator.o_result))
                 yield f"extension_{name}", operator
             if config.bind == SWITCH:
                 streams[name] = source

@@ -43,8 +43,11 @@ SWITCH = "switch"
 ROUTE_BITS = 8
 """Width of a BD's route: a mask of the switch's sinks, or the index of one of its sources."""
 
-EXTENSIONS = ("add_constant",)
+EXTENSIONS = ("add_constant", "crc32c")
 """Stream operators that a mover can have."""
+
+RESULTS = ("crc32c",)
+"""Those of them that find something, for the record of the task."""
 
 MAX_DESCRIPTORS = 64
 """The `next` field of a descriptor has six bits."""
@@ -68,6 +71,7 @@ RESERVED_NAMES = (
     "locks",
     "observer",
     "pages",
+    "recorder",
     "scratchpad",
     "sequencer",
     "switch",
@@ -202,7 +206,8 @@ class MoverConfig:
     descriptors, queue_depth
         BD slots, and entries of the task queue.
     extensions
-        Stream operators between a source and the switch, at most one: ``add_constant``.
+        Stream operators between a source and the switch, at most one: ``add_constant``, or
+        ``crc32c``, whose result stands in the records of tasks.
     """
 
     name: str
@@ -311,6 +316,11 @@ class MoverConfig:
         """Whether the stream is the DMA's, of dense bytes, and not one of marked beats."""
         return self.bind not in (*ARRAY_PORTS, "export")
 
+    @property
+    def has_result(self) -> bool:
+        """Whether one of its stream operators finds something."""
+        return any(extension in RESULTS for extension in self.extensions)
+
     def reaches(self, bank: int) -> bool:
         """Whether one of its channels is wired to `bank`."""
         return self.is_scratchpad and (self.reach == 0 or bank % self.reach < self.channels)
@@ -382,6 +392,8 @@ class DmaConfig:
         Bursts of high-priority movers that may go before a waiting one of a mover that is not.
     windows
         Pieces of DRAM that each mover may be confined to.
+    records
+        Whether movers write a completion record for each task that asks for one.
     """
 
     data_bits: int = 512
@@ -393,6 +405,7 @@ class DmaConfig:
     write_buffer: int = 64
     aging: int = 16
     windows: int = 0
+    records: bool = False
 
     def __post_init__(self) -> None:
         _check(
@@ -485,6 +498,13 @@ class AcceleratorConfig:
                 dma.burst_beats,
                 "a completion record of the sequencer is one burst of 32 bytes",
             )
+        if self.dma is not None and self.dma.records:
+            _check(
+                self.dma.burst_beats * self.dma.data_bytes >= 32,
+                "dma.burst_beats",
+                self.dma.burst_beats,
+                "a task's record is one burst of 32 bytes",
+            )
         _check(
             len({name.lower() for name in names}) == len(names),
             "movers",
@@ -492,6 +512,12 @@ class AcceleratorConfig:
             "each name once, whatever the case of its letters",
         )
         for mover in self.movers:
+            _check(
+                not mover.has_result or (self.dma is not None and self.dma.records),
+                f"movers.{mover.name}.extensions",
+                mover.extensions,
+                "a result stands in the records of tasks: needs dma.records",
+            )
             self._check_bind(mover)
             if mover.is_scratchpad:
                 self._check_scratchpad(mover)

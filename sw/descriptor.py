@@ -72,7 +72,9 @@ class BufferDescriptor:
         the hardware's `iteration_current` steps, and begins again where it reaches
         `iteration_size`. A size of 0 or 1 is none.
     record
-        What this hardware does not do yet is refused when set.
+        Whether a task that ends with this descriptor writes a completion record, see
+        :meth:`~weft.sw.device.Device.enable_records`. Set in all of a chain, a task that one of
+        them ends for a flaw is recorded as well.
     """
 
     base: int
@@ -185,6 +187,7 @@ class _Encoder:
         for step in strides:
             self.require_step("strides", step, "a byte stride")
         self.check_chain(descriptor)
+        self.require_flag("record", descriptor.record)
         self.check_locks(descriptor)
         values |= self.iteration(descriptor)
         values |= self.shape(descriptor, bounds, strides)

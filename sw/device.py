@@ -20,6 +20,7 @@ from .errors import DeviceMismatchError, DeviceTimeout, MappingError, NotDeviceM
 from .lock_bank import LockBank
 from .memref import MemRef
 from .program import DEFAULT_TIMEOUT, Program
+from .records import CompletionRecord, RecordRings
 from .registers import Registers
 from .run_gemm import GemmReport, GemmRunner
 from .statistics import Statistics
@@ -82,6 +83,7 @@ class Device:
         self.stats = Statistics()
         self._windows: dict[str, dict[str, int]] = {}
         self.allocator = Allocator(transport.memory, transport.memory_base)
+        self._records = RecordRings(self.registers, self.allocator)
         self.reset()
 
     def _identify(self) -> None:
@@ -117,6 +119,33 @@ class Device:
         self.clear_counters()
         for mover, values in self._windows.items():
             self._write_windows(mover, values)
+        self._records.restore()
+
+    def enable_records(self, *movers: str) -> None:
+        """Give `movers`, which are idle, places for the records of their tasks.
+
+        From here on, resets included, a task of theirs writes one if the BD that ends it has
+        ``record``: the last of its chain, or one that the hardware refuses. The last 64 are kept.
+
+        Raises
+        ------
+        MappingError
+            This hardware writes none.
+        AllocationError
+            There is no room.
+        """
+        for mover in movers:
+            self._records.enable(mover)
+
+    def record(self, mover: str, token: int) -> CompletionRecord:
+        """How the mover's task `token`, which has retired, ended.
+
+        Raises
+        ------
+        RecordError
+            It was not recorded, or is overwritten.
+        """
+        return self._records.read(mover, token)
 
     def confine(self, mover: str, pieces: Sequence[tuple[int, int]]) -> None:
         """Let a DRAM mover touch nothing but `pieces`; a burst outside is a fault and is not made.

@@ -18,6 +18,7 @@ __all__ = [
     "ProgramStopped",
     "ProgramWordError",
     "QueueFullError",
+    "RecordError",
     "SequenceError",
 ]
 
@@ -105,6 +106,10 @@ class ProgramStopped(WeftError):  # noqa: N818 - reads as the fact that it state
 
 class QueueFullError(WeftError):
     """A push found the mover's task queue full."""
+
+
+class RecordError(WeftError, LookupError):
+    """Memory holds no completion record of the task."""
 
 
 class AllocationError(WeftError, MemoryError):

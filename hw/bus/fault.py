@@ -39,6 +39,8 @@ class FaultCode(IntEnum):
     LOCK_UNDERFLOW = 15
     LOCK_UNKNOWN = 16
     WINDOW = 17
+    RECORD_SLVERR = 18
+    RECORD_DECERR = 19
 
 
 FAULT_TEXT = {
@@ -60,6 +62,8 @@ FAULT_TEXT = {
     FaultCode.LOCK_UNDERFLOW: "a release would have taken a lock below 0",
     FaultCode.LOCK_UNKNOWN: "a lock that does not exist was released or set",
     FaultCode.WINDOW: "an address lies outside the windows that the mover may touch",
+    FaultCode.RECORD_SLVERR: "the bus answered the writing of a task's record with SLVERR",
+    FaultCode.RECORD_DECERR: "the bus answered the writing of a task's record with DECERR",
 }
 """One clause a code, for messages."""
 

@@ -14,6 +14,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import MAX_LOCKS, AcceleratorConfig
 from ..errors import WeftError
+from .record import RING_BYTES, RING_PLACES
 from .windows import PAGE_BITS
 
 __all__ = [
@@ -291,10 +292,23 @@ def mover_page(config: AcceleratorConfig, index: int) -> Page:
     build.add("EXECUTIONS", "ro", f"executions of the present task that have retired; {stood}")
     build.add("PROGRESS", "ro", f"bytes that the execution after these has moved; {stood}")
     mover = config.movers[index]
+    if config.dma is not None and config.dma.records:
+        _add_records(build, config.dma.address_bits)
     if not mover.is_scratchpad and config.dma is not None:
         for window in range(config.dma.windows):
             _add_window(build, f"WINDOW{window}", config.dma.address_bits)
     return Page(name=mover.name, base=(index + 1) * PAGE_BYTES, registers=tuple(build.registers))
+
+
+def _add_records(build: _Builder, address_bits: int) -> None:
+    """Where the records of a mover's tasks lie."""
+    low, high = (RING_BYTES - 1).bit_length(), address_bits - 32
+    text = f"ring of {RING_PLACES} task records, {{}} half of its address; 0 for none"
+    part = ("ring", low, 32 - low, f"low bits of the address / {RING_BYTES}")
+    build.add("RECORDS_LOW", "rw", text.format("low"), part)
+    if high:
+        text = text.format("high")
+        build.add("RECORDS_HIGH", "rw", text, ("value", 0, high, text))
 
 
 def _add_window(build: _Builder, name: str, address_bits: int) -> None:

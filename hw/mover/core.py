@@ -5,10 +5,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..agu.temporal import TemporalAgu
-from ..bus.fault import FaultCode
+from ..bus.fault import FAULT_ADDRESS_BITS, FaultCode
 from ..bus.page import RegisterPage
 from ..bus.passing import PassingQueue
 from ..bus.queue import Queue
+from ..bus.record import RecordClientSignature, operator_result
 from ..bus.registers import DESCRIPTOR_STORE, RegisterBusSignature, mover_page
 from ..bus.windows import window_layout
 from ..bus.wires import adopt
@@ -21,6 +22,7 @@ from .loader import Loader, mover_task, queued_task
 from .locks import LockClientSignature
 from .monitor import ActivityMonitor
 from .port import PortSignature
+from .reporter import TaskReporter
 from .store import BdStore
 from .use import SlotUse
 
@@ -63,6 +65,11 @@ class MoverCore(wiring.Component):
     release nothing and do not count, and what they acquired is not given back. BD slots keep what
     they hold, and an iteration begins anew. Counts, counters, the sticky fault and registers stay.
 
+    *Records.* A recorded task retires when the bus has answered for its record, see
+    :class:`~weft.hw.mover.reporter.TaskReporter`; so whoever sees RETIRED or the interrupt sees the
+    record. A record that the bus refuses is a fault, RECORD_SLVERR or RECORD_DECERR with its
+    address, and the task retires. RECORDS is changed while no task is under way.
+
     ``registers`` answers in the cycle after a request. Status and counters are those of
     :class:`~weft.hw.mover.loader.Loader` and :class:`~weft.hw.mover.monitor.ActivityMonitor`;
     ADDRESS is that of the row offered last.
@@ -86,6 +93,9 @@ class MoverCore(wiring.Component):
     route : stream of ROUTE_BITS; only if the mover is on the switch
         Operator word and route of every execution with rows, in order, from the cycle of its first
         row on.
+    records : :class:`~weft.hw.bus.record.RecordClientSignature`; only with `dma.records`
+    result : stream of :func:`~weft.hw.bus.record.operator_result`; only if an operator has one
+        Of every execution with rows, in order.
     windows : array of :func:`~weft.hw.bus.windows.window_layout`; only with `dma.windows`
         What a DRAM mover may touch; nothing is enabled after a reset.
     apart : 1; only if the mover is on the switch
@@ -150,13 +160,28 @@ class MoverCore(wiring.Component):
             members["windows"] = Out(layout)
         if self.descriptor.has_route:
             members |= {"route": Out(stream.Signature(ROUTE_BITS)), "apart": In(1)}
+        self._recorded = self.descriptor.has_records
+        if self._recorded:
+            assert config.dma is not None
+            members["records"] = Out(RecordClientSignature(address_bits=config.dma.address_bits))
+            if mover.has_result:
+                members["result"] = In(stream.Signature(operator_result()))
         super().__init__(members)
         self.tasks = PassingQueue(
             queued_task(self.descriptor.address_bits), depth=mover.queue_depth
         )
         self.loader = Loader(descriptor=self.descriptor)
-        self.flight = Flight(depth=in_flight(config, mover))
+        self.flight = Flight(depth=in_flight(config, mover), records=self._recorded)
         self.monitor = ActivityMonitor(is_source=mover.is_source)
+        if self._recorded:
+            assert config.dma is not None
+            # A read port retires what it has read; its words, and a beat, may wait for the stream.
+            self._reporter = TaskReporter(
+                address_bits=config.dma.address_bits,
+                in_flight=self.flight.depth,
+                behind=mover.data_depth + 1 if mover.kind == "read" else 0,
+                has_result=mover.has_result,
+            )
 
     @property
     def config(self) -> AcceleratorConfig:
@@ -221,6 +246,10 @@ class MoverCore(wiring.Component):
             adopt(routes, "i", wiring.flipped(loader.o_route))
             adopt(routes, "o", self.route)
             adopt(monitor, "apart", self.apart)
+
+        if self._recorded:
+            m.submodules.reporter = self._reporter
+            self._elaborate_records(m, page)
 
         self._elaborate_registers(m, page, store)
         self._elaborate_push(m, page, tasks)
@@ -356,9 +385,14 @@ class MoverCore(wiring.Component):
             page.status.error.eq(self.fault_code != FaultCode.NONE),
         ]
         code, descriptor = Signal(8), Signal(8)
+        address = Signal(FAULT_ADDRESS_BITS)
         own = self.port.fault
         with m.If(own.code != FaultCode.NONE):
-            m.d.comb += [code.eq(own.code), descriptor.eq(self.flight.fault_descriptor)]
+            m.d.comb += [
+                code.eq(own.code),
+                descriptor.eq(self.flight.fault_descriptor),
+                address.eq(own.address),
+            ]
         with m.Elif(loader.fault != FaultCode.NONE):
             m.d.comb += [code.eq(loader.fault), descriptor.eq(loader.descriptor_loaded)]
         with m.Elif(store.refused):
@@ -366,6 +400,13 @@ class MoverCore(wiring.Component):
                 code.eq(FaultCode.DESCRIPTOR_IN_USE),
                 descriptor.eq(store.written_slot),
             ]
+        if self._recorded:
+            with m.Elif(self._reporter.fault != FaultCode.NONE):
+                m.d.comb += [
+                    code.eq(self._reporter.fault),
+                    descriptor.eq(self.flight.oldest.descriptor),
+                    address.eq(self._reporter.fault_address),
+                ]
         reported, clear = code != FaultCode.NONE, Signal()
         m.d.comb += clear.eq(page.control.valid & page.control.data.clear_error)
         m.d.sync += self.faulted.eq(reported)
@@ -373,8 +414,24 @@ class MoverCore(wiring.Component):
             m.d.sync += [
                 self.fault_code.eq(code),
                 self.fault_descriptor.eq(descriptor),
-                Cat(low, high).eq(Mux(own.code != FaultCode.NONE, own.address, 0)),
+                Cat(low, high).eq(address),
             ]
+
+    def _elaborate_records(self, m: Module, page: RegisterPage) -> None:
+        reporter, loader, flight = self._reporter, self.loader, self.flight
+        adopt(reporter, "i", wiring.flipped(loader.o_report))
+        adopt(reporter, "progress", self.port.progress)
+        adopt(reporter, "ended", wiring.flipped(flight.outcome))
+        adopt(reporter, "retired", self.retired)
+        adopt(reporter, "records", self.records)
+        adopt(reporter, "drain", self.drain)
+        adopt(reporter, "abort", self.abort)
+        adopt(flight, "flaw", loader.fault)
+        if reporter.has_result:
+            adopt(reporter, "result", self.result)
+        low, high = page.records_low.ring, getattr(page, "records_high", None)
+        m.d.comb += reporter.ring.eq(low if high is None else Cat(low, high))
+        m.d.sync += loader.records.eq(reporter.ring != 0)
 
     def _elaborate_window(self, m: Module, page: RegisterPage, index: int) -> None:
         window, name = self.windows[index], f"window{index}"

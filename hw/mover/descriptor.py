@@ -16,7 +16,8 @@ A BD of a chain names its follower (``use_next``, ``next``). Before its first ro
 acquires its lock, after its last response it releases one by a signed delta, 0 for none
 (:mod:`weft.hw.mover.locks`). An iterating BD adds ``iteration_offset`` to its base, which is
 ``iteration_current`` times ``iteration_stride`` when it is written; both then go on by themselves
-(:mod:`weft.hw.mover.iteration`).
+(:mod:`weft.hw.mover.iteration`). A task is recorded (:mod:`weft.hw.bus.record`) if the BD that ends
+it, the last of its chain or one that failed a check, has ``record``.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class Descriptor:
     words : int
         Length in 32-bit words.
     unsupported : tuple of str
-        Fields without hardware yet: setting one is refused by the driver and flagged by the mover.
+        Fields without hardware: setting one is refused by the driver and flagged by the mover.
     """
 
     def __init__(self, config: AcceleratorConfig, mover: MoverConfig) -> None:
@@ -132,7 +133,9 @@ class Descriptor:
 
     @property
     def unsupported(self) -> tuple[str, ...]:
-        names = ["record"]
+        names = []
+        if not self.has_records:
+            names.append("record")
         if not self.mover.extensions:
             names.append("extensions")
         if not self.has_route:
@@ -142,6 +145,11 @@ class Descriptor:
         if not self.has_operator:
             names.append("operator")
         return tuple(names)
+
+    @property
+    def has_records(self) -> bool:
+        """Whether a task can have a completion record."""
+        return self.config.dma is not None and self.config.dma.records
 
     @property
     def has_operator(self) -> bool:

@@ -13,6 +13,7 @@ from .descriptor import Descriptor
 from .flight import flight_entry
 from .iteration import Iteration, fits
 from .locks import lock_acquire
+from .reporter import reported_execution
 
 __all__ = ["Loader", "mover_task", "queued_task"]
 
@@ -73,6 +74,10 @@ class Loader(wiring.Component):
     o_operator : stream of 32 bits; only if a stream operator takes them
         0 for one that the BD does not enable.
     o_route : stream of ROUTE_BITS; only if the mover is on the switch
+    records : 1; only with `dma.records`
+        There is a place for records; without it no task has one.
+    o_report : stream of :func:`~weft.hw.mover.reporter.reported_execution`; only with `dma.records`
+        With every entry, those of executions without rows as well.
     acquire : 1
         An execution needs the lock that ``wanted`` says.
     wanted : :func:`~weft.hw.mover.locks.lock_acquire`
@@ -106,7 +111,7 @@ class Loader(wiring.Component):
             "written": In(1),
             "written_slot": In(range(mover.descriptors)),
             "o": Out(stream.Signature(self._task)),
-            "o_flight": Out(stream.Signature(flight_entry())),
+            "o_flight": Out(stream.Signature(flight_entry(records=descriptor.has_records))),
             "tag": In(TAG_BITS),
             "acquire": Out(1),
             "wanted": Out(lock_acquire()),
@@ -122,6 +127,8 @@ class Loader(wiring.Component):
             members["o_operator"] = Out(stream.Signature(32))
         if descriptor.has_route:
             members["o_route"] = Out(stream.Signature(ROUTE_BITS))
+        if descriptor.has_records:
+            members |= {"records": In(1), "o_report": Out(stream.Signature(reported_execution()))}
         super().__init__(members)
         self._current = Signal(queued_task(descriptor.address_bits))
         self._rebases = Signal()
@@ -214,13 +221,16 @@ class Loader(wiring.Component):
         sound, moves, room = Signal(), Signal(), Signal()
         handed, alone, asked, passed = Signal(), Signal(), Signal(), Signal()
         acquires = bd.acquire_enable & sound
+        quiet = self.drained
+        if self._descriptor.has_records:
+            quiet = quiet & self.o_report.ready
         m.d.comb += [
             sound.eq(flaw == FaultCode.NONE),
             moves.eq(self.loaded & sound & ~self._is_empty()),
             self.held.eq(moves & ~room),
             self.o.valid.eq(moves & room),
             handed.eq(self.o.valid & self.o.ready),
-            alone.eq(self.loaded & ~moves & self.drained),
+            alone.eq(self.loaded & ~moves & quiet),
             passed.eq(alone & (~acquires | (asked & ~self.acquiring))),
             self.acquire.eq(acquires & (handed | (alone & ~asked))),
             self.wanted.id.eq(bd.acquire_id),
@@ -256,8 +266,11 @@ class Loader(wiring.Component):
         if self._descriptor.has_route:
             sides.append(self.o_route)
             m.d.comb += self.o_route.payload.eq(bd.route)
-        m.d.comb += room.eq(Cat(side.ready for side in sides).all())
         m.d.comb += [side.valid.eq(handed) for side in sides[1:]]
+        if self._descriptor.has_records:
+            sides.append(self.o_report)
+            self._elaborate_report(m, flaw, begun, passed, last)
+        m.d.comb += room.eq(Cat(side.ready for side in sides).all())
 
         takes = Signal()
         m.d.comb += [
@@ -281,6 +294,24 @@ class Loader(wiring.Component):
         with m.If(takes | (begun & last)):
             m.d.sync += self.loaded.eq(takes)
         return m
+
+    def _elaborate_report(
+        self, m: Module, flaw: Signal, begun: Signal, empty: Signal, last: Signal
+    ) -> None:
+        """What the record of the task needs to know of an execution that has `begun`."""
+        report, entry = self.o_report.payload, self.o_flight.payload
+        # What stands in a slot that does not exist is not a BD.
+        recorded = self.bd.record & self.records & (flaw != FaultCode.NO_DESCRIPTOR)
+        result = self.bd.extensions[0] if self._descriptor.mover.has_result else 0
+        m.d.comb += [
+            self.o_report.valid.eq(begun),
+            report.last.eq(last),
+            report.record.eq(last & recorded),
+            report.empty.eq(empty),
+            report.result.eq(report.record & ~empty & result),
+            entry.record.eq(report.record),
+            entry.result.eq(report.result),
+        ]
 
     def _locate(self, m: Module, iteration: Iteration, first: Signal) -> None:
         """Where the current BD begins."""

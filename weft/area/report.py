@@ -47,6 +47,7 @@ _PARTS = (
     (r"bridge", "control.bridge"),
     (r"pages", "control.decoder"),
     (r"(?:locks|lock_host|lock_sets)", "control.locks"),
+    (r"recorder", "dma.recorder"),
     (r"sequencer", "control.sequencer"),
     (r"share_(reads|writes)", r"dma.share_\1"),
     (r"switch", "dma.switch"),

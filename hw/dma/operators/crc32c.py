@@ -6,17 +6,13 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ...bus.record import operator_result
 from ...bus.streams import switch_beat
 from ..lanes import lanes_from, spread
 from .castagnoli import STATE_BITS, absorb, advance, linear, rewind
 from .results import ResultQueue
 
-__all__ = ["Crc32c", "crc_result"]
-
-
-def crc_result() -> data.StructLayout:
-    """The CRC of one BD; ``error``: a fault spoilt some of its bytes."""
-    return data.StructLayout({"crc": STATE_BITS, "error": 1})
+__all__ = ["Crc32c"]
 
 
 class Crc32c(wiring.Component):
@@ -46,8 +42,8 @@ class Crc32c(wiring.Component):
     operator : stream of 32 bits
         The CRC of the bytes before the BD.
     i, o : stream of :func:`~weft.hw.bus.streams.switch_beat`
-    o_result : stream of :func:`crc_result`
-        One for each BD, in order.
+    o_result : stream of :func:`~weft.hw.bus.record.operator_result`
+        The CRC; one for each BD, in order.
 
     Source: RFC 3720, appendix B.4 (the polynomial, the bit order, and the inversions).
     """
@@ -62,7 +58,7 @@ class Crc32c(wiring.Component):
                 "operator": In(stream.Signature(STATE_BITS)),
                 "i": In(stream.Signature(switch_beat(width))),
                 "o": Out(stream.Signature(switch_beat(width))),
-                "o_result": Out(stream.Signature(crc_result())),
+                "o_result": Out(stream.Signature(operator_result())),
             }
         )
 
@@ -77,7 +73,7 @@ class Crc32c(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         lanes = self._width // 8
-        m.submodules.results = results = ResultQueue(crc_result(), depth=self._results)
+        m.submodules.results = results = ResultQueue(operator_result(), depth=self._results)
         beat = self.i.payload
         opened = self.operator.valid & results.room
         passes = Signal()
@@ -151,7 +147,7 @@ class Crc32c(wiring.Component):
             state, absent, valid, error = after, rest, following, spoilt
         m.d.comb += [
             results.i.valid.eq(valid),
-            results.i.payload.crc.eq(~state),
+            results.i.payload.value.eq(~state),
             results.i.payload.error.eq(error),
             self.o_result.valid.eq(results.o.valid),
             self.o_result.payload.eq(results.o.payload),
