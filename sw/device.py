@@ -179,6 +179,7 @@ class Device:
         new task of the other or for its own abort. A lock that an ended execution had acquired is
         not given back (`locks` may), and nothing of it is released. BD slots keep what they hold,
         and iterations begin anew. When all of the array's movers are aborted together, it is reset.
+        A program that waits for a task that was ended waits for ever: it is left by a reset.
 
         Raises
         ------

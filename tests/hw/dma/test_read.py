@@ -50,13 +50,21 @@ class Trial:
 
         async def sink(ctx):
             self.beats, self.retired, self.faults, cycle = [], [], [], 0
+            self.progress = [0]
             pause = stalls(take, seed + 1)
             while len(self.retired) < wanted or cycle < self.retired[-1] + 20:
                 ready = not next(pause)
                 ctx.set(dut.o.ready, ready)
-                _, _, valid, beat, retired, fault = await ctx.tick().sample(
-                    dut.o.valid, dut.o.payload, dut.core.retired, dut.core.fault
+                _, _, valid, beat, retired, fault, progress = await ctx.tick().sample(
+                    dut.o.valid,
+                    dut.o.payload,
+                    dut.core.retired,
+                    dut.core.fault,
+                    dut.core.progress,
                 )
+                self.progress[-1] += progress.bytes
+                if progress.last:
+                    self.progress.append(0)
                 if valid and ready:
                     self.beats.append((cycle, beat))
                 if fault.code:
@@ -90,6 +98,7 @@ class Trial:
                 self.spoilt.append([])
         assert self.bytes.pop() == []
         assert self.retired == ends
+        assert self.progress == [*(len(given) for given in self.bytes), 0]
 
     def check_bursts(self):
         """The bus sees the bytes that exist and no other beat."""

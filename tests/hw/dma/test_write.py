@@ -101,10 +101,19 @@ class Trial:
 
         async def observe(ctx):
             self.accepted, self.retired, self.faults, cycle = [], [], [], 0
+            self.progress = [0]
             while len(self.retired) < wanted or cycle < self.retired[-1] + tail:
-                _, _, valid, ready, retired, fault, idle = await ctx.tick().sample(
-                    dut.i.valid, dut.i.ready, dut.core.retired, dut.core.fault, dut.idle
+                _, _, valid, ready, retired, fault, idle, progress = await ctx.tick().sample(
+                    dut.i.valid,
+                    dut.i.ready,
+                    dut.core.retired,
+                    dut.core.fault,
+                    dut.idle,
+                    dut.core.progress,
                 )
+                self.progress[-1] += progress.bytes
+                if progress.last:
+                    self.progress.append(0)
                 if valid and ready:
                     self.accepted.append(cycle)
                 if fault.code:
@@ -122,6 +131,7 @@ class Trial:
         watched = [watch(dut.aw, "aw"), watch(dut.w, "w")]
         run(dut, [request, source, observe], background=[serve, *watched], limit=20_000)
         self.check_memory()
+        assert self.progress == [*self.answered(), 0]
         made = [burst for bd in self.bursts() for burst in bd if allowed(windows, burst[0])]
         assert self.slave.writes == made
 
@@ -133,6 +143,18 @@ class Trial:
             for start, count in joined(bd, self.slave.cap * self.width):
                 found[-1] += bursts(start, count, self.width, self.slave.cap)
         return found
+
+    def answered(self):
+        """Bytes of each BD that memory has taken without an error."""
+        for bd in split_bds(self.rows):
+            total = 0
+            for start, count in joined(bd, self.slave.cap * self.width):
+                for first, beats in bursts(start, count, self.width, self.slave.cap):
+                    end = first + beats * self.width
+                    bad = any(first <= address < end for address in self.slave.errors)
+                    if not bad and allowed(self.windows, first):
+                        total += min(end, start + count) - max(first, start)
+            yield total
 
     def check_memory(self):
         """Every byte that exists and was not spoilt stands in memory; nothing else was touched."""
