@@ -5,6 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from ..hw.agu.row import BOUND_BITS, GUARD_BITS
 from ..hw.config import MoverConfig
@@ -13,7 +16,7 @@ from .descriptor import BufferDescriptor, Guard
 from .errors import MappingError
 from .memref import MemRef
 
-__all__ = ["coalesce", "discard", "lower", "lower_rows", "runs", "slices"]
+__all__ = ["coalesce", "discard", "lower", "lower_rows", "lower_run", "runs", "slices"]
 
 MAX_BOUND = (1 << BOUND_BITS) - 1
 MAX_RUN = (1 << RUN_LENGTH_BITS) - 1
@@ -23,74 +26,131 @@ MAX_SLICES = 1024
 """Descriptors that one view may take; one that takes more is a mistake of the caller's."""
 
 
+@dataclass(frozen=True)
+class _Loop:
+    """`before` and `after` of the iterations do not exist."""
+
+    bound: int
+    step: int
+    before: int = 0
+    after: int = 0
+
+    @property
+    def is_padded(self) -> bool:
+        return self.before > 0 or self.after > 0
+
+    @property
+    def total(self) -> int:
+        return self.before + self.bound + self.after
+
+
 def coalesce(ref: MemRef) -> tuple[int, list[tuple[int, int]]]:
     """The walk of `ref` as a run of bytes and loops (bound, byte stride) around it.
 
     Dimensions of one element vanish and neighbours that continue one another merge; the loops come
     innermost first. The order of the bytes is that of the walk, always.
     """
-    loops: list[tuple[int, int]] = []
-    run = ref.itemsize
-    for size, stride in zip(reversed(ref.sizes), reversed(ref.strides), strict=True):
-        step = stride * ref.itemsize
-        if size == 1:
+    run, loops = _nest(ref, [(0, 0)] * len(ref.sizes))
+    return run.bound, [(loop.bound, loop.step) for loop in loops]
+
+
+def _nest(ref: MemRef, padding: Sequence[tuple[int, int]]) -> tuple[_Loop, list[_Loop]]:
+    """The walk as a run, whose iterations are bytes, and loops around it, innermost first.
+
+    A padded dimension goes on where those inside it end, but none outside it does.
+    """
+    run, loops = _Loop(ref.itemsize, 1), list[_Loop]()
+    dimensions = zip(ref.sizes, ref.strides, padding, strict=True)
+    for size, stride, (before, after) in reversed(list(dimensions)):
+        step, padded = stride * ref.itemsize, before > 0 or after > 0
+        if size == 1 and not padded:
             continue
-        if not loops and step == run:
-            run *= size
-        elif loops and step == loops[-1][0] * loops[-1][1]:
-            loops[-1] = (loops[-1][0] * size, loops[-1][1])
+        inside = loops[-1] if loops else run
+        if not loops and not run.is_padded and (step == run.bound or size == 1):
+            run = _Loop(run.bound * size, 1, before * run.bound, after * run.bound)
+        elif loops and not (padded or inside.is_padded) and step == inside.bound * inside.step:
+            loops[-1] = _Loop(inside.bound * size, inside.step)
         else:
-            loops.append((size, step))
+            loops.append(_Loop(size, step if size > 1 else 0, before, after))
     return run, loops
 
 
-def lower(mover: MoverConfig, ref: MemRef, *, drop: int = 0) -> BufferDescriptor:
+def lower(
+    mover: MoverConfig,
+    ref: MemRef,
+    *,
+    padding: Sequence[tuple[int, int]] = (),
+    pad: int = 0,
+) -> BufferDescriptor:
     """The descriptor that walks `ref`; its stream is the walk's bytes, dense.
 
     Parameters
     ----------
     mover
-        A DRAM mover.
+        A DRAM mover; each padded dimension takes one of its guards.
     ref
         What to read or write; an empty one gives a descriptor that moves nothing.
-    drop
-        Bytes that an s2mm mover takes from the stream after the walk and discards. Only where the
-        walk is a single run; see `discard` for the others.
+    padding
+        Elements before and after each dimension that the stream has and `ref` has not: `pad` when
+        read, dropped when written, and never on the bus. A pair a dimension, outermost first.
+    pad
+        Byte that is read there.
 
     Raises
     ------
     MappingError
-        More loops than the mover has, a bound or a run that neither fits nor divides.
+        More loops or guards than the mover has, a bound or a run that neither fits nor divides,
+        `padding` that does not pair with the dimensions or is negative.
     """
+    padding = padding or [(0, 0)] * len(ref.sizes)
+    if len(padding) != len(ref.sizes) or any(count < 0 for pair in padding for count in pair):
+        raise MappingError(
+            f"padding = {tuple(padding)}: must be counts before and after each of {ref.sizes}"
+        )
     if ref.elements == 0:
+        if any(map(any, padding)):
+            raise MappingError(f"sizes = {ref.sizes}: there is nothing that could be padded")
         return BufferDescriptor(base=ref.first_address, bounds=(0,), strides=(0,), run_length=1)
-    run, loops = coalesce(ref)
-    guards: tuple[Guard, ...] = ()
-    if drop:
-        if loops or run + drop > MAX_RUN:
-            raise MappingError(f"cannot drop {drop} bytes after a walk that is not one short run")
-        guards, run = (_window(mover, run, run=1),), run + drop
-    if run > MAX_RUN:
-        run, count = _split(run, MAX_RUN, f"a run of {run} bytes")
-        loops.insert(0, (count, run))
-    split: list[tuple[int, int]] = []
-    for bound, stride in loops:
+    run, loops = _nest(ref, padding)
+    if run.total > MAX_RUN:
+        if run.is_padded:
+            raise MappingError(f"a padded run of {run.total} bytes exceeds {MAX_RUN}")
+        length, count = _split(run.bound, MAX_RUN, f"a run of {run.bound} bytes")
+        run = _Loop(length, 1)
+        loops.insert(0, _Loop(count, length))
+    split: list[_Loop] = []
+    for loop in loops:
+        bound, step = loop.bound, loop.step
+        if loop.is_padded and loop.total > MAX_BOUND:
+            raise MappingError(f"a padded loop of {loop.total} iterations exceeds {MAX_BOUND}")
         while bound > MAX_BOUND:
             inner, outer = _split(bound, MAX_BOUND, f"a loop of {bound} iterations")
-            split.append((inner, stride))
-            bound, stride = outer, stride * inner
-        split.append((bound, stride))
+            split.append(_Loop(inner, step))
+            bound, step = outer, step * inner
+        split.append(_Loop(bound, step, loop.before, loop.after))
     if len(split) > mover.loops:
         raise MappingError(
             f"a view of sizes {ref.sizes} and strides {ref.strides} takes {len(split)} loops; "
             f"{mover.name} has {mover.loops}"
         )
+    guards = [_window(mover, run.bound, offset=-run.before, run=1)] if run.is_padded else []
+    for level, loop in enumerate(split):
+        if loop.is_padded:
+            along = tuple(int(level == other) for other in range(level + 1))
+            guards.append(_window(mover, loop.bound, offset=-loop.before, strides=along))
+    if len(guards) > mover.guards:
+        raise MappingError(
+            f"a view of sizes {ref.sizes} with padding {tuple(padding)} takes {len(guards)} "
+            f"guards; {mover.name} has {mover.guards}"
+        )
+    before = run.before + sum(loop.before * loop.step for loop in split)
     return BufferDescriptor(
-        base=ref.first_address,
-        bounds=tuple(bound for bound, _ in split),
-        strides=tuple(stride for _, stride in split),
-        run_length=run,
-        guards=guards,
+        base=ref.first_address - before,
+        bounds=tuple(loop.total for loop in split),
+        strides=tuple(loop.step for loop in split),
+        run_length=run.total,
+        guards=tuple(guards),
+        pad=pad,
     )
 
 
@@ -157,7 +217,7 @@ def lower_rows(
     """The descriptor of `rows` runs of `row_bytes` bytes that covers a matrix and what pads it.
 
     Bytes right of a row of `ref` and rows below the last one are `pad` when read and discarded when
-    written: they never reach the bus. Where nothing is padded and the rows touch, it is one run.
+    written, see `lower`.
 
     Parameters
     ----------
@@ -171,47 +231,51 @@ def lower_rows(
     Raises
     ------
     MappingError
-        A matrix that is not as above, or more guards than the mover has.
+        A matrix that is not as above, or as `lower`.
     """
     if len(ref.sizes) != 2 or (ref.sizes[1] > 1 and ref.strides[1] != 1):
         raise MappingError(
             f"sizes {ref.sizes}, strides {ref.strides}: the rows of a matrix must be contiguous"
         )
     height, width = ref.sizes[0], ref.sizes[1] * ref.itemsize
-    pitch = ref.strides[0] * ref.itemsize
     if height > rows or width > row_bytes:
         raise MappingError(f"{height} rows of {width} bytes do not fit {rows} of {row_bytes}")
-    guards = []
-    if width < row_bytes:
-        guards.append(_window(mover, width, run=1))
-    if height < rows:
-        guards.append(_window(mover, height, strides=(1,)))
-    if len(guards) > mover.guards:
-        raise MappingError(
-            f"padding a matrix to {rows} rows of {row_bytes} bytes takes {len(guards)} guards; "
-            f"{mover.name} has {mover.guards}"
-        )
-    total = rows * row_bytes
-    if not guards and (pitch == row_bytes or rows == 1) and total <= MAX_RUN:
-        bounds, strides, run = (1,), (0,), total
-    else:
-        bounds, strides, run = (rows,), (pitch,), row_bytes
-    return BufferDescriptor(
-        base=ref.first_address,
-        bounds=bounds,
-        strides=strides,
-        run_length=run,
-        guards=tuple(guards),
-        pad=pad,
+    matrix = replace(
+        ref,
+        offset=ref.offset * ref.itemsize,
+        sizes=(height, width),
+        strides=(ref.strides[0] * ref.itemsize, 1),
+        dtype=np.dtype(np.uint8),
     )
+    return lower(mover, matrix, padding=((0, rows - height), (0, row_bytes - width)), pad=pad)
 
 
-def _window(mover: MoverConfig, limit: int, run: int = 0, strides: Sequence[int] = ()) -> Guard:
+def lower_run(mover: MoverConfig, ref: MemRef, *, drop: int) -> BufferDescriptor:
+    """The s2mm descriptor of a contiguous `ref`, and of `drop` bytes behind it that are dropped.
+
+    Raises
+    ------
+    MappingError
+        As `lower`.
+    """
+    run = replace(
+        ref,
+        offset=ref.offset * ref.itemsize,
+        sizes=(ref.nbytes,),
+        strides=(1,),
+        dtype=np.dtype(np.uint8),
+    )
+    return lower(mover, run, padding=((0, drop),))
+
+
+def _window(
+    mover: MoverConfig, limit: int, *, offset: int = 0, run: int = 0, strides: Sequence[int] = ()
+) -> Guard:
     if mover.guards == 0:
         raise MappingError(f"{mover.name} has no guard, so it cannot clip to {limit}")
     if limit > MAX_WINDOW:
         raise MappingError(f"a window of {limit} exceeds a guard's {MAX_WINDOW}")
-    return Guard(limit=limit, run=run, strides=tuple(strides))
+    return Guard(offset=offset, limit=limit, run=run, strides=tuple(strides))
 
 
 def _lowers(mover: MoverConfig, ref: MemRef) -> bool:

@@ -79,10 +79,13 @@ def nd_descriptors(
     acquire: Acquire | None = None,
     release: Release | None = None,
     route: Sequence[str] = (),
+    padding: Sequence[tuple[int, int]] = (),
+    pad: int = 0,
 ) -> list[BufferDescriptor]:
     """The descriptors with which a DRAM mover walks `view`: one where its loops suffice.
 
-    The first acquires, the last releases; `route` is that of each.
+    The first acquires, the last releases; `route` is that of each. With `padding`, as
+    :func:`~weft.sw.lower.lower` takes it, it has to be one.
 
     Raises
     ------
@@ -93,7 +96,11 @@ def nd_descriptors(
     """
     if mover.is_scratchpad:
         raise SequenceError(f"dma_memcpy_nd: {mover.name} does not reach DRAM")
-    walks = [replace(lower(mover, piece), route=tuple(route)) for piece in slices(mover, view)]
+    if padding:
+        walks = [lower(mover, view, padding=padding, pad=pad)]
+    else:
+        walks = [lower(mover, piece) for piece in slices(mover, view)]
+    walks = [replace(walk, route=tuple(route)) for walk in walks]
     walks[0] = locked(walks[0], acquire=acquire)
     walks[-1] = locked(walks[-1], release=release)
     return walks

@@ -75,6 +75,8 @@ class RuntimeSequence(SequenceBuilder):
         acquire: Acquire | None = None,
         release: Release | None = None,
         route: Sequence[str] = (),
+        padding: Sequence[tuple[int, int]] = (),
+        pad: int = 0,
     ) -> Token:
         """Have a DRAM mover walk `buffer`: one task where the mover's loops suffice.
 
@@ -92,6 +94,9 @@ class RuntimeSequence(SequenceBuilder):
             Locks of the first descriptor, and of the last.
         route
             Names of the movers at the other end of its stream, if it is on the switch.
+        padding, pad
+            Elements before and after each dimension of the walk, outermost first: `pad` bytes when
+            read, dropped when written; see :func:`~weft.sw.lower.lower`.
 
         Returns
         -------
@@ -105,7 +110,9 @@ class RuntimeSequence(SequenceBuilder):
         """
         self.pool(mover)  # Refuses what is no mover.
         view = nd_view(self.operand(buffer), offsets, sizes, strides)
-        walks = nd_descriptors(self.config.mover(mover), view, acquire, release, route)
+        walks = nd_descriptors(
+            self.config.mover(mover), view, acquire, release, route, padding, pad
+        )
         if len(walks) > 1 and (bd is not None or repeat > 1):
             raise SequenceError(
                 f"dma_memcpy_nd: the walk takes {len(walks)} BDs: neither BD {bd} alone nor "

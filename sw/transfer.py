@@ -10,7 +10,7 @@ from ..hw.config import SWITCH, AcceleratorConfig, MoverConfig
 from .blocked import beat_bytes, contiguous
 from .descriptor import BufferDescriptor
 from .errors import MappingError
-from .lower import coalesce, discard, lower, runs, slices
+from .lower import coalesce, discard, lower, lower_run, runs, slices
 from .memref import MemRef
 from .program import DEFAULT_TIMEOUT, Program
 
@@ -114,11 +114,12 @@ def recv_steps(
         steps.append(pair.at_scratchpad(walk))
         rest = -part.nbytes % beat_bytes(config.memory, pair.scratchpad)
         _, loops = coalesce(part)
-        if rest and loops:
-            steps.append(pair.at_dram(lower(pair.dram, part)))
-            steps.append(pair.at_dram(discard(pair.dram, part.first_address, rest)))
+        if rest and not loops:
+            steps.append(pair.at_dram(lower_run(pair.dram, part, drop=rest)))
         else:
-            steps.append(pair.at_dram(lower(pair.dram, part, drop=rest)))
+            steps.append(pair.at_dram(lower(pair.dram, part)))
+            if rest:
+                steps.append(pair.at_dram(discard(pair.dram, part.first_address, rest)))
         offset += part.nbytes
     return steps
 

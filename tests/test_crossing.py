@@ -129,6 +129,28 @@ def test_copies_on_every_path() -> None:
         seq.memcpy("turned")(dev.scratchpad(0), dev.scratchpad(64), nbytes=12)
 
 
+def test_a_padded_image_without_a_padded_copy() -> None:
+    """Rows and columns around an image, as a convolution wants them: made by the reader's BD."""
+    dev: Any = weft.simulate(CROSSING, FASTEST, memory_bytes=MEMORY_BYTES)
+    image, out = dev.allocate((5, 6, 3), np.int8), dev.allocate((8, 9, 3), np.int8)
+    image[:] = np.arange(image.size).reshape(image.shape)
+    padding = ((1, 2), (2, 1), (0, 0))
+    with RuntimeSequence(dev) as seq:
+        seq.dma_memcpy_nd("MM2S0", image, route=("S2MM0",), padding=padding, pad=0x80)
+        seq.dma_wait(seq.dma_memcpy_nd("S2MM0", out, route=("MM2S0",)))
+    seq.run()
+    np.testing.assert_array_equal(out, np.pad(image, padding, constant_values=-128))
+    assert dev.registers.read("MM2S0", "ACCESSES") <= 5 * 4  # beats: what pads is not read
+    # And back: what the target has no place for is dropped.
+    image[:] = 0
+    with RuntimeSequence(dev) as back:
+        back.dma_memcpy_nd("MM2S0", out, route=("S2MM0",))
+        end = back.dma_memcpy_nd("S2MM0", image, route=("MM2S0",), padding=padding)
+        back.dma_wait(end)
+    back.run()
+    np.testing.assert_array_equal(image.reshape(-1), np.arange(image.size))
+
+
 def test_a_source_and_a_sink_that_do_not_name_each_other() -> None:
     """Both wait, visibly, and the check says why before anything runs."""
     dev: Any = weft.simulate(CROSSING, FASTEST, memory_bytes=MEMORY_BYTES)

@@ -15,7 +15,7 @@ from weft.sim.golden.tasks import Walk, decode
 from weft.sw.blocked import BlockedLayout, contiguous
 from weft.sw.descriptor import BufferDescriptor
 from weft.sw.errors import DescriptorError, MappingError
-from weft.sw.lower import MAX_BOUND, coalesce, discard, lower, lower_rows, runs, slices
+from weft.sw.lower import MAX_BOUND, coalesce, discard, lower, lower_rows, lower_run, runs, slices
 from weft.sw.memref import MemRef
 
 CONFIGS = {name: named_config(name) for name in ("tiny", "datamaestro")}
@@ -136,14 +136,47 @@ def test_long_loops_and_runs_are_factored_or_refused() -> None:
 def test_what_is_dropped_does_not_exist(length: int, drop: int) -> None:
     ref = view((length,), (1,))
     expected = [*ref.access_order(), *[None] * drop]
-    assert stream(lower(MM2S, ref, drop=drop)) == expected
+    assert stream(lower_run(MM2S, ref, drop=drop)) == expected
     tail = stream(discard(MM2S, 4096, drop)) if drop else []
     assert stream(lower(MM2S, ref)) + tail == expected
 
 
-def test_only_one_run_drops_its_tail() -> None:
-    with pytest.raises(MappingError, match="not one short run"):
-        lower(MM2S, view((3, 4), (9, 1)), drop=1)
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), rank=st.integers(1, 4), dtype=st.sampled_from([np.int8, np.int32]))
+def test_any_two_dimensions_are_padded(data: Any, rank: int, dtype: Any) -> None:
+    """As `numpy.pad` does it to the addresses."""
+    sizes = data.draw(st.tuples(*[st.integers(1, 4)] * rank))
+    dense = [int(np.prod(sizes[d + 1 :])) for d in range(rank)]
+    strides = tuple(data.draw(st.sampled_from([own, own, 7, -5, 0, 40])) for own in dense)
+    padded = data.draw(st.sets(st.integers(0, rank - 1), max_size=2))
+    counts = st.tuples(st.integers(0, 3), st.integers(0, 3))
+    padding = tuple(data.draw(counts) if d in padded else (0, 0) for d in range(rank))
+    ref = view(sizes, strides, dtype)
+    addresses = np.array(list(ref.access_order())).reshape(sizes)
+    elements = np.pad(addresses, padding, constant_values=-1).reshape(-1).tolist()
+    expected = [
+        None if start < 0 else start + byte for start in elements for byte in range(ref.itemsize)
+    ]
+    descriptor = lower(MM2S, ref, padding=padding, pad=3)
+    assert descriptor.pad == 3
+    assert stream(descriptor) == expected
+
+
+@pytest.mark.parametrize(
+    ("sizes", "padding", "message"),
+    [
+        ((4, 4), ((1, 1),), r"padding = \(\(1, 1\),\): must be counts before and after each"),
+        ((4,), ((0, -1),), "must be counts before and after"),
+        ((4, 0), ((0, 0), (1, 0)), "there is nothing that could be padded"),
+        ((4, 4, 4), ((1, 0),) * 3, "takes 3 guards; MM2S0 has 2"),
+        ((4,), ((0, 1 << 24),), "a padded run of 16777220 bytes exceeds"),
+        ((4, 4), ((70_000, 0), (0, 0)), "a padded loop of 70004 iterations exceeds 65535"),
+    ],
+)
+def test_padding_that_cannot_be(sizes: Any, padding: Any, message: str) -> None:
+    strides = tuple(10**d for d in reversed(range(len(sizes))))
+    with pytest.raises(MappingError, match=message):
+        lower(MM2S, view(sizes, strides), padding=padding)
 
 
 @settings(max_examples=60, deadline=None)
