@@ -139,6 +139,15 @@ def test_locks_from_the_host(dev: Any) -> None:
         dev.program.check()
 
 
+def test_a_timeout_is_for_a_single_wait(dev: Any, memory: Any) -> None:
+    a, out = memory
+    with RuntimeSequence(dev) as seq:
+        for _ in range(6):
+            seq.dma_wait(seq.memcpy("in")(a, dev.scratchpad(0)))
+            seq.memcpy("out")(dev.scratchpad(0), out)
+    assert seq.run(via="program", timeout=400).cycles > 2 * 400
+
+
 @pytest.mark.parametrize("via", VIA)
 def test_rings_pass_buffers_through_locks(dev: Any, via: str) -> None:
     """Two buffers in the scratchpad, filled and drained by rings that know of locks alone."""

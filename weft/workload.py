@@ -155,6 +155,7 @@ def run_gemm(
         },
         "config_hash": device.config.hash,
         "tiles": len(report.tiles),
+        "via": report.via,
         "mismatches": len(wrong),
         "first_mismatch": wrong[0].tolist() if len(wrong) else None,
     }

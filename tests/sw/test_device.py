@@ -13,6 +13,7 @@ from weft.hw.errors import WeftError
 from weft.sim.golden.system import SystemModel
 from weft.sw import BufferDescriptor, Device, MemRef, Transport
 from weft.sw.errors import (
+    AllocationError,
     BusError,
     DescriptorError,
     DeviceError,
@@ -26,6 +27,8 @@ from weft.sw.errors import (
 TINY, DEFAULT = named_config("tiny"), named_config("datamaestro")
 PLAIN = replace(TINY, memory=replace(TINY.memory, groups=(16,)))
 """One addressing mode: the operands share all banks."""
+BY_HOST = replace(TINY, sequencer=None)
+"""The host plays its products over the register bus."""
 
 OTHER = BufferDescriptor(base=16, bounds=(2,), strides=(16,), spatial_strides=(4, 8))
 
@@ -50,7 +53,10 @@ def check_product(dev: Device, M: int, N: int, K: int, with_c: bool, seed: int =
     a, b = filled(dev, (M, K), np.int8, random), filled(dev, (K, N), np.int8, random)
     out = dev.allocate((M, N), np.int32)
     c = filled(dev, (M, N), np.int32, random) if with_c else None
+    buffers = dev.buffers
     report = dev.gemm(a, b, out, c)
+    assert report.via == ("registers" if dev.config.sequencer is None else "program")
+    assert dev.buffers == buffers
     np.testing.assert_array_equal(out, product(a, b, c if with_c else 0))
     assert dev.stats.host_copies == 0
     assert report.macs == M * N * K
@@ -63,7 +69,7 @@ def test_the_model_is_a_transport() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(
-    config=st.sampled_from([TINY, PLAIN]),
+    config=st.sampled_from([TINY, PLAIN, BY_HOST]),
     shape=st.tuples(*[st.integers(1, 40)] * 3),
     with_c=st.booleans(),
     prefetch=st.booleans(),
@@ -169,10 +175,36 @@ def with_movers(names: list[str], **values: Any) -> Any:
 
 
 @pytest.mark.parametrize("room", [1, 2])
-def test_short_queues_make_a_product_wait(room: int) -> None:
+@pytest.mark.parametrize("sequencer", [TINY.sequencer, None])
+def test_short_queues_make_a_product_wait(room: int, sequencer: Any) -> None:
     names = [mover.name for mover in TINY.movers]
-    dev = opened(with_movers(names, queue_depth=room, descriptors=room), prefetch=True)
+    config = with_movers(names, queue_depth=room, descriptors=room)
+    dev = opened(replace(config, sequencer=sequencer), prefetch=True)
     check_product(dev, 20, 30, 600, True)
+
+
+def test_a_program_that_memory_cannot_hold_is_refused_before_anything_moves() -> None:
+    dev = opened(memory_bytes=4096)
+    a, b = dev.allocate((30, 20), np.int8), dev.allocate((20, 20), np.int8)
+    out = dev.allocate((30, 20), np.int32)
+    buffers = dev.buffers
+    with pytest.raises(AllocationError, match=r"a program of \d+ words: \d+ bytes for .* are free"):
+        dev.gemm(a, b, out)
+    assert dev.buffers == buffers
+    assert dev.registers.read("MM2S0", "RETIRED") == 0
+    assert dev.stats.dma_calls == 0
+
+
+def test_what_the_device_may_still_reach_is_given_back_with_the_next_reset() -> None:
+    dev = opened()
+    free, array = dev.allocator.free_bytes, dev.allocate(100, np.uint8)
+    dev.allocator.leave(array)
+    assert dev.buffers == [(array.device_address, 100)]
+    dev.reset()
+    assert dev.buffers == []
+    assert dev.allocator.free_bytes == free
+    dev.reset()
+    assert dev.allocator.free_bytes == free
 
 
 def test_an_unknown_mover_is_named() -> None:

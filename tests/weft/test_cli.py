@@ -1,6 +1,7 @@
 """The command line: what it prints, and one line for whatever is wrong."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -230,6 +231,7 @@ def test_json_is_one_object_with_the_agreed_keys(capsys: pytest.CaptureFixture[s
         "bus_utilization": round(44 / (2 * 16 * 100), 6),
     }
     assert result["max_abs_error"] == 0
+    assert result["via"] == "program"
     assert result["array"] == {"active": 20, "steps": 10, "bubbles": 2}
 
 
@@ -239,6 +241,7 @@ def test_the_table_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     for text in ("gemm 2x3x4 int8 on datamaestro", "verdict", "S2MM0", "bit-exact", "50.0%"):
         assert text in out
+    assert re.search(r"cycles, total .* 100 .* doorbell to completion", out)
 
 
 @pytest.mark.parametrize("as_json", [False, True])

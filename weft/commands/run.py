@@ -180,12 +180,13 @@ def _show(result: dict[str, Any]) -> None:
     figures.add_column(justify="right")
     figures.add_column(style="dim")
     total = result["cycles_total"]
+    start = "doorbell" if result["via"] == "program" else "first push"
     for name, value, remark in (
         ("engine", result["engine"], result["engine_reason"]),
         ("cycles, ideal", f"{result['cycles_ideal']:,}", "array steps"),
         ("cycles, active", f"{result['cycles_active']:,}", "array, bubbles included"),
         ("cycles, span", f"{result['cycles_span']:,}", "first streamer address to last write"),
-        ("cycles, total", f"{total:,}", "first push to completion"),
+        ("cycles, total", f"{total:,}", f"{start} to completion"),
         ("utilization, temporal", f"{result['utilization_temporal']:.1%}", "ideal / active"),
         ("utilization, MAC", f"{result['utilization_mac']:.1%}", "of every MAC in every cycle"),
         ("array bubbles", f"{result['array']['bubbles']:,}", ""),
