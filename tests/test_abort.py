@@ -328,6 +328,23 @@ def test_a_ring_is_left_and_has_released_what_it_retired(bench: Bench) -> None:
     assert dev.locks.values[1:4] == released
 
 
+@pytest.mark.parametrize("end", ["MM2S0", "Y", "X", "S2MM0"])
+def test_an_endless_copy_is_left_at_either_end(calm: Bench, end: str) -> None:
+    """Its other end, which would go on for ever, keeps no abort waiting."""
+    dev, data = calm.dev, calm.fresh(calm.beat * 40)
+    ends = next(ends for pair in calm.pairs for ends in (pair[:2], pair[2:]) if end in ends)
+    for name in ends:
+        base = 0 if CROSSING.mover(name).is_scratchpad else data.device_address
+        calm.start(name, 1, base, data.size, use_next=1, next=1)
+    calm.simulation.wait_interrupt(100)
+    dev.abort(end)
+    (other,) = set(ends) - {end}
+    assert (calm.state(end)["busy"], calm.state(other)["busy"]) == (0, 1)
+    dev.abort(other)
+    calm.fill(0, data)
+    np.testing.assert_array_equal(calm.fetch(0, data.size), data)
+
+
 def test_a_mover_that_waits_for_its_lock_takes_nothing(calm: Bench) -> None:
     dev, beat = calm.dev, calm.beat
     gate = {"acquire_enable": 1, "acquire_id": 3, "acquire_value": 2}
