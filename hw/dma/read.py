@@ -65,7 +65,8 @@ class Mm2sPort(wiring.Component):
     cycle in their turn, without a place in the read buffer; the fault is WINDOW.
 
     ``activity``: ``valid`` and ``ready`` are those of ``o``; ``conflict`` is a stalled AR;
-    ``accesses`` are R beats. ``progress``: bytes taken from ``o``.
+    ``accesses`` are R beats. ``progress``: bytes taken from ``o`` in beats without
+    ``error``.
 
     Parameters
     ----------
@@ -234,7 +235,7 @@ class Mm2sPort(wiring.Component):
             self._elaborate_windows(m, burst, denied, starts, packer)
 
         activity, progress = self.core.activity, self.core.progress
-        with m.If(self.o.valid & self.o.ready):
+        with m.If(self.o.valid & self.o.ready & ~self.o.payload.error):
             m.d.comb += progress.bytes.eq(self.o.payload.count)
         m.d.comb += [
             progress.last.eq(packer.retired),

@@ -38,7 +38,7 @@ class ReadPort(wiring.Component):
     response of that row, whether or not the beat has been taken: two cycles after the last one.
     ``core.fault`` is that of the spatial unit. ``conflict`` and ``accesses`` of ``core.activity``
     are a cycle late. ``core.progress`` is that of ``o``, whose beats may be of a BD that has
-    retired.
+    retired; those with ``error`` have no bytes.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ class ReadPort(wiring.Component):
 
         m.submodules.progress = progress = Module()
         taken = self.o.valid & self.o.ready
-        with progress.If(taken):
+        with progress.If(taken & ~beat.error):
             progress.d.comb += self.core.progress.bytes.eq(len(beat.data) // 8)
         progress.d.comb += self.core.progress.last.eq(taken & beat.end)
 

@@ -44,7 +44,8 @@ class WritePort(wiring.Component):
     execution, with address 0: in the cycle after both are in the FIFOs or, where a fault of the
     spatial unit comes then, after that. ``conflict``, ``accesses`` and ``written`` of
     ``core.activity`` are a cycle late. ``core.progress``: beats whose row is in the FIFOs, whole or
-    with their ``count``; they are in memory when there are no requests any more.
+    with their ``count``; they are in memory when there are no requests any more. Those with
+    ``error`` have no bytes.
 
     Parameters
     ----------
@@ -181,7 +182,7 @@ else of :func:`~weft.hw.bus.streams.compute_beat`
 
         m.submodules.progress = progress = Module()
         whole = len(self.i.payload.data) // 8
-        with progress.If(meet):
+        with progress.If(meet & ~flawed):
             progress.d.comb += self.core.progress.bytes.eq(
                 self.i.payload.count if self._switched else whole
             )

@@ -98,7 +98,7 @@ class Trial:
                 self.spoilt.append([])
         assert self.bytes.pop() == []
         assert self.retired == ends
-        assert self.progress == [*(len(given) for given in self.bytes), 0]
+        assert self.progress == [flags.count(False) for flags in self.spoilt]
 
     def check_bursts(self):
         """The bus sees the bytes that exist and no other beat."""
