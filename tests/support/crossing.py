@@ -41,11 +41,18 @@ CROSSING = AcceleratorConfig(
     name="crossing",
     memory=MemoryConfig(banks=4, bank_bits=32, rows=512, groups=(4, 2, 1)),
     movers=(
-        _mover("X", "read", spatial_bounds=(2,), shares_ports_with="Y", guards=1),
+        _mover(
+            "X",
+            "read",
+            spatial_bounds=(2,),
+            shares_ports_with="Y",
+            guards=1,
+            extensions=("crc32c",),
+        ),
         _mover("Y", "write", spatial_bounds=(2,), shares_ports_with="X", guards=1),
         _mover("P", "read", spatial_bounds=(2, 1), extensions=("add_constant",), loops=4),
         _mover("Q", "write", spatial_bounds=(2, 1), loops=4),
-        _mover("MM2S0", "mm2s", guards=2),
+        _mover("MM2S0", "mm2s", guards=2, extensions=("crc32c",)),
         _mover("MM2S1", "mm2s", loops=5, high_priority=False, extensions=("add_constant",)),
         _mover("S2MM0", "s2mm", guards=2),
         _mover("S2MM1", "s2mm", loops=5, high_priority=False),
@@ -57,6 +64,7 @@ CROSSING = AcceleratorConfig(
         read_buffer=64,
         write_buffer=64,
         windows=2,
+        records=True,
     ),
     sequencer=SequencerConfig(),
     locks=4,
@@ -111,7 +119,7 @@ class World:
         given = np.full(len(where), descriptor.pad, np.uint8)
         content, found = self._locate(mover, descriptor, where[where != NOWHERE])
         given[where != NOWHERE] = content[found]
-        if descriptor.extensions:
+        if "add_constant" in descriptor.extensions:
             word, size = descriptor.operator, 1 << (descriptor.operator & 3)
             constant = (word >> 2) - (word >> 31 << 30)
             given = np.frombuffer(summed(given.tobytes(), size, constant), np.uint8)
@@ -245,9 +253,10 @@ def _transfer(config: AcceleratorConfig, toss: random.Random, walks: _Walks) -> 
                 return None
             walk = replace(walk, route=route)
             if mover.extensions and toss.random() < 0.7:
-                word = add_constant(
-                    toss.randint(-(1 << 29), (1 << 29) - 1), toss.choice([1, 2, 4, 8])
-                )
+                word = toss.getrandbits(32)
+                if "add_constant" in mover.extensions:
+                    constant = toss.randint(-(1 << 29), (1 << 29) - 1)
+                    word = add_constant(constant, toss.choice([1, 2, 4, 8]))
                 walk = replace(walk, extensions=mover.extensions, operator=word)
             made.append((mover.name, walk))
         return made

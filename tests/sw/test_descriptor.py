@@ -289,7 +289,8 @@ def test_every_field_without_hardware_is_refused_when_set() -> None:
         ("X", {"route": "Y"}, "route = Y: must be a tuple of names"),
         ("Y", {"route": ()}, "names one of the sources X, P, MM2S0, MM2S1"),
         ("Y", {"route": ("X", "P")}, "names one of the sources"),
-        ("X", {"route": ("Y",), "extensions": ("add_constant",)}, "the mover has none"),
+        ("Y", {"route": ("X",), "extensions": ("add_constant",)}, "the mover has none"),
+        ("X", {"route": ("Y",), "record": 2}, "record = 2: must be 0 or 1"),
         ("P", {"route": ("Y",), "operator": 5}, "operator = 5: has no meaning without extensions"),
         ("P", {"route": ("Y",), "extensions": ("crc",)}, "each is one of add_constant, once"),
         (
