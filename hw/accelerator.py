@@ -35,6 +35,7 @@ from .dma import Mm2sPort, S2mmPort
 from .dma.dense import DenseBeats
 from .dma.operators.add_constant import AddConstant
 from .dma.operators.crc32c import Crc32c
+from .dma.operators.xor import Xor
 from .dma.recorder import Recorder
 from .dma.share import ReadShare, WriteShare, id_bits
 from .dma.switch import StreamSwitch
@@ -55,7 +56,7 @@ _PORTS: dict[str, Any] = {
     "mm2s": Mm2sPort,
     "s2mm": S2mmPort,
 }
-_EXTENSIONS: dict[str, Any] = {"add_constant": AddConstant, "crc32c": Crc32c}
+_EXTENSIONS: dict[str, Any] = {"add_constant": AddConstant, "crc32c": Crc32c, "xor": Xor}
 _READ = ("ar", "r")
 _WRITE = ("aw", "w", "b")
 

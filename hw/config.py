@@ -43,7 +43,7 @@ SWITCH = "switch"
 ROUTE_BITS = 8
 """Width of a BD's route: a mask of the switch's sinks, or the index of one of its sources."""
 
-EXTENSIONS = ("add_constant", "crc32c")
+EXTENSIONS = ("add_constant", "crc32c", "xor")
 """Stream operators that a mover can have."""
 
 RESULTS = ("crc32c",)

@@ -16,8 +16,9 @@ from .compiled import CompiledSequence
 from .device import Device, Operand
 from .doorbell import Completion
 from .errors import SequenceError
+from .fill import fill_steps
 from .loaded import LoadedSequence
-from .locks import Acquire, Lock, Release
+from .locks import Acquire, Lock, Release, locked
 from .memcpy import gated_copy, nd_descriptors, nd_view
 from .memref import MemRef
 from .player import play
@@ -177,6 +178,26 @@ class RuntimeSequence(SequenceBuilder):
             return end
 
         return copy
+
+    def fill(
+        self,
+        target: Place,
+        pattern: int,
+        nbytes: int | None = None,
+        *,
+        release: Release | None = None,
+    ) -> Token:
+        """Write byte k of `target` with byte ``k mod 4`` of `pattern`; the token of its end.
+
+        Nothing is read. `release` is what the sink's mover releases when it is done; see
+        :func:`~weft.sw.fill.fill_steps` for the rest.
+        """
+        end = target if isinstance(target, ScratchpadAddress) else self.operand(target)
+        steps, sink = fill_steps(self.config, end, pattern, nbytes)
+        steps[-1] = steps[-1][0], locked(steps[-1][1], release=release)
+        argument = end.argument if isinstance(end, MemRef) else None
+        with self._whole():
+            return self._push_all(steps, sink, "fill", (None, argument))
 
     def _push_all(
         self,

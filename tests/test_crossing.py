@@ -10,6 +10,7 @@ import weft
 from support.crossing import CROSSING, World, transfers
 from support.engines import FASTEST, needs_compiler
 from weft.sim.dram import DramParameters
+from weft.sim.golden.operators import fill
 from weft.sw.blocked import contiguous
 from weft.sw.descriptor import BufferDescriptor
 from weft.sw.device import Device
@@ -149,6 +150,33 @@ def test_a_padded_image_without_a_padded_copy() -> None:
         back.dma_wait(end)
     back.run()
     np.testing.assert_array_equal(image.reshape(-1), np.arange(image.size))
+
+
+@pytest.mark.parametrize("pattern", [0x5A5A5A5A, 0x12345678])
+def test_fill(pattern: int) -> None:
+    dev: Any = weft.simulate(CROSSING, FASTEST, memory_bytes=MEMORY_BYTES)
+    target, out = dev.allocate((6, 10), np.uint8), dev.allocate(42, np.uint8)
+    with RuntimeSequence(dev) as seq:
+        inner = seq.fill(target[:, 1:8], pattern)
+        ready = seq.lock("ready")
+        seq.fill(dev.scratchpad(0x40), pattern, 42, release=ready.release(1))
+        seq.memcpy("out", ready.acquire_ge(1))(dev.scratchpad(0x40), out)
+        seq.dma_wait(inner)
+    seq.run()
+    expected = np.frombuffer(fill(pattern, 42), np.uint8)
+    np.testing.assert_array_equal(target[:, 1:8], expected.reshape(6, 7))
+    assert not target[:, 0].any()
+    assert not target[:, 8:].any()
+    np.testing.assert_array_equal(out, expected)
+    for mover in ("MM2S0", "MM2S1"):
+        assert dev.registers.read(mover, "ACCESSES") == 0
+    for wrong, text in (
+        (lambda: seq.fill(out, 1 << 32), "pattern = 0x100000000: must be from 0 to 0xffffffff"),
+        (lambda: seq.fill(dev.scratchpad(0), 0), "nbytes = None: says how much"),
+        (lambda: seq.fill(out, 0, 7), "nbytes = 7: says how much"),
+    ):
+        with pytest.raises(SequenceError, match=text):
+            wrong()
 
 
 def test_a_source_and_a_sink_that_do_not_name_each_other() -> None:

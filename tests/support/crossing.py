@@ -19,6 +19,7 @@ from weft.hw.config import (
     SequencerConfig,
 )
 from weft.sim.golden.operators import add_constant as summed
+from weft.sim.golden.operators import fill
 from weft.sim.golden.places import NOWHERE, places, scratchpad_bytes
 from weft.sw.descriptor import BufferDescriptor
 from weft.sw.guard import Guard
@@ -53,7 +54,7 @@ CROSSING = AcceleratorConfig(
         _mover("P", "read", spatial_bounds=(2, 1), extensions=("add_constant",), loops=4),
         _mover("Q", "write", spatial_bounds=(2, 1), loops=4),
         _mover("MM2S0", "mm2s", guards=2, extensions=("crc32c",)),
-        _mover("MM2S1", "mm2s", loops=5, high_priority=False, extensions=("add_constant",)),
+        _mover("MM2S1", "mm2s", loops=5, guards=1, high_priority=False, extensions=("xor",)),
         _mover("S2MM0", "s2mm", guards=2),
         _mover("S2MM1", "s2mm", loops=5, high_priority=False),
     ),
@@ -123,6 +124,8 @@ class World:
             word, size = descriptor.operator, 1 << (descriptor.operator & 3)
             constant = (word >> 2) - (word >> 31 << 30)
             given = np.frombuffer(summed(given.tobytes(), size, constant), np.uint8)
+        if "xor" in descriptor.extensions:
+            given = given ^ np.frombuffer(fill(descriptor.operator, len(given)), np.uint8)
         return given
 
     def _locate(

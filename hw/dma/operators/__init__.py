@@ -7,6 +7,6 @@ word is popped with its last beat. No beat passes before its BD's word is there.
 from .add_constant import AddConstant
 from .compare import Compare
 from .crc32c import Crc32c
-from .fill import Fill
+from .xor import Xor
 
-__all__ = ["AddConstant", "Compare", "Crc32c", "Fill"]
+__all__ = ["AddConstant", "Compare", "Crc32c", "Xor"]
