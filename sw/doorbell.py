@@ -99,7 +99,7 @@ class LoadedProgram:
             registers.write_wide("sequencer", f"ARG{index}", value)
         registers.write_wide("sequencer", "RECORD", self._memory.device_address)
         self._rung = True
-        registers.write_wide("sequencer", "DOORBELL", self._memory[HEAD:].device_address)
+        registers.write_wide("sequencer", "DOORBELL", self._memory.device_address + 8 * HEAD)
 
     def wait(self, timeout: int = DEFAULT_TIMEOUT) -> Completion:
         """Return when it has come to its end.

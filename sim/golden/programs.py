@@ -65,6 +65,7 @@ class ModelSequencer:
         self._page = RegisterMap(config).page("sequencer")
         self.registers = {register.name: 0 for register in self._page.registers}
         self._steps: Iterator[Step] | None = None
+        self._waiting: list[Effect] = []
 
     def write(self, name: str, value: int) -> None:
         """A register of the page."""
@@ -112,7 +113,7 @@ class ModelSequencer:
             locks=self._config.locks,
         )
         self._steps, self._at = self._player.steps(), Step(position=0, op=0)
-        self._waiting: list[Effect] = []
+        self._waiting = []
         self._status(busy=1)
         if self._record % RECORD_BYTES:
             self._record = 0
