@@ -159,3 +159,98 @@ def test_a_ring_is_as_deep_as_the_bursts_of_a_dram_mover() -> None:
     assert depths == {"Y": IN_FLIGHT, "X": IN_FLIGHT, "MM2S0": 127, "S2MM0": 31}
     with pytest.raises(ValueError, match="one less than a power of two, not 16"):
         Flight(depth=16)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_outcome_of_a_task_has_its_earliest_fault(seed: int) -> None:
+    """Whatever order faults are reported in, and whatever the lock and the recorder do."""
+    dut = Flight(records=True)
+    toss = random.Random(seed)
+    slow = [toss.choice([0.0, 0.3, 0.9]) for _ in range(2)]
+    eager = toss.choice([0.3, 1.0])
+
+    async def check(ctx):
+        ring: deque[dict[str, int]] = deque()
+        earliest: dict[str, int] | None = None  # of the task, among executions that have retired
+        releasing = False  # the oldest has its lock to release
+        number = recorded = faulty = 0
+        for _ in range(900):
+            offered = toss.random() < eager
+            empty = offered and not ring and toss.random() < 0.4
+            last = toss.randrange(2)
+            entry = {
+                "descriptor": number % 64,
+                "last": last,
+                "empty": empty,
+                "release_delta": 0 if empty else toss.choice([0, 0, 1, -3]),
+                "record": last and toss.random() < 0.7,
+                "result": toss.randrange(2),
+            }
+            flaw = FaultCode.INVALID if empty and toss.random() < 0.5 else FaultCode.NONE
+            ctx.set(dut.i.valid, offered)
+            ctx.set(dut.i.payload, entry)
+            ctx.set(dut.flaw, flaw)
+            accepted = offered and ctx.get(dut.i.ready)
+            tag = ctx.get(dut.tag)
+
+            running = [e for e in ring if not e["over"]]
+            ends = bool(running) and toss.random() < 0.4
+            fault = {"code": FaultCode.NONE, "named": 0, "tag": 0, "address": toss.getrandbits(64)}
+            victim = None
+            if running and toss.random() < 0.3:
+                named = toss.random() < 0.5
+                victim = toss.choice(running) if named else running[0]
+                code = toss.choice([FaultCode.REACH, FaultCode.WINDOW])
+                fault |= {"code": code, "named": named, "tag": victim["tag"]}
+            ctx.set(dut.fault, fault)
+            ctx.set(dut.port_retired, ends)
+            ready = [toss.random() >= share for share in slow]
+            ctx.set(dut.release.ready, ready[0])
+            ctx.set(dut.outcome.ready, ready[1])
+
+            head = ring[0] if ring else None
+            over = head is not None and head["over"]
+            if over and head["fresh"]:
+                releasing = bool(head["release_delta"]) and head["fault"] is None
+                head["fresh"] = False
+            shows = over and not releasing and head["record"]
+            assert ctx.get(dut.release.valid) == (over and releasing)
+            assert ctx.get(dut.outcome.valid) == bool(shows)
+            if shows:
+                worst = earliest or head["fault"]
+                found = ctx.get(dut.outcome.payload)
+                assert found.code == (worst["code"] if worst else FaultCode.NONE)
+                assert found.descriptor == (worst or head)["descriptor"]
+                assert found.address == (worst["address"] if worst else 0)
+                assert found.result == head["result"]
+                faulty += worst is not None
+            if head is None:
+                retires = False
+            elif not over:
+                waits = head["record"] or (head["release_delta"] and head["fault"] is None)
+                retires = ends and not waits and victim is None
+            elif releasing:
+                retires = ready[0] and not head["record"]
+                releasing = not ready[0]
+            else:
+                retires = ready[1] if head["record"] else True
+            assert ctx.get(dut.retired) == bool(retires)
+            await ctx.tick()
+            if victim is not None and victim["fault"] is None:
+                report = {"code": fault["code"], "address": fault["address"]}
+                victim["fault"] = report | {"descriptor": victim["descriptor"]}
+            if ends:
+                running[0]["over"] = True
+            if retires:
+                recorded += bool(head["record"])
+                earliest = None if head["last"] else earliest or head["fault"]
+                ring.popleft()
+            if accepted:
+                own = {"code": flaw, "address": 0, "descriptor": entry["descriptor"]}
+                own = own if flaw else None
+                ring.append(entry | {"tag": tag, "over": empty, "fault": own, "fresh": True})
+                number += 1
+        assert recorded > 20
+        assert faulty > 5
+
+    run(dut, [check])
