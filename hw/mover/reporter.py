@@ -176,9 +176,6 @@ class TaskReporter(wiring.Component):
             there.eq(result.valid & wanted.o.valid & wanted.o.payload),
             result.ready.eq(wanted.o.valid & (~wanted.o.payload | (found & self.ended.ready))),
             wanted.o.ready.eq(result.valid & result.ready),
+            record.result.eq(result.payload.value & found.replicate(len(record.result))),
+            record.result_error.eq(result.payload.error & found),
         ]
-        with m.If(found):
-            m.d.comb += [
-                record.result.eq(result.payload.value),
-                record.result_error.eq(result.payload.error),
-            ]

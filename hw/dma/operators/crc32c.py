@@ -136,15 +136,17 @@ class Crc32c(wiring.Component):
         for level in range(len(absent)):
             earlier = linear(partial(rewind, length=1 << level), state)
             after = Signal.like(state, name=f"state_{level}")
-            rest = Signal(len(absent) - 1, name=f"absent_{level}")
             following, spoilt = Signal(name=f"valid_{level}"), Signal(name=f"error_{level}")
             m.d.sync += [
                 after.eq(Mux(absent[0], earlier, state)),
-                rest.eq(absent[1:]),
                 following.eq(valid),
                 spoilt.eq(error),
             ]
-            state, absent, valid, error = after, rest, following, spoilt
+            if len(absent) > 1:
+                rest = Signal(len(absent) - 1, name=f"absent_{level}")
+                m.d.sync += rest.eq(absent[1:])
+                absent = rest
+            state, valid, error = after, following, spoilt
         m.d.comb += [
             results.i.valid.eq(valid),
             results.i.payload.value.eq(~state),
