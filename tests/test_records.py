@@ -3,13 +3,14 @@
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 
-from support.crossing import CROSSING
+from support.crossing import CROSSING, World, transfers
 from support.engines import FASTEST
 from weft.engines import open_simulation
 from weft.hw.bus.fault import FaultCode
@@ -17,6 +18,7 @@ from weft.hw.bus.record import RING_PLACES
 from weft.hw.bus.registers import RegisterError
 from weft.sim.dram import DramParameters, ErrorRange
 from weft.sim.golden.operators import crc32c as golden
+from weft.sim.golden.places import NOWHERE, places
 from weft.sw.blocked import contiguous
 from weft.sw.descriptor import BufferDescriptor
 from weft.sw.device import Device
@@ -31,6 +33,14 @@ assert CROSSING.dma is not None
 BURST = CROSSING.dma.burst_beats * CROSSING.dma.data_bytes
 BAD = 0x1C000
 """Offset of the first of 32 beats that cannot be read, and of the first that cannot be written."""
+
+
+HOME = 0x9000
+"""Offset of what random transfers may touch; the rings are below."""
+
+
+def soak(seeds: range) -> list[Any]:
+    return [pytest.param(seed, marks=pytest.mark.soak) for seed in seeds]
 
 
 class Bench:
@@ -388,6 +398,81 @@ def test_an_abort_writes_the_records_of_what_is_over(
     assert read == good(tokens["X"], read.nbytes, result=crc)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_reset_at_any_time(machines: Callable[..., Bench], seed: int) -> None:
+    """Ends what has begun on the bus, and records begin anew."""
+    bench, toss = machines(seed % 4), random.Random(seed)
+    dev = bench.dev
+    a, b = random_bytes(bench, 256, 0), random_bytes(bench, 256, 1)
+    for _ in range(10):
+        size = toss.randint(1, 256)
+        for _ in range(toss.randint(1, 4)):
+            bench.copy(a.device_address, b.device_address, size)
+            bench.simulation.wait_interrupt(toss.randrange(1, 60))
+            if len(dev.program.ledger("MM2S0").pending):
+                break
+        dev.reset()
+        for name in ("MM2S0", "S2MM0"):
+            with no_record(1, "holds none"):
+                dev.record(name, 1)
+        read, written = bench.copy(a.device_address, b.device_address, size)
+        dev.wait("S2MM0", written)
+        dev.wait("MM2S0", read)
+        assert dev.record("MM2S0", 1) == good(1, size)
+        assert dev.record("S2MM0", 1) == good(1, size)
+
+
+@pytest.mark.parametrize("seed", [*range(6), *soak(range(6, 300))])
+def test_random_transfers_are_recorded(machines: Callable[..., Bench], seed: int) -> None:
+    """Any walks, guards, operators and multicasts on every path at once."""
+    bench, toss = machines(seed % 8), random.Random(seed)
+    dev, memory = bench.dev, bench.dev.transport.memory
+    memory[HOME:BAD] = np.frombuffer(toss.randbytes(BAD - HOME), np.uint8)
+    world = World(CROSSING, bench.base, memory.copy())
+    expected: list[tuple[str, int, int, int | None, bool]] = []
+    for transfer in transfers(CROSSING, toss, bench.base + HOME, 3):
+        given = 0
+        for index, steps in enumerate((transfer.source, *transfer.sinks)):
+            moved = 0
+            for name, walk in steps:
+                mover = CROSSING.mover(name)
+                where = places(CROSSING, mover, walk)
+                size, crc = len(where), None
+                if index == 0:
+                    given += size
+                    if walk.extensions == ("crc32c",):
+                        crc = golden(world.given(name, walk).tobytes(), walk.operator)
+                elif name in ("S2MM0", "S2MM1"):
+                    size = int((where != NOWHERE).sum())
+                else:
+                    size = min(size, given - moved)
+                moved += len(where)
+                dev.program.wait_room(name)
+                slot = dev.program.place(name, replace(walk, record=1))
+                token = dev.program.push(name, slot)
+                expected.append((name, token, size, crc, name != "X"))
+    for name, token, size, crc, known in expected:
+        dev.wait(name, token)
+        found = dev.record(name, token)
+        assert (found.done, found.nbytes) == (True, size)
+        assert (found.result is None) == (crc is None)
+        assert found.result == crc or not known
+
+
+def test_a_mover_without_a_ring_writes_no_record(machines: Callable[..., Bench]) -> None:
+    """Nor does a result that nobody takes hold its stream up."""
+    bench = machines(0)
+    dev: Any = Device(bench.simulation, CROSSING)
+    bench.dev, taken = dev, dev.allocate(2 * 64 * 40, np.uint8)
+    before = bytes(dev.transport.memory)
+    given = {"extensions": ("crc32c",), "operator": 0}
+    for _ in range(40):
+        read, written = bench.copy(taken.device_address, taken.device_address, 64, **given)
+        dev.wait("MM2S0", read)
+        dev.wait("S2MM0", written)
+    assert bytes(dev.transport.memory) == before
+
+
 def test_where_there_are_none(machines: Callable[..., Bench]) -> None:
     bench = machines(0)
     plain = Device(bench.simulation, CROSSING)
@@ -395,5 +480,7 @@ def test_where_there_are_none(machines: Callable[..., Bench]) -> None:
         plain.record("X", 1)
     with pytest.raises(RegisterError, match="no page 'Z'"):
         plain.enable_records("Z")
+    with pytest.raises(MappingError, match=r"system of .* writes none"):
+        plain.enable_records("system")
     with pytest.raises(MappingError, match="before = -1: must be from 0"):
         crc32c(-1)

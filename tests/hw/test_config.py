@@ -241,3 +241,23 @@ def test_a_guard_stands_in_whole_words() -> None:
         "run": (63, 1),
         "deltas": (64, 128),
     }
+
+
+def test_records_take_a_burst_of_32_bytes_and_a_result_takes_records() -> None:
+    dma = {"data_bits": 64, "burst_beats": 2, "read_buffer": 2, "write_buffer": 2}
+    movers = [
+        {"name": "R", "kind": "mm2s", "bind": "switch"},
+        {"name": "W", "kind": "s2mm", "bind": "switch"},
+        {"name": "A", "kind": "read", "bind": "export", "spatial_bounds": [2]},
+    ]
+    memory = {"banks": 2, "groups": [2]}
+    plain = {"name": "recorded", "memory": memory, "movers": movers, "dma": dma}
+    assert not AcceleratorConfig.from_dict(plain).mover("R").has_result
+    with pytest.raises(ConfigError, match=r"dma.burst_beats = 2: a task's record is one burst"):
+        AcceleratorConfig.from_dict(plain | {"dma": dma | {"records": True}})
+    checks = [movers[0] | {"extensions": ["crc32c"]}, *movers[1:]]
+    with pytest.raises(ConfigError, match=r"movers.R.extensions = .*: needs dma.records"):
+        AcceleratorConfig.from_dict(plain | {"movers": checks})
+    longer = dma | {"burst_beats": 4, "read_buffer": 4, "write_buffer": 4, "records": True}
+    built = AcceleratorConfig.from_dict(plain | {"movers": checks, "dma": longer})
+    assert built.mover("R").has_result

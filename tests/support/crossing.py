@@ -101,7 +101,7 @@ class World:
 
     def move(self, transfer: Transfer) -> None:
         """What it must leave."""
-        parts = [self._given(name, descriptor) for name, descriptor in transfer.source]
+        parts = [self.given(name, descriptor) for name, descriptor in transfer.source]
         given = np.concatenate(parts)
         for steps in transfer.sinks:
             at = 0
@@ -114,7 +114,8 @@ class World:
                 content, found = self._locate(mover, descriptor, where[: len(taken)][exists])
                 content[found] = taken[exists]
 
-    def _given(self, name: str, descriptor: BufferDescriptor) -> NDArray[np.uint8]:
+    def given(self, name: str, descriptor: BufferDescriptor) -> NDArray[np.uint8]:
+        """What a source gives."""
         mover = self.config.mover(name)
         where = places(self.config, mover, descriptor)
         given = np.full(len(where), descriptor.pad, np.uint8)
