@@ -30,7 +30,8 @@ class CompletionRecord:
         First fault of its earliest execution with one: cause, BD slot and address. Without one: the
         slot of its last execution.
     nbytes
-        What all of its executions have moved, as :class:`~weft.sw.abort.Stopped` counts it.
+        What all of its executions have moved, as :class:`~weft.sw.abort.Stopped` counts it; an
+        ``s2mm`` counts what it consumed of a failed source (UPSTREAM), too.
     result
         What the stream operator found in its last execution, if that was asked for.
     spoilt

@@ -26,8 +26,8 @@ class RecordWriter(wiring.Component):
 
     A request that comes in cycle t while none is being written raises its AW in t+1; its W beats
     follow the AW one a cycle, with strobes for its 32 bytes alone where a beat is wider, and it is
-    accepted with the last of them. A request is not written before ``o`` has `outstanding` less
-    than those accepted.
+    accepted with the last of them. At most `outstanding` records wait for their response; a further
+    one is not begun.
 
     Parameters
     ----------

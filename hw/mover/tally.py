@@ -25,8 +25,8 @@ class ByteTally(wiring.Component):
     takes what has been read, behind it by as many executions as the port buffers beats. So each
     execution waits here for the end of its bytes.
 
-    A sum is offered two cycles after the progress that completes it, at the latest if executions
-    without bytes do not lie before it.
+    A sum is offered two cycles after the progress that completes it, and one later for every
+    execution without rows that progress of others has caught up with.
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ class ByteTally(wiring.Component):
     Members
     -------
     i : stream of :func:`tally_entry`
-        Every execution, in order, no later than its progress. Ready but for a cycle of abuse: there
-        is room for all that can be under way.
+        Every execution, in order, before its progress. There is room for all that can be under way,
+        so ``ready`` is up as long as the port keeps to `behind`.
     progress : :func:`~weft.hw.mover.port.progress`
     flush : 1
         While nothing is on offer, let executions whose bytes have not come end with those that
