@@ -12,10 +12,12 @@ import pytest
 
 from support.crossing import CROSSING, World, transfers
 from support.engines import FASTEST
+from support.pages import named_config
 from weft.engines import open_simulation
 from weft.hw.bus.fault import FaultCode
 from weft.hw.bus.record import RING_PLACES
 from weft.hw.bus.registers import RegisterError
+from weft.hw.mover.descriptor import Descriptor
 from weft.sim.dram import DramParameters, ErrorRange
 from weft.sim.golden.operators import crc32c as golden
 from weft.sim.golden.places import NOWHERE, places
@@ -494,3 +496,36 @@ def test_where_there_are_none(machines: Callable[..., Bench]) -> None:
         plain.enable_records("system")
     with pytest.raises(MappingError, match="before = -1: must be from 0"):
         crc32c(-1)
+
+
+@pytest.mark.soak
+def test_a_product_whose_tasks_are_all_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The array's movers have records as well; without a switch."""
+    tiny = named_config("tiny")
+    assert tiny.dma is not None
+    config = replace(tiny, dma=replace(tiny.dma, records=True))
+    encode = BufferDescriptor.encode
+
+    def recorded(descriptor: BufferDescriptor, spec: Descriptor) -> list[int]:
+        return encode(replace(descriptor, record=1), spec)
+
+    monkeypatch.setattr(BufferDescriptor, "encode", recorded)
+    with open_simulation(config, "python", memory_bytes=MEMORY_BYTES) as simulation:
+        dev: Any = Device(simulation, config)
+        dev.enable_records(*(mover.name for mover in config.movers))
+        a, b = dev.allocate((9, 5), np.int8), dev.allocate((5, 6), np.int8)
+        c = dev.allocate((9, 6), np.int32)
+        a[:], b[:] = np.arange(45).reshape(9, 5) - 20, 3
+        dev.gemm(a, b, out=c)
+        np.testing.assert_array_equal(c, a.astype(int) @ b.astype(int))
+        # Whole tiles of the operands, each in its time; of the result, what there is of it.
+        moved = {
+            mover.name: [
+                dev.record(mover.name, token).nbytes
+                for token in range(1, dev.program.retired(mover.name) + 1)
+            ]
+            for mover in config.movers
+        }
+        assert moved["S2MM0"] == [c.nbytes]
+        assert sum(moved["A"]) == sum(moved["B"]) == 3 * 2 * 2 * 16
+        assert sum(moved["D"]) == 3 * 2 * 64
