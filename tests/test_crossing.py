@@ -8,7 +8,7 @@ import pytest
 
 import weft
 from support.crossing import CROSSING, World, transfers
-from support.engines import FASTEST, needs_compiler
+from support.engines import FASTEST
 from weft.sim.dram import DramParameters
 from weft.sim.golden.operators import fill
 from weft.sw.blocked import contiguous
@@ -94,16 +94,16 @@ def play(engine: str, seed: int, descriptors: int) -> Player:
     return player
 
 
+@pytest.mark.soak
 def test_random_transfers() -> None:
-    play("python", 0, 10)
+    play("python", 0, 40)
 
 
-@needs_compiler
 @pytest.mark.parametrize(
     "seed", [*range(6), *(pytest.param(s, marks=pytest.mark.soak) for s in range(6, 1000))]
 )
-def test_random_transfers_on_the_compiled_engine(seed: int) -> None:
-    play("verilator", seed, 100)
+def test_random_transfers_on_the_fastest_engine(seed: int) -> None:
+    play(FASTEST, seed, 100 if FASTEST == "verilator" else 4)
 
 
 def test_copies_on_every_path() -> None:

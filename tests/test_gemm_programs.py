@@ -71,7 +71,8 @@ def dev(device: Any) -> Any:
     return device
 
 
-@pytest.mark.parametrize("with_c", [False, pytest.param(True, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("with_c", [False, True])
 def test_both_ways_of_playing_do_the_same(with_c: bool) -> None:
     """In bytes, tasks and names: of the log, and of the timeline's slices."""
     reports, names, retired, counts = [], [], [], []

@@ -115,6 +115,7 @@ def test_odd_shapes_are_exact_without_a_host_copy(tiny: Any, shape: tuple[int, i
     check_without_a_copy(tiny, *shape)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("engine", LARGE)
 def test_odd_shapes_on_the_default_system(engine: str) -> None:
     dev = weft.simulate("datamaestro", engine)
@@ -391,7 +392,7 @@ def test_a_reset_in_mid_flight_leaves_a_device_that_works(
     check_as_new(dev, a, b, out)
 
 
-@pytest.mark.parametrize("mover", ["MM2S0", "S2MM0"])
+@pytest.mark.parametrize("mover", ["MM2S0", pytest.param("S2MM0", marks=pytest.mark.soak)])
 def test_a_reset_while_the_host_plays_a_product(
     mover: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,7 +73,7 @@ def both(open_engine: Callable[[str], Simulation], run: Callable[[Simulation], A
 
 
 @pytest.mark.parametrize("data_bits", [32, 64, 1024])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_random_copies(data_bits: int, seed: int) -> None:
     size, beat = 1 << 14, data_bits // 8
 
@@ -105,7 +105,7 @@ def test_random_copies(data_bits: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "seed", [*range(2), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(2, 50))]
+    "seed", [1, *(pytest.param(s, marks=pytest.mark.soak) for s in (0, *range(2, 50)))]
 )
 def test_random_programs(seed: int) -> None:
     size = 1 << 16
@@ -201,14 +201,19 @@ class Rude(Copier):
     "breach",
     [
         "valid fell",
-        "the payload changed",
         "the payload changed on W",
-        "the payload changed: ID",
-        "size = 2",
-        "burst = 2",
-        "multiple",
         "cross 4 KiB",
-        "wlast = 0",
+        *(
+            pytest.param(breach, marks=pytest.mark.soak)
+            for breach in (
+                "the payload changed",
+                "the payload changed: ID",
+                "size = 2",
+                "burst = 2",
+                "multiple",
+                "wlast = 0",
+            )
+        ),
     ],
 )
 def test_broken_rules_have_the_same_words(breach: str) -> None:
@@ -264,7 +269,9 @@ class Watched(Copier):
         return m
 
 
-@pytest.mark.parametrize("trace_bits", [1, 40, 70, 200])
+@pytest.mark.parametrize(
+    "trace_bits", [70, *(pytest.param(bits, marks=pytest.mark.soak) for bits in (1, 40, 200))]
+)
 def test_observed_changes_are_the_same(trace_bits: int) -> None:
     def run(simulation: Simulation) -> list[tuple[int, int]]:
         assert list(simulation.observed()) == []

@@ -305,6 +305,7 @@ def test_one_cycle_each() -> None:
     ]
 
 
+@pytest.mark.soak
 def test_the_demo_on_the_default_system() -> None:
     run = Run(load_config("datamaestro"))
     result = run.gemm(64, 64, 64)

@@ -301,7 +301,9 @@ def test_verilator_s_complaint() -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.soak)]
+)
 def test_an_ended_build_leaves_nothing_broken(
     how: signal.Signals, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from weft.sim.dram import DramParameters
 
 
 def test_every_named_configuration_loads() -> None:
-    assert config_names() == ["datamaestro", "tiny"]
+    assert config_names() == ["datamaestro", "dma", "tiny"]
     for name in config_names():
         assert load_config(name).name == name
 
@@ -29,7 +29,7 @@ def test_a_file_loads(tmp_path: Path) -> None:
 
 
 def test_unknown_names_and_files_say_what_there_is(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"config = 'huge': .* one of datamaestro, tiny"):
+    with pytest.raises(ConfigError, match=r"config = 'huge': .* one of datamaestro, dma, tiny"):
         load_config("huge")
     with pytest.raises(ConfigError, match="No such file"):
         load_config(tmp_path / "none.toml")
