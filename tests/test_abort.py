@@ -203,7 +203,8 @@ def test_memory_holds_what_is_reported_and_the_others_go_on(bench: Bench) -> Non
     interrupted(bench)
 
 
-@pytest.mark.parametrize("seed", [4])
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(4, 8))
 def test_the_same_without_a_switch(seed: int) -> None:
     config, dram = doubled(), slow_memory(seed)
     with open_simulation(config, "python", memory_bytes=MEMORY_BYTES, dram=dram) as simulation:

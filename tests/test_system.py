@@ -123,7 +123,9 @@ def test_odd_shapes_on_the_default_system(engine: str) -> None:
         check_without_a_copy(dev, *shape)
 
 
-@pytest.mark.parametrize("shape", [(96, 88, 8), (4, 16, 1664)])
+@pytest.mark.parametrize(
+    "shape", [(96, 88, 8), pytest.param((4, 16, 1664), marks=pytest.mark.soak)]
+)
 def test_twice_the_scratchpad(tiny: Any, shape: tuple[int, int, int]) -> None:
     M, N, K = shape
     needed = M * K + K * N + 4 * M * N
@@ -153,7 +155,7 @@ def test_operands_may_be_views_with_any_row_pitch(tiny: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(2, 20))]
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(1, 20))]
 )
 def test_latency_and_backpressure_change_cycles_and_never_results(
     seed: int, engine: str, prompt_tiny: Any
@@ -435,11 +437,12 @@ def check_as_new(dev: Any, a: Any, b: Any, out: Any) -> None:
             {"sequencer": None},
         ),
         ({"crossbar_stages": 3, "groups": (16,)}, {"shares_ports_with": ""}, {}, {}),
-        (
+        pytest.param(
             {"rows": 16, "groups": (1, 16, 8)},
             {"queue_depth": 1, "descriptors": 1},
             {},
             {"sequencer": SequencerConfig(arguments=1, fetch_beats=4)},
+            marks=pytest.mark.soak,
         ),
     ],
 )

@@ -236,6 +236,7 @@ def test_a_hang_is_seen_to_its_end() -> None:
     assert stuck["ts"] + stuck["dur"] == value["otherData"]["cycles"]
 
 
+@pytest.mark.soak
 def test_a_task_without_rows_a_reset_and_a_product_as_if_nobody_looked() -> None:
     run = Run()
     run.simulation.write_register(run.device.registers.map.slot_address("X", 3), 0)
