@@ -9,12 +9,14 @@ import pytest
 import weft
 from support.crossing import CROSSING, World, transfers
 from support.engines import FASTEST
+from weft.hw.mover.monitor import StallCause
 from weft.sim.dram import DramParameters
 from weft.sim.golden.operators import fill
 from weft.sw.blocked import contiguous
 from weft.sw.descriptor import BufferDescriptor
 from weft.sw.device import Device
 from weft.sw.errors import DeviceError, DeviceTimeout, MappingError, SequenceError
+from weft.sw.locks import Lock
 from weft.sw.sequence import RuntimeSequence
 
 BATCH = 6
@@ -199,6 +201,41 @@ def test_a_source_and_a_sink_that_do_not_name_each_other() -> None:
     rest.run()
     dev.wait("S2MM0", 2)
     dev.wait("MM2S1", 1)
+
+
+def test_a_sink_that_waits_for_ever_holds_nobody_else_up() -> None:
+    """Its source has read what it may buffer; the port, the switch and the sequencer go on."""
+    dev: Any = weft.simulate(
+        CROSSING, FASTEST, memory_bytes=MEMORY_BYTES, latency=40, backpressure=0.3, seed=1
+    )
+    gate = Lock(3, "gate")
+    stuck, late = dev.allocate(4096, np.uint8), dev.allocate(4096, np.uint8)
+    stuck[:] = np.arange(4096) % 251
+    waiting = RuntimeSequence(dev, checked=False)
+    waiting.dma_memcpy_nd("MM2S1", stuck, route=("S2MM1",))
+    waiting.dma_memcpy_nd("S2MM1", late, route=("MM2S1",), acquire=gate.acquire_ge(1))
+    waiting.run()
+    a, out = dev.allocate(600, np.uint8), dev.allocate(600, np.uint8)
+    with RuntimeSequence(dev) as busy:
+        there, beside = busy.lock("there"), busy.lock("beside")
+        busy.memcpy(there, 0, 1)(a, dev.scratchpad(0x100))
+        busy.memcpy(beside, there.acquire_ge(1), 1)(
+            dev.scratchpad(0x100), dev.scratchpad(0x800), nbytes=600
+        )
+        busy.memcpy("back", beside.acquire_ge(1), 0)(dev.scratchpad(0x800), out)
+    for run in range(8):
+        a[:] = np.random.default_rng(run).integers(0, 256, 600)
+        busy.run(via=("registers", "program")[run % 2])
+        np.testing.assert_array_equal(out, a)
+        states = {state.mover.name: state for state in dev.program.diagnose()}
+        assert (states["S2MM1"].lock, states["S2MM1"].retired) == (3, 0)
+        assert states["MM2S1"].stall in (StallCause.SWITCH, StallCause.BLOCKED)
+    assert not late.any()
+    assert CROSSING.dma is not None
+    assert dev.registers.read("MM2S1", "ACCESSES") <= CROSSING.dma.read_buffer + 8
+    dev.locks.release(gate.release(1))
+    dev.wait("S2MM1", 1)
+    np.testing.assert_array_equal(late, stuck)
 
 
 def test_a_mover_is_confined_to_its_windows() -> None:
