@@ -5,7 +5,8 @@ from typing import Any
 
 from amaranth.hdl import Assume, Module, Signal, Value
 
-from weft.hw.dma.switch import ROUTE_BITS, StreamSwitch
+from weft.hw.config import ROUTE_BITS
+from weft.hw.dma.switch import StreamSwitch
 
 from .harness import always, free, strengthen
 from .proof import Mutant, Proof

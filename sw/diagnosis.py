@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..hw.bus.fault import FAULT_TEXT, FaultCode
+from ..hw.bus.fault import fault_text
 from ..hw.bus.registers import LOCKS_A_REGISTER
 from ..hw.config import ARRAY_PORTS, SWITCH, MoverConfig
 from ..hw.mover.monitor import StallCause
@@ -99,8 +99,7 @@ def read_state(
         value = registers.read("system", f"LOCKS_{page}") >> 8 * field & 0xFF
     if status["error"]:
         error = registers.fields(name, "ERROR")
-        known = error["code"] in {code.value for code in FaultCode}
-        cause = FAULT_TEXT[FaultCode(error["code"])] if known else f"fault code {error['code']}"
+        cause = fault_text(error["code"])
         address = registers.read_wide(name, "FAULT")
         fault = f"BD {error['descriptor']}, address {address:#x}: {cause}"
     return MoverState(

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..hw.config import AcceleratorConfig
+from ..hw.dma.operators.xor import PATTERN_BITS
 from .blocked import contiguous
 from .descriptor import Guard
 from .errors import SequenceError
@@ -16,7 +17,7 @@ from .transfer import ScratchpadAddress, Step, joined
 
 __all__ = ["fill_steps"]
 
-PATTERN_LIMIT = 1 << 32
+PATTERN_LIMIT = 1 << PATTERN_BITS
 
 
 def fill_steps(

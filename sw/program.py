@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..hw.bus.fault import FAULT_TEXT, FaultCode
+from ..hw.bus.fault import fault_text
 from ..hw.bus.registers import RegisterError
 from ..hw.config import AcceleratorConfig
 from ..hw.mover.descriptor import Descriptor
@@ -313,9 +313,7 @@ class Program:
             return
         first = self.registers.fields("system", "FIRST_ERROR")
         if first["valid"]:
-            code, movers = first["code"], self.config.movers
-            known = code in {entry.value for entry in FaultCode}
-            cause = FAULT_TEXT[FaultCode(code)] if known else f"fault code {code}"
+            cause, movers = fault_text(first["code"]), self.config.movers
             if first["mover"] >= len(movers):
                 raise LockError(first["descriptor"], cause)
             name = movers[first["mover"]].name

@@ -59,7 +59,7 @@ class Player:
         by_bank = {"mode": CROSSING.memory.groups.index(1)}
         run = {"run_length": SCRATCHPAD, "base": self.world.base, "bounds": (1,), "strides": (0,)}
         for name, other in (ends, ends[::-1]):
-            fields = by_bank | vars(walk) | by_bank if name in "XY" else run
+            fields = vars(walk) | by_bank if name in "XY" else run
             self.push(name, BufferDescriptor(**fields | {"route": (other,)}))
         self.finish()
 

@@ -10,6 +10,7 @@ __all__ = [
     "TAG_BITS",
     "FaultCode",
     "fault_report",
+    "fault_text",
     "lock_fault",
 ]
 
@@ -66,6 +67,12 @@ FAULT_TEXT = {
     FaultCode.RECORD_DECERR: "the bus answered the writing of a task's record with DECERR",
 }
 """One clause a code, for messages."""
+
+
+def fault_text(code: int) -> str:
+    """The clause of a code read from a register, which may be one that this version lacks."""
+    known = {entry.value for entry in FaultCode}
+    return FAULT_TEXT[FaultCode(code)] if code in known else f"fault code {code}"
 
 
 def fault_report() -> data.StructLayout:

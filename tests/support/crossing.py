@@ -24,13 +24,13 @@ from weft.sim.golden.places import NOWHERE, places, scratchpad_bytes
 from weft.sw.descriptor import BufferDescriptor
 from weft.sw.guard import Guard
 from weft.sw.operators import add_constant
+from weft.sw.transfer import Step
 
-__all__ = ["CROSSING", "Step", "Transfer", "World", "transfers"]
+__all__ = ["CROSSING", "Transfer", "World", "transfers"]
 
 BEAT = 8
 DRAM_REGION, SCRATCHPAD_REGION = 2048, 1024
 LONGEST = 160
-Step = tuple[str, BufferDescriptor]
 
 
 def _mover(name: str, kind: str, **options: Any) -> MoverConfig:

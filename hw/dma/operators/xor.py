@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ...bus.streams import switch_beat
 
-__all__ = ["Xor"]
+__all__ = ["PATTERN_BITS", "Xor"]
 
 PATTERN_BITS = 32
 
