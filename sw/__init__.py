@@ -8,16 +8,16 @@ from .descriptor import BufferDescriptor, Guard
 from .device import Device
 from .locks import Lock
 from .memref import MemRef
-from .run_gemm import GemmReport
+from .run_array import ArrayReport
 from .sequence import RuntimeSequence
 from .transfer import ScratchpadAddress, Transfer
 from .transport import Transport
 
 __all__ = [
+    "ArrayReport",
     "BufferDescriptor",
     "Device",
     "DeviceArray",
-    "GemmReport",
     "Guard",
     "Lock",
     "MemRef",

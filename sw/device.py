@@ -22,7 +22,8 @@ from .memref import MemRef
 from .program import DEFAULT_TIMEOUT, Program
 from .records import CompletionRecord, RecordRings
 from .registers import Registers
-from .run_gemm import GemmReport, GemmRunner
+from .run_array import ArrayReport
+from .run_gemm import gemm_runner
 from .statistics import Statistics
 from .transfer import (
     DmaPair,
@@ -329,7 +330,7 @@ class Device:
         out: Operand,
         c: Operand | None = None,
         timeout: int = DEFAULT_TIMEOUT,
-    ) -> GemmReport:
+    ) -> ArrayReport:
         """``out = a @ b (+ c)``: int8 operands, int32 result modulo 2**32, any M, N, K >= 1.
 
         Matrices lie in device memory, row-major with any distance between rows; `c` may be `out`.
@@ -344,7 +345,7 @@ class Device:
         DeviceError, DeviceTimeout
             As :meth:`wait`; `reset` makes the device usable again.
         """
-        runner = GemmRunner(
+        runner = gemm_runner(
             self.config,
             a=self._operand("a", a),
             b=self._operand("b", b),

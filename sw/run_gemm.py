@@ -1,25 +1,18 @@
-"""Runs a matrix product: the tasks of its mapping, overlapped by locks."""
+"""From the operands of a matrix product to what runs it."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from ..hw.config import AcceleratorConfig
-from .allocator import Allocator
-from .commands import Push
 from .errors import MappingError
-from .gemm import GemmMapper, GemmTask
-from .gemm_schedule import GemmSchedule
-from .loaded import LoadedSequence
+from .gemm import GemmMapper
+from .gemm_passes import GemmPasses
 from .memref import MemRef
-from .player import play
-from .program import Program
-from .resident import TaskList
+from .run_array import ArrayRunner
 
-__all__ = ["GemmReport", "GemmRunner", "check_operands"]
+__all__ = ["check_operands", "gemm_runner"]
 
 OPERAND, ACCUMULATOR = np.dtype(np.int8), np.dtype(np.int32)
 
@@ -81,131 +74,21 @@ def _overlaps(ref: MemRef, out: MemRef) -> bool:
     return bool(np.any((before >= 0) & (starts[before] + width > low)))
 
 
-@dataclass(frozen=True, kw_only=True)
-class GemmReport:
-    """What a matrix product took.
-
-    Parameters
-    ----------
-    via
-        ``program``: the sequencer played it. ``registers``: the host did, over the register bus.
-    cycles_total
-        To completion from the doorbell, by the sequencer's count; or from the first push, by the
-        device's CYCLES register.
-    cycles_ideal
-        Array steps that its tasks need, bubbles excluded.
-    macs
-        Useful multiply-accumulates, M * N * K.
-    dma_calls, dma_bds
-        Transfers asked of the DMA, and descriptors that its movers executed for them.
-    bytes_read, bytes_written
-        Useful DRAM bytes; padding is not counted, for it never reaches the bus.
-    tiles
-        The array's tasks in order.
-    """
-
-    via: str
-    cycles_total: int
-    cycles_ideal: int
-    macs: int
-    dma_calls: int
-    dma_bds: int
-    bytes_read: int
-    bytes_written: int
-    tiles: tuple[GemmTask, ...]
-
-
-class GemmRunner:
-    """Runs one product: writes down all of its tasks, then has them played.
-
-    By the sequencer, as one program in device memory; by the host where there is none.
-
-    Parameters
-    ----------
-    config
-        The system.
-    a, b, out, c
-        Matrices as `check_operands` wants them.
-
-    Attributes
-    ----------
-    commands : list of :data:`~weft.sw.commands.Command`
-        What the movers are asked for.
+def gemm_runner(
+    config: AcceleratorConfig, *, a: MemRef, b: MemRef, out: MemRef, c: MemRef | None
+) -> ArrayRunner:
+    """What runs ``out = a @ b (+ c)`` on `config`.
 
     Raises
     ------
     MappingError, DescriptorError, SequenceError
-        The product is impossible: nothing was pushed.
+        The product is impossible.
     """
-
-    def __init__(
-        self,
-        config: AcceleratorConfig,
-        *,
-        a: MemRef,
-        b: MemRef,
-        out: MemRef,
-        c: MemRef | None,
-    ) -> None:
-        M, N, K = check_operands(a, b, out, c)
-        mapper = GemmMapper.for_product(config, M, N, K)
-        tiles = mapper.tasks(M, N, K)
-        tasks = TaskList(config)
-        schedule = GemmSchedule(mapper, a=a, b=b, out=out, c=c, lock=tasks.lock)
-        for tile in tiles:
-            for group in schedule.tasks(tile, final=tile is tiles[-1]):
-                end = tasks.push(group)[-1]
-        tasks.wait(end)
-        self.commands = tasks.commands
-        self._after = tasks.lock_resets
-        loads_c = [tile.shape.m * tile.shape.n for tile in tiles if tile.first and c is not None]
-        loads_a = [tile.shape.m * tile.shape.k for tile in tiles if tile.load_a]
-        loads_b = [tile.shape.k * tile.shape.n for tile in tiles if tile.load_b]
-        transfers = len([*loads_a, *loads_b, *loads_c]) + sum(tile.last for tile in tiles)
-        self._report = GemmReport(
-            via="registers" if config.sequencer is None else "program",
-            cycles_total=0,
-            cycles_ideal=sum(mapper.steps(tile.shape) for tile in tiles),
-            macs=M * N * K,
-            dma_calls=transfers,
-            dma_bds=2 * transfers,
-            bytes_read=sum([*loads_a, *loads_b]) * a.itemsize + sum(loads_c) * out.itemsize,
-            bytes_written=M * N * out.itemsize,
-            tiles=tuple(tiles),
-        )
-
-    def run(self, program: Program, allocator: Allocator, timeout: int) -> GemmReport:
-        """Run the product to its end; `timeout` is in cycles, for every single wait.
-
-        Memory of `allocator` that a program takes is given back, whatever happens; see
-        :meth:`LoadedProgram.free`.
-
-        Raises
-        ------
-        AllocationError
-            The program does not fit the device's memory: nothing was pushed.
-        DeviceError, DeviceTimeout, QueueFullError, ProgramStopped
-            As :meth:`Program.wait` and :meth:`LoadedSequence.run`.
-        """
-        if self._report.via == "program":
-            cycles = self._ring(program, allocator, timeout)
-        else:
-            cycles = self._play(program, timeout)
-        play(program, self._after, timeout=timeout)
-        return replace(self._report, cycles_total=cycles)
-
-    def _ring(self, program: Program, allocator: Allocator, timeout: int) -> int:
-        """Have the sequencer play the commands; the cycles that it took."""
-        loaded = LoadedSequence(program, allocator, self.commands)
-        try:
-            return loaded.run(timeout=timeout).cycles
-        finally:
-            loaded.free()
-
-    def _play(self, program: Program, timeout: int) -> int:
-        """Play the commands over the register bus; the cycles from the first push on."""
-        begin = next(i for i, command in enumerate(self.commands) if isinstance(command, Push))
-        play(program, self.commands[:begin], timeout=timeout)
-        start = program.registers.read("system", "CYCLES")
-        play(program, self.commands[begin:], timeout=timeout)
-        return (program.registers.read("system", "CYCLES") - start) % (1 << 32)
+    M, N, K = check_operands(a, b, out, c)
+    mapper = GemmMapper.for_product(config, M, N, K)
+    return ArrayRunner(
+        config,
+        placement=mapper.placement,
+        passes=GemmPasses(mapper, a=a, b=b, out=out, c=c),
+        macs=M * N * K,
+    )

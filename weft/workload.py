@@ -154,7 +154,7 @@ def run_gemm(
             if name.startswith("array_")
         },
         "config_hash": device.config.hash,
-        "tiles": len(report.tiles),
+        "tiles": report.tiles,
         "via": report.via,
         "mismatches": len(wrong),
         "first_mismatch": wrong[0].tolist() if len(wrong) else None,

@@ -15,7 +15,7 @@ from weft import cli
 from weft.commands.run import verdict
 from weft.hw.config import AcceleratorConfig
 from weft.hw.errors import ConfigError
-from weft.sw import GemmReport
+from weft.sw import ArrayReport
 from weft.workload import GemmWorkload
 
 GEMM = ["run", "gemm", "--m", "2", "--n", "3", "--k", "4"]
@@ -36,11 +36,11 @@ class FakeDevice:
 
     def clear_counters(self) -> None: ...
 
-    def gemm(self, a: Any, b: Any, out: Any, c: Any = None) -> GemmReport:
+    def gemm(self, a: Any, b: Any, out: Any, c: Any = None) -> ArrayReport:
         full = a.astype(np.int64) @ b.astype(np.int64) + (0 if c is None else c)
         out[:] = full.astype(np.int32)
         out[-1, -1] += 5 * self.wrong
-        return GemmReport(
+        return ArrayReport(
             via="program",
             cycles_total=100,
             cycles_ideal=10,
@@ -49,7 +49,7 @@ class FakeDevice:
             dma_bds=4,
             bytes_read=20,
             bytes_written=24,
-            tiles=((2, 3, 4),),
+            tiles=1,
         )
 
     def counters(self) -> dict[str, dict[str, int]]:

@@ -1,0 +1,70 @@
+"""A pass of the array over tiles in the scratchpad: what every mapping comes down to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .descriptor import BufferDescriptor
+
+__all__ = ["ArrayPass", "Move"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """One transfer of the DMA, by what each end of its stream walks.
+
+    Parameters
+    ----------
+    dram, scratchpad
+        Without locks and route.
+    nbytes
+        Useful bytes; what pads them never reaches the bus.
+    label
+        For the reader.
+    """
+
+    dram: BufferDescriptor
+    scratchpad: BufferDescriptor
+    nbytes: int
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayPass:
+    """What the array does with one tile of each operand, and what it needs for that.
+
+    Parameters
+    ----------
+    streams
+        Descriptors of the movers at the array by port, without locks, in the order in which to push
+        them; ``array.c`` is there where the result adds to something.
+    steps
+        Steps that the array needs, bubbles excluded.
+    load_c, load_a, load_b
+        What brings the operand, in this order; None where it stands in the scratchpad already.
+    free_a, free_b
+        How many regions of the operand nobody uses any more after the pass.
+    first
+        Whether it begins the accumulation of its result. A later one adds to what the one before it
+        has left.
+    store
+        What takes the result away; None where a later pass goes on with it.
+    label
+        For the reader.
+    """
+
+    streams: Mapping[str, BufferDescriptor]
+    steps: int
+    load_c: Move | None
+    load_a: Move | None
+    load_b: Move | None
+    free_a: int
+    free_b: int
+    first: bool
+    store: Move | None
+    label: str
+
+    @property
+    def loads(self) -> list[Move]:
+        return [load for load in (self.load_c, self.load_a, self.load_b) if load is not None]

@@ -1,0 +1,83 @@
+"""A matrix product as passes of the array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .array_pass import ArrayPass, Move
+from .blocked import BlockedLayout
+from .gemm import GemmMapper, GemmTask
+from .lower import lower_rows
+from .memref import MemRef
+from .transfer import DmaPair
+
+__all__ = ["GemmPasses"]
+
+
+class GemmPasses:
+    """The passes of ``out = a @ b (+ c)`` in the order of the mapping's tasks.
+
+    Parameters
+    ----------
+    mapper
+        The mapping.
+    a, b, out, c
+        The matrices.
+    """
+
+    def __init__(
+        self, mapper: GemmMapper, *, a: MemRef, b: MemRef, out: MemRef, c: MemRef | None
+    ) -> None:
+        self.mapper = mapper
+        self.a, self.b, self.out, self.c = a, b, out, c
+        self._load = DmaPair.find(mapper.config, "mm2s")
+        self._store = DmaPair.find(mapper.config, "s2mm")
+
+    def __iter__(self) -> Iterator[ArrayPass]:
+        (M, K), N = self.a.sizes, self.b.sizes[1]
+        for task in self.mapper.tasks(M, N, K):
+            yield self._pass(task)
+
+    def _pass(self, tile: GemmTask) -> ArrayPass:
+        mapper, shape = self.mapper, tile.shape
+        m, n, k = tile.m, tile.n, tile.k
+        a, b = mapper.layout_a(shape, tile.a), mapper.layout_b(shape, tile.b)
+        d = mapper.layout_d(shape, tile.d)
+        load_c = load_a = load_b = store = None
+        if tile.first and self.c is not None:
+            part = self.c.subview((m, n), (shape.m, shape.n))
+            load_c = self._move(self._load, part, d, f"load C {m},{n}")
+        if tile.load_a:
+            part = self.a.subview((m, k), (shape.m, shape.k))
+            load_a = self._move(self._load, part, a, f"load A {m},{k}")
+        if tile.load_b:
+            part = self.b.subview((k, n), (shape.k, shape.n))
+            load_b = self._move(self._load, part, b, f"load B {k},{n}")
+        if tile.last:
+            part = self.out.subview((m, n), (shape.m, shape.n))
+            store = self._move(self._store, part, d, f"store {m},{n}")
+        whole = tile.first and tile.last
+        return ArrayPass(
+            streams=mapper.streams(
+                shape,
+                with_c=self.c is not None or not tile.first,
+                regions=(tile.a, tile.b, tile.d),
+            ),
+            steps=mapper.steps(shape),
+            load_c=load_c,
+            load_a=load_a,
+            load_b=load_b,
+            free_a=int(tile.free_a),
+            free_b=int(tile.free_b),
+            first=tile.first,
+            store=store,
+            label=f"tile {m},{n}" + ("" if whole else f" from k {k}"),
+        )
+
+    def _move(self, pair: DmaPair, part: MemRef, layout: BlockedLayout, label: str) -> Move:
+        return Move(
+            dram=lower_rows(pair.dram, part, rows=layout.rows, row_bytes=layout.row_bytes),
+            scratchpad=layout.by_rows(self.mapper.config.memory, pair.scratchpad),
+            nbytes=part.nbytes,
+            label=label,
+        )
