@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 WORKERS ?= 2
 
-.PHONY: demo test soak prove cosim lint verilog area bench clean
+.PHONY: demo test soak prove cosim lint verilog area fmax bench clean
 
 demo: $(READY)
 	$(BIN)/weft run gemm --m 64 --n 64 --k 64
@@ -42,6 +42,11 @@ verilog: $(READY)
 
 area: $(READY)
 	$(BIN)/weft area --target xcup --no-dsp
+
+# Placed and routed on an ECP5: half an hour, once.
+fmax: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fmax]'
+	$(BIN)/weft fmax
 
 bench: $(READY)
 	$(BIN)/weft bench simspeed -o docs/simspeed

@@ -8,6 +8,7 @@ import click
 from .commands.area import area
 from .commands.bench import bench
 from .commands.doctor import doctor
+from .commands.fmax import fmax
 from .commands.generate import generate
 from .commands.run import run
 from .hw.errors import WeftError
@@ -25,7 +26,7 @@ def weft() -> None:
     """Data-streaming engines, a scatter-gather DMA and a systolic GeMM, as RTL."""
 
 
-for command in (run, generate, area, bench, doctor):
+for command in (run, generate, area, fmax, bench, doctor):
     weft.add_command(command)
 
 

@@ -19,6 +19,7 @@ NAMES = [
     "Amaranth",
     "Yosys for Verilog",
     "Yosys for area",
+    "nextpnr for ECP5",
     "Verilator",
     "C++ compiler",
     "cache folder",

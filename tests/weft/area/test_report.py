@@ -11,26 +11,7 @@ from weft.area.report import part
 from weft.area.targets import TARGETS
 from weft.commands.area import TARGET_NAMES
 
-SMALL = """
-name = "small"
-
-[memory]
-banks = 2
-bank_bits = 16
-rows = 16
-groups = [2, 1]
-
-[[movers]]
-name = "W"
-kind = "write"
-bind = "export"
-spatial_bounds = [2]
-loops = 1
-address_depth = 2
-data_depth = 2
-descriptors = 1
-queue_depth = 1
-"""
+from ...support.small import SMALL
 
 
 @pytest.mark.parametrize(

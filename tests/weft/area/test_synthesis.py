@@ -11,9 +11,10 @@ from weft.area.netlist import Block
 from weft.area.report import rows
 from weft.area.synthesis import Request, Synthesis
 from weft.area.targets import TARGETS, Area
-from weft.area.yosys import Mapped, Yosys, YosysError
+from weft.area.yosys import Mapped, Yosys
 from weft.hw.errors import WeftError
 from weft.sim.verilator.cache import BuildCache
+from weft.yowasp import ProgramError
 
 from .designs import lanes
 
@@ -34,7 +35,7 @@ class Recorder:
         self.names.append(name)
         self.scripts.append(script)
         if self._fails:
-            raise YosysError(f"yosys failed on {name}")
+            raise ProgramError(f"yosys failed on {name}")
         return Mapped(cells={"LUT6": len(text), "FDRE": 1}, memory_bits=0)
 
 
@@ -102,7 +103,7 @@ def test_another_script_or_version_is_another_result(
 
 def test_a_failure_is_told_and_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Recorder(monkeypatch, fails=True)
-    with pytest.raises(YosysError, match="yosys failed on part "):
+    with pytest.raises(ProgramError, match="yosys failed on part "):
         areas(tmp_path)
     recorder = Recorder(monkeypatch)
     areas(tmp_path)
@@ -137,7 +138,7 @@ def test_instances_are_multiplied_on_the_real_thing(tmp_path: Path) -> None:
 
 
 def test_yosys_says_what_it_did_not_like() -> None:
-    with Yosys() as yosys, pytest.raises(YosysError) as caught:
+    with Yosys() as yosys, pytest.raises(ProgramError) as caught:
         yosys.synthesize("module \\a\n  wire\nend\n", "synth -top a", "a part")
     assert str(caught.value).startswith("yosys failed on a part: ")
     assert "ERROR" in str(caught.value)
@@ -146,7 +147,7 @@ def test_yosys_says_what_it_did_not_like() -> None:
 def test_a_closed_yosys_starts_nothing() -> None:
     with Yosys() as yosys:
         pass
-    with pytest.raises(YosysError, match="synthesis of a part was stopped"):
+    with pytest.raises(ProgramError, match="yosys was stopped before a part"):
         yosys.synthesize("", "", "a part")
 
 

@@ -1,0 +1,161 @@
+"""The highest frequency of a system's parts, and the path that limits each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from amaranth.back import rtlil
+
+from weft.hw.config import AcceleratorConfig
+from weft.hw.top import Top
+
+from ..area.yosys import yosys_version
+from ..sim.verilator.cache import BuildCache, cache_folder
+from ..yowasp import ProgramError, Programs
+from .harness import Harness, enclose
+from .route import DEVICE, SYNTHESIS, Routed, nextpnr_version, place_and_route
+
+__all__ = ["METHOD", "measure"]
+
+METHOD = (
+    "each part alone between registers (a shift register drives its inputs, registered XORs fold "
+    "its outputs), synthesized, placed and routed; the harness is not counted in LUTs and FFs"
+)
+TOP = "weft"
+RESULT = "routed.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A part to measure: its name in the table, its system and its place in the netlist."""
+
+    module: str
+    config: AcceleratorConfig
+    path: str
+
+
+def measure(
+    config: AcceleratorConfig,
+    *,
+    board: AcceleratorConfig,
+    parts: tuple[str, ...] = (),
+    seeds: int = 1,
+    progress: Callable[[int, int, str], None] = lambda done, of, name: None,
+    store: BuildCache | None = None,
+) -> dict[str, Any]:
+    """Place and route parts of `config`: ``rows``, a part each, and their ``summary``.
+
+    Parameters
+    ----------
+    config
+        The system whose parts are measured.
+    board
+        The system that is measured as a whole.
+    parts
+        Instances of `config`, as ``accelerator.A.core``; none: the array's element, the mover of A
+        (or the first), the crossbar, and `board`.
+    seeds
+        How often each is placed; the median counts.
+    progress
+        Called with the number of runs that are done, that of all, and a part's name.
+    store
+        Where results are kept, if not in the folder ``fmax`` of weft's cache folder.
+
+    Raises
+    ------
+    NetlistError
+        There is no such part.
+    ProgramError
+        A tool is absent.
+    """
+    store = store or BuildCache(cache_folder() / "fmax")
+    versions = {"yosys": yosys_version(), "nextpnr": nextpnr_version()}
+    subjects = [Subject(module=path, config=config, path=path) for path in parts] or list(
+        _usual(config, board)
+    )
+    netlist = cache(lambda system: rtlil.convert(Top(system), name=TOP, emit_src=False))
+    total = len(subjects) * seeds
+    rows = []
+    with Programs() as programs:
+        for index, subject in enumerate(subjects):
+            progress(index * seeds, total, subject.module)
+            harness = enclose(netlist(subject.config), f"{TOP}.{subject.path}".rstrip("."))
+            runs: list[Routed] = []
+            reason = ""
+            for seed in range(1, seeds + 1):
+                try:
+                    runs.append(_routed(programs, harness, seed, subject, store, versions))
+                except ProgramError as error:
+                    reason = str(error)
+                    break
+                progress(index * seeds + seed, total, subject.module)
+            rows.append(_row(subject, runs, reason))
+    found = [row["fmax_mhz"] for row in rows if row["fmax_mhz"] is not None]
+    summary = {
+        "fmax_mhz": min(found) if found else None,
+        "device": DEVICE,
+        "seeds": seeds,
+        "script": SYNTHESIS.format(top="TOP"),
+        "method": METHOD,
+        **versions,
+    }
+    return {"rows": rows, "summary": summary}
+
+
+def _usual(config: AcceleratorConfig, board: AcceleratorConfig) -> Iterator[Subject]:
+    if config.array is not None:
+        yield Subject(module="element", config=config, path="accelerator.array.mesh.element_0_0")
+    mover = config.bound_to("array.a") or config.movers[0]
+    yield Subject(module=f"mover {mover.name}", config=config, path=f"accelerator.{mover.name}")
+    yield Subject(module="crossbar", config=config, path="accelerator.scratchpad")
+    yield Subject(module=f"system {board.name}", config=board, path="")
+
+
+def _routed(
+    programs: Programs,
+    harness: Harness,
+    seed: int,
+    subject: Subject,
+    store: BuildCache,
+    versions: dict[str, str],
+) -> Routed:
+    told = json.dumps([harness.text, harness.luts, harness.ffs, SYNTHESIS, DEVICE, seed, versions])
+    key = hashlib.sha256(told.encode()).hexdigest()[:32]
+
+    def fill(folder: Path) -> None:
+        routed = place_and_route(programs, harness, seed=seed, name=subject.module)
+        (folder / RESULT).write_text(json.dumps(asdict(routed)))
+
+    folder = store.find(key) or store.make(key, fill, waiting=lambda: None)
+    values = json.loads((folder / RESULT).read_text())
+    return Routed(**values | {"path": tuple(values["path"])})
+
+
+def _row(subject: Subject, runs: list[Routed], reason: str) -> dict[str, Any]:
+    """The row of a part: of the run with the median, or of the reason why there is none."""
+    if reason:
+        return {
+            "module": subject.module,
+            "config": subject.config.name,
+            "fmax_mhz": None,
+            "fmax_runs_mhz": [run.fmax_mhz for run in runs],
+            **dict.fromkeys(("luts", "ffs", "bram", "dsps")),
+            "critical_path": reason,
+        }
+    speeds = [run.fmax_mhz for run in runs]
+    middle = next(run for run in runs if run.fmax_mhz == statistics.median_low(speeds))
+    return {
+        "module": subject.module,
+        "config": subject.config.name,
+        "fmax_mhz": middle.fmax_mhz,
+        "fmax_runs_mhz": speeds,
+        **{name: getattr(middle, name) for name in ("luts", "ffs", "bram", "dsps")},
+        "critical_path": middle.critical_path,
+    }
