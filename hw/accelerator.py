@@ -46,6 +46,7 @@ from .mover.locks import lock_set
 from .observer import Observer, trace_layout
 from .sequencer import Sequencer
 from .streamer import ReadPort, WritePort
+from .unit import unit_streams
 from .version import VERSION
 
 __all__ = ["Accelerator"]
@@ -74,6 +75,16 @@ class Accelerator(wiring.Component):
         The system.
     observed
         Whether there is a `trace`. It adds logic, and changes nothing else.
+    unit
+        An accelerator of the user's own, in place of ports: its members are named after movers
+        bound to ``export`` and are their streams, of
+        :func:`~weft.hw.bus.streams.compute_beat`: an input where the mover reads, an output where
+        it writes. A soft reset resets it, and so does an abort of all of its movers together.
+
+    Raises
+    ------
+    ConfigError
+        A member of `unit` is no stream of a mover bound to ``export``.
 
     Members
     -------
@@ -92,12 +103,20 @@ class Accelerator(wiring.Component):
         Width of the bus's IDs: as many as tell the readers and the writers on it apart. With one of
         each there is no ID, and the bus is theirs.
     exports : dict of str to stream of :func:`~weft.hw.bus.streams.compute_beat`
-        The streams of the movers bound to ``export``, as those movers see them.
+        The streams of the movers bound to ``export``, as those movers see them; without those
+        that `unit` has.
     """
 
-    def __init__(self, config: AcceleratorConfig, *, observed: bool = False) -> None:
+    def __init__(
+        self,
+        config: AcceleratorConfig,
+        *,
+        observed: bool = False,
+        unit: wiring.Component | None = None,
+    ) -> None:
         self._config = config
         self._observed = observed
+        self._unit = unit
         self._registers = RegisterMap(config)
         self._movers = {
             mover.name: Mover(
@@ -149,6 +168,9 @@ class Accelerator(wiring.Component):
             for name, mover in self._movers.items()
             if mover.config.bind == "export"
         }
+        self._units: dict[str, Any] = {}
+        if unit is not None:
+            self._units = {name: self.exports.pop(name) for name in unit_streams(config, unit)}
 
     @property
     def config(self) -> AcceleratorConfig:
@@ -256,7 +278,9 @@ class Accelerator(wiring.Component):
         aborted = [
             control.abort[index]
             for index, mover in enumerate(self._config.movers)
-            if name == f"extension_{mover.name}" or (name == "array" and mover.bind in ARRAY_PORTS)
+            if name == f"extension_{mover.name}"
+            or (name == "array" and mover.bind in ARRAY_PORTS)
+            or (name == "unit" and mover.name in self._units)
         ]
         return Cat(aborted).all() if aborted else Const(0)
 
@@ -357,6 +381,10 @@ class Accelerator(wiring.Component):
             adopt(switch, "source_routes", [flipped(mover.core.route) for mover in sources])
             adopt(switch, "sink_routes", [flipped(mover.core.route) for mover in sinks])
             yield "switch", switch
+        if self._unit is not None:
+            for name, exported in self._units.items():
+                adopt(self._unit, name, flipped(exported))
+            yield "unit", self._unit
         array = self._array
         if array is None:
             return

@@ -76,6 +76,7 @@ RESERVED_NAMES = (
     "sequencer",
     "switch",
     "system",
+    "unit",
 )
 RESERVED_PREFIXES = ("dense_", "extension_", "share_")
 """Parts and register pages of the system, which stand beside the movers."""

@@ -35,6 +35,8 @@ class Top(wiring.Component):
         The system.
     observed
         Whether there is a ``trace`` port; for simulation.
+    unit
+        An accelerator of the user's own, see :class:`Accelerator`.
 
     Members
     -------
@@ -45,16 +47,23 @@ class Top(wiring.Component):
         the direction, in the order of the configuration; as wide as the most numerous direction
         takes, at least 1 bit.
     m_axis_NAME_* / s_axis_NAME_* : AXI4-Stream
-        One for each mover bound to ``export`` (readers give, writers take); ``tlast`` is the end
-        of the BD; ``tmark`` and ``terror`` are the beat's flags (a writer has ``terror`` alone).
+        One for each mover bound to ``export`` (readers give, writers take) that `unit` does not
+        have; ``tlast`` is the end of the BD; ``tmark`` and ``terror`` are the beat's flags (a
+        writer has ``terror`` alone).
     irq : 1
         Level interrupt.
     trace : :func:`~weft.hw.observer.trace_layout`, packed; only if `observed`
     """
 
-    def __init__(self, config: AcceleratorConfig, *, observed: bool = False) -> None:
+    def __init__(
+        self,
+        config: AcceleratorConfig,
+        *,
+        observed: bool = False,
+        unit: wiring.Component | None = None,
+    ) -> None:
         self._config = config
-        self._accelerator = Accelerator(config, observed=observed)
+        self._accelerator = Accelerator(config, observed=observed, unit=unit)
         #: (flat name, the accelerator's value, whether the top drives it)
         self._pins: list[tuple[str, Any, bool]] = []
         self._constants: dict[str, tuple[int, int]] = {}
@@ -70,7 +79,7 @@ class Top(wiring.Component):
             if not self._accelerator.bus_id_bits:
                 self._constants |= {"m_axi_awid": (1, 0), "m_axi_arid": (1, 0)}
         for mover in config.movers:
-            if mover.bind == "export":
+            if mover.name in self._accelerator.exports:
                 self._pins += _stream_pins(
                     mover.name.lower(), self._accelerator.exports[mover.name], mover.is_source
                 )

@@ -10,6 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from amaranth.lib import wiring
+
 from .config import DEFAULT_CONFIG, load_config
 from .generate import TOP_NAME, top_verilog
 from .hw.config import AcceleratorConfig
@@ -87,6 +89,7 @@ def choose_engine(
     predicted_cycles: int | None = None,
     waveform: Waveform | None = None,
     observed: bool = False,
+    unit: wiring.Component | None = None,
 ) -> EngineChoice:
     """The engine that `engine` means for a run of `predicted_cycles`.
 
@@ -111,7 +114,7 @@ def choose_engine(
         toolchain = find_toolchain()
     except ToolchainError as error:
         return EngineChoice(engine="python", reason=str(error))
-    if model_is_cached(model_source(config, observed=observed), toolchain, wanted):
+    if model_is_cached(model_source(config, observed=observed, unit=unit), toolchain, wanted):
         return EngineChoice(engine="verilator", reason="its compiled model is in the cache")
     if predicted_cycles is None:
         return EngineChoice(engine="python", reason="nobody knows how long it will run")
@@ -123,8 +126,13 @@ def choose_engine(
     return EngineChoice(engine="verilator", reason=f"{about}, compiling a model pays")
 
 
-def model_source(config: AcceleratorConfig, *, observed: bool = False) -> ModelSource:
-    """The system of `config` for Verilator."""
+def model_source(
+    config: AcceleratorConfig, *, observed: bool = False, unit: wiring.Component | None = None
+) -> ModelSource:
+    """The system of `config`, with the user's `unit` in it if there is one, for Verilator.
+
+    Only the text of a system tells which `unit` it has, so that one has no identity.
+    """
     from .sim.verilator.build import ModelSource
 
     digest = hashlib.sha256(f"{config.as_dict()} {observed}".encode())
@@ -137,8 +145,8 @@ def model_source(config: AcceleratorConfig, *, observed: bool = False) -> ModelS
     return ModelSource(
         name=config.name,
         top=TOP_NAME,
-        verilog=lambda: top_verilog(Top(config, observed=observed)),
-        identity=digest.hexdigest()[:32],
+        verilog=lambda: top_verilog(Top(config, observed=observed, unit=unit)),
+        identity=digest.hexdigest()[:32] if unit is None else None,
     )
 
 
@@ -150,11 +158,12 @@ def open_simulation(
     dram: DramParameters | None = None,
     waveform: Waveform | Path | None = None,
     observed: bool = False,
+    unit: wiring.Component | None = None,
     predicted_cycles: int | None = None,
     progress: Callable[[int], None] | None = None,
     report: Callable[[str], None] = lambda text: None,
 ) -> Simulation:
-    """Build `config` in `engine`, see :func:`choose_engine`.
+    """Build `config` with the user's `unit` in `engine`, see :func:`choose_engine`.
 
     Beside a waveform stand its layouts for viewers, see :func:`~weft.sim.layout.write_layout`. With
     `observed` the simulation records what :func:`~weft.sim.trace.timeline` makes a timeline of.
@@ -163,14 +172,19 @@ def open_simulation(
     if isinstance(waveform, Path):
         waveform = Waveform(path=waveform)
     choice = choose_engine(
-        config, engine, predicted_cycles=predicted_cycles, waveform=waveform, observed=observed
+        config,
+        engine,
+        predicted_cycles=predicted_cycles,
+        waveform=waveform,
+        observed=observed,
+        unit=unit,
     )
     simulation: Simulation
     if choice.engine == "verilator":
         from .sim.verilator import VerilatorSimulation
 
         simulation = VerilatorSimulation(
-            model_source(config, observed=observed),
+            model_source(config, observed=observed, unit=unit),
             memory_bytes=memory_bytes,
             dram=dram,
             waveform=waveform,
@@ -186,6 +200,7 @@ def open_simulation(
             waveform=waveform,
             observed=observed,
             progress=progress,
+            dut=None if unit is None else Top(config, observed=observed, unit=unit),
         )
     if waveform is not None:
         write_layout(waveform.path, config, engine=simulation.engine)
@@ -202,6 +217,7 @@ def simulate(
     backpressure: float | None = None,
     seed: int | None = None,
     waveform: Waveform | Path | None = None,
+    unit: wiring.Component | None = None,
     predicted_cycles: int | None = None,
     progress: Callable[[int], None] | None = None,
     report: Callable[[str], None] = lambda text: None,
@@ -222,6 +238,9 @@ def simulate(
         See :func:`dram_parameters`.
     waveform
         File for a waveform, or a window of one; complete after ``device.transport.close()``.
+    unit
+        An accelerator of the user's own between the movers bound to ``export``, see
+        :class:`~weft.hw.accelerator.Accelerator`; good for one simulation.
     predicted_cycles
         How long the caller expects to run, for ``auto``.
     progress
@@ -238,6 +257,7 @@ def simulate(
         memory_bytes=memory_bytes,
         dram=parameters,
         waveform=waveform,
+        unit=unit,
         predicted_cycles=predicted_cycles,
         progress=progress,
         report=report,

@@ -8,7 +8,7 @@ from typing import Any
 
 from amaranth.back import verilog
 from amaranth.hdl import Shape
-from amaranth.lib import data
+from amaranth.lib import data, wiring
 
 from weft.hw.bus.fault import FAULT_TEXT
 from weft.hw.bus.registers import DESCRIPTOR_STORE, SLOT_BYTES, RegisterMap
@@ -148,12 +148,15 @@ def _readme(top: Top) -> str:
     return "\n".join(lines)
 
 
-def generate(config: AcceleratorConfig, folder: Path) -> list[Path]:
+def generate(
+    config: AcceleratorConfig, folder: Path, *, unit: wiring.Component | None = None
+) -> list[Path]:
     """Write weft.v, weft_regs.h, weft_regs.json and README.txt into `folder` (made if absent).
 
+    `unit` is an accelerator of the user's own, see :class:`~weft.hw.accelerator.Accelerator`.
     Returns the paths. A folder that cannot be written is a :class:`WeftError`.
     """
-    top = Top(config)
+    top = Top(config, unit=unit)
     contents = {
         "weft.v": top_verilog(top),
         "weft_regs.h": register_header(config),

@@ -1,0 +1,1 @@
+"""Accelerators that are no part of weft, built with it."""
