@@ -16,7 +16,7 @@
     host ==AXI4-Lite==> bridge -> a register page for the system and one a mover <- sequencer
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -34,6 +34,7 @@ from .config import ARRAY_PORTS, SWITCH, AcceleratorConfig
 from .dma import Mm2sPort, S2mmPort
 from .dma.dense import DenseBeats
 from .dma.operators.add_constant import AddConstant
+from .dma.operators.compare import Compare
 from .dma.operators.crc32c import Crc32c
 from .dma.operators.xor import Xor
 from .dma.recorder import Recorder
@@ -57,7 +58,12 @@ _PORTS: dict[str, Any] = {
     "mm2s": Mm2sPort,
     "s2mm": S2mmPort,
 }
-_EXTENSIONS: dict[str, Any] = {"add_constant": AddConstant, "crc32c": Crc32c, "xor": Xor}
+_EXTENSIONS: dict[str, Any] = {
+    "add_constant": AddConstant,
+    "compare": Compare,
+    "crc32c": Crc32c,
+    "xor": Xor,
+}
 _READ = ("ar", "r")
 _WRITE = ("aw", "w", "b")
 
@@ -151,6 +157,12 @@ class Accelerator(wiring.Component):
             members["trace"] = Out(trace_layout(config))
         super().__init__(members)
         self._array = None if config.array is None else GemmArray(array=config.array)
+        self._extensions = {
+            mover.name: _EXTENSIONS[extension](width=config.dma.data_bits)
+            for mover in config.movers
+            for extension in mover.extensions
+            if config.dma is not None
+        }
         self._switch = None
         if config.dma is not None and config.switch_sources:
             self._switch = StreamSwitch(
@@ -201,8 +213,8 @@ class Accelerator(wiring.Component):
             m.submodules[name] = resettable(block)
         for name, block in self._scratchpad():
             m.submodules[name] = resettable(block)
-        for name, block in self._operators(control):
-            ended = self._ended(name, control)
+        for name, block, owners in self._operators(control):
+            ended = self._ended(owners, control)
             m.submodules[name] = ResetInserter(control.reset | ended)(block)
 
         if self._switch is not None:
@@ -273,14 +285,12 @@ class Accelerator(wiring.Component):
                 adopt(block, f"bus_{channel}", getattr(self.bus, channel))
             yield name, block
 
-    def _ended(self, name: str, control: SystemControl) -> Value:
-        """Whether all movers whose streams alone the block `name` holds are being aborted."""
+    def _ended(self, owners: Sequence[str], control: SystemControl) -> Value:
+        """Whether all of `owners` are being aborted, if there are any."""
         aborted = [
             control.abort[index]
             for index, mover in enumerate(self._config.movers)
-            if name == f"extension_{mover.name}"
-            or (name == "array" and mover.bind in ARRAY_PORTS)
-            or (name == "unit" and mover.name in self._units)
+            if mover.name in owners
         ]
         return Cat(aborted).all() if aborted else Const(0)
 
@@ -348,8 +358,8 @@ class Accelerator(wiring.Component):
         adopt(scratchpad, "ports", [flipped(port) for port in ports])
         yield "scratchpad", scratchpad
 
-    def _operators(self, control: SystemControl) -> Iterator[tuple[str, Any]]:
-        """What stands between the movers' streams."""
+    def _operators(self, control: SystemControl) -> Iterator[tuple[str, Any, Sequence[str]]]:
+        """What stands between the movers' streams, and the movers of whose data alone it keeps."""
         streams: dict[str, Any] = {}
         for name, mover in self._movers.items():
             config, source = mover.config, mover.stream
@@ -359,32 +369,33 @@ class Accelerator(wiring.Component):
                 dense = DenseBeats(width=source.payload.shape()["data"].width)
                 adopt(dense, "i", flipped(source))
                 source = dense.o
-                yield f"dense_{name}", dense
-            for extension in config.extensions:
-                operator = _EXTENSIONS[extension](width=source.payload.shape()["data"].width)
+                yield f"dense_{name}", dense, ()
+            operator = self._extensions.get(name)
+            if operator is not None:
                 adopt(operator, "i", flipped(source))
                 adopt(operator, "operator", flipped(mover.core.operator))
                 source = operator.o
                 if config.has_result:
                     adopt(mover.core, "result", flipped(operator.o_result))
-                yield f"extension_{name}", operator
+                if config.compares:
+                    adopt(operator, "route", flipped(mover.core.route))
+                yield f"extension_{name}", operator, (name,)
             if config.bind == SWITCH:
                 streams[name] = source
             else:
                 adopt(self._movers[config.bind].port, "i", flipped(source))
         switch = self._switch
         if switch is not None:
-            sources = [self._movers[name] for name in self._config.switch_sources]
-            sinks = [self._movers[name] for name in self._config.switch_sinks]
-            adopt(switch, "i", [flipped(streams[mover.config.name]) for mover in sources])
-            adopt(switch, "o", [flipped(mover.port.i) for mover in sinks])
-            adopt(switch, "source_routes", [flipped(mover.core.route) for mover in sources])
-            adopt(switch, "sink_routes", [flipped(mover.core.route) for mover in sinks])
-            yield "switch", switch
+            sources, sinks = self._config.switch_sources, self._config.switch_sinks
+            adopt(switch, "i", [flipped(streams[name]) for name in sources])
+            adopt(switch, "o", [flipped(self._sink(name)[0]) for name in sinks])
+            adopt(switch, "source_routes", [flipped(self._source_route(name)) for name in sources])
+            adopt(switch, "sink_routes", [flipped(self._sink(name)[1]) for name in sinks])
+            yield "switch", switch, ()
         if self._unit is not None:
             for name, exported in self._units.items():
                 adopt(self._unit, name, flipped(exported))
-            yield "unit", self._unit
+            yield "unit", self._unit, tuple(self._units)
         array = self._array
         if array is None:
             return
@@ -396,23 +407,38 @@ class Accelerator(wiring.Component):
         adopt(array, "clear_counters", control.clear_counters)
         for name in COUNTERS:
             adopt(control, f"array_{name}", getattr(array, name))
-        yield "array", array
+        yield "array", array, [bound[bind].config.name for bind in ARRAY_PORTS]
+
+    def _source_route(self, name: str) -> Any:
+        """Where the switch is to take a BD of this source."""
+        mover = self._movers[name]
+        return self._extensions[name].source_route if mover.config.compares else mover.core.route
+
+    def _sink(self, name: str) -> tuple[Any, Any, Value]:
+        """What takes a stream of the switch for a mover: the stream, its routes, and ``finished``.
+
+        A source takes one to compare it with its own.
+        """
+        mover = self._movers[name]
+        if not mover.config.compares:
+            return mover.port.i, mover.core.route, mover.port.finished
+        compare = self._extensions[name]
+        return compare.i_other, compare.sink_route, compare.finished
 
     def _elaborate_switch(self, m: Module, switch: StreamSwitch) -> None:
         """What movers and switch say to each other beside their streams."""
-        for index, name in enumerate(self._config.switch_sources):
-            mover = self._movers[name]
-            m.d.comb += [
-                mover.core.apart.eq(switch.source_waiting[index]),
-                switch.flush[index].eq(mover.abort),
-            ]
-        for index, name in enumerate(self._config.switch_sinks):
-            mover = self._movers[name]
-            m.d.comb += [
-                mover.core.apart.eq(switch.sink_waiting[index]),
-                switch.finished[index].eq(mover.port.finished),
-            ]
-            if not mover.config.is_scratchpad:  # only a DRAM port keeps a part of a beat
+        sources, sinks = self._config.switch_sources, self._config.switch_sinks
+        waiting = {name: switch.source_waiting[index] for index, name in enumerate(sources)}
+        for index, name in enumerate(sinks):
+            # A source that compares is one of both, with a BD for one of them at a time.
+            waiting[name] = waiting.get(name, 0) | switch.sink_waiting[index]
+        m.d.comb += [self._movers[name].core.apart.eq(apart) for name, apart in waiting.items()]
+        for index, name in enumerate(sources):
+            m.d.comb += switch.flush[index].eq(self._movers[name].abort)
+        for index, name in enumerate(sinks):
+            mover, (_, _, finished) = self._movers[name], self._sink(name)
+            m.d.comb += switch.finished[index].eq(finished)
+            if mover.config.kind == "s2mm":  # only a DRAM port keeps a part of a beat
                 m.d.comb += [
                     switch.holding[index].eq(mover.port.holding),
                     mover.port.bound.eq(switch.bound[index]),

@@ -43,10 +43,10 @@ SWITCH = "switch"
 ROUTE_BITS = 8
 """Width of a BD's route: a mask of the switch's sinks, or the index of one of its sources."""
 
-EXTENSIONS = ("add_constant", "crc32c", "xor")
+EXTENSIONS = ("add_constant", "compare", "crc32c", "xor")
 """Stream operators that a mover can have."""
 
-RESULTS = ("crc32c",)
+RESULTS = ("compare", "crc32c")
 """Those of them that find something, for the record of the task."""
 
 MAX_DESCRIPTORS = 64
@@ -207,8 +207,9 @@ class MoverConfig:
     descriptors, queue_depth
         BD slots, and entries of the task queue.
     extensions
-        Stream operators between a source and the switch, at most one: ``add_constant``, or
-        ``crc32c``, whose result stands in the records of tasks.
+        Stream operators between a source and the switch, at most one: ``add_constant``; ``xor``;
+        ``crc32c`` or ``compare``, whose results stand in the records of tasks. A source with
+        ``compare`` is a sink of the switch as well: of what its own stream is compared with.
     """
 
     name: str
@@ -316,6 +317,11 @@ class MoverConfig:
     def moves_bytes(self) -> bool:
         """Whether the stream is the DMA's, of dense bytes, and not one of marked beats."""
         return self.bind not in (*ARRAY_PORTS, "export")
+
+    @property
+    def compares(self) -> bool:
+        """Whether a BD may have the stream compared with that of another source."""
+        return "compare" in self.extensions
 
     @property
     def has_result(self) -> bool:
@@ -542,6 +548,13 @@ class AcceleratorConfig:
         if not (sources or sinks):
             return
         _check(bool(sources), "movers.bind", sinks, "the switch needs a source")
+        for mover in self.movers:
+            _check(
+                not mover.compares or len(sources) > 1,
+                f"movers.{mover.name}.extensions",
+                mover.extensions,
+                "there is no other source on the switch to compare with",
+            )
         _check(
             1 <= len(sinks) <= ROUTE_BITS,
             "movers.bind",
@@ -626,12 +639,20 @@ class AcceleratorConfig:
 
     @property
     def switch_sinks(self) -> tuple[str, ...]:
-        """Names of the movers that take a stream of the switch, in the order of its outputs."""
-        return tuple(m.name for m in self.movers if m.bind == SWITCH and not m.is_source)
+        """Names of the movers that take a stream of the switch, in the order of its outputs.
 
-    def switch_ends(self, mover: MoverConfig) -> tuple[str, ...]:
-        """Whom a BD of `mover`, which is on the switch, may name as the other end."""
-        return self.switch_sinks if mover.is_source else self.switch_sources
+        Sources that compare are among them.
+        """
+        return tuple(
+            m.name for m in self.movers if m.bind == SWITCH and (m.compares or not m.is_source)
+        )
+
+    def switch_ends(self, mover: MoverConfig, *, meets: bool = False) -> tuple[str, ...]:
+        """Whom a BD of `mover`, which is on the switch, may name as the other end, but for itself.
+
+        `meets`: the BD of a source has its stream compared with that of another source.
+        """
+        return self.switch_sinks if mover.is_source and not meets else self.switch_sources
 
     def bound_to(self, bind: str) -> MoverConfig | None:
         """The mover whose stream is bound to `bind`, or None."""

@@ -70,7 +70,7 @@ class _Explanation:
             yield f"{who} waits for lock {condition}, which is {self.replay.value(lock)}"
             yield from self.lock(lock)
             return
-        verb = "room in" if mover.config.is_source else "data from"
+        verb = "room in" if mover.is_source else "data from"
         for other in self.replay.streams.absent(mover):
             yield f"{who} waits for {verb} {other.name}"
             yield from self.mover(other)

@@ -53,7 +53,8 @@ class BufferDescriptor:
         Names of the mover's stream operators that the stream goes through.
     route
         Names of the movers at the other end of the stream, where that goes through the switch:
-        every sink of a source, or the source of a sink.
+        every sink of a source, or the source of a sink. With the extension ``compare`` a source
+        names the one that it is compared with, which names it as if it was a sink.
     spatial_strides
         Byte stride of each spatial dimension (scratchpad).
     run_length
@@ -129,10 +130,10 @@ class BufferDescriptor:
             values["spatial_strides"] = tuple(view.spatial_strides[i] for i in dimensions)
         values["extensions"] = _named(view.extensions, spec.mover.extensions)
         if spec.has_route:
-            ends = spec.config.switch_ends(spec.mover)
-            values["route"] = (
-                _named(view.route, ends) if spec.mover.is_source else ends[view.route :][:1]
-            )
+            meets = "compare" in values["extensions"]
+            ends = spec.config.switch_ends(spec.mover, meets=meets)
+            one = meets or not spec.mover.is_source
+            values["route"] = ends[view.route :][:1] if one else _named(view.route, ends)
         values["guards"] = tuple(
             Guard(
                 offset=view.guards[g].offset,
@@ -214,14 +215,16 @@ class _Encoder:
             limit = "a BD chooses the other end of its stream only on the switch"
             self.require(not route, "route", route, limit)
             return values
-        ends = self.spec.config.switch_ends(self.mover)
-        if self.mover.is_source:
-            limit = f"names one or more of the sinks {', '.join(ends)}, each once"
-            self.require_names("route", route, ends, limit)
+        meets = "compare" in extensions
+        ends = self.spec.config.switch_ends(self.mover, meets=meets)
+        others = [name for name in ends if name != self.mover.name]
+        if self.mover.is_source and not meets:
+            limit = f"names one or more of the sinks {', '.join(others)}, each once"
+            self.require_names("route", route, others, limit)
             self.require(bool(route), "route", route, limit)
             return values | {"route": sum(1 << ends.index(name) for name in route)}
-        limit = f"names one of the sources {', '.join(ends)}"
-        self.require_names("route", route, ends, limit)
+        limit = f"names one of the sources {', '.join(others)}"
+        self.require_names("route", route, others, limit)
         self.require(len(route) == 1, "route", route, limit)
         return values | {"route": ends.index(route[0])}
 

@@ -14,11 +14,13 @@ from ..hw.config import AcceleratorConfig
 from ..hw.errors import WeftError
 from .abort import Stopped, abort
 from .allocator import Allocator, DeviceArray
+from .compare import compare_steps
 from .descriptor import BufferDescriptor
 from .diagnosis import MoverState
 from .errors import DeviceMismatchError, DeviceTimeout, MappingError, NotDeviceMemory
 from .lock_bank import LockBank
 from .memref import MemRef
+from .operators import first_difference
 from .program import DEFAULT_TIMEOUT, Program
 from .records import CompletionRecord, RecordRings
 from .registers import Registers
@@ -147,6 +149,44 @@ class Device:
             It was not recorded, or is overwritten.
         """
         return self._records.read(mover, token)
+
+    def require_records(self, mover: str) -> None:
+        """Raise `RecordError` where `mover` was given no places for records."""
+        self._records.require(mover)
+
+    def compare(
+        self,
+        first: Operand | ScratchpadAddress,
+        second: Operand | ScratchpadAddress,
+        nbytes: int | None = None,
+        timeout: int = DEFAULT_TIMEOUT,
+    ) -> int | None:
+        """Offset of the first byte in which two pieces of device memory differ; None: in none.
+
+        The device compares them, each in the order of its walk; where one is shorter they differ at
+        its end. `nbytes` is said, in whole beats, of two places in the scratchpad. The mover that
+        compares is given records unless it has them, for which it must be idle.
+
+        Raises
+        ------
+        NotDeviceMemory, MappingError, DescriptorError, AllocationError, SequenceError
+            Nothing was pushed; see :func:`~weft.sw.compare.compare_steps`.
+        QueueFullError
+            There is no room for it.
+        DeviceError, DeviceTimeout
+            As `wait`.
+        """
+        places = [
+            place if isinstance(place, ScratchpadAddress) else self._operand(name, place)
+            for name, place in (("first", first), ("second", second))
+        ]
+        steps, comparer = compare_steps(self.config, places[0], places[1], nbytes)
+        self.enable_records(comparer)
+        token = self.program.submit(sorted(steps, key=lambda step: step[0] == comparer))
+        read = sum(place.nbytes for place in places if isinstance(place, MemRef))
+        self.stats.add(calls=1, descriptors=len(steps), read=read, written=0)
+        self.wait(comparer, token, timeout)
+        return first_difference(self.record(comparer, token))
 
     def confine(self, mover: str, pieces: Sequence[tuple[int, int]]) -> None:
         """Let a DRAM mover touch nothing but `pieces`; a burst outside is a fault and is not made.

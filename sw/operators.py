@@ -1,4 +1,4 @@
-"""Operator words: what a descriptor tells the stream operator of its mover."""
+"""Operator words, what a descriptor tells the stream operator of its mover; and results."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from amaranth.hdl import Shape
 
 from ..hw.dma.operators.add_constant import add_constant_word
 from ..hw.dma.operators.castagnoli import STATE_BITS
-from .errors import MappingError
+from ..hw.dma.operators.compare import EQUAL, LAST_OFFSET
+from .errors import MappingError, RecordError
+from .records import CompletionRecord
 
-__all__ = ["add_constant", "crc32c"]
+__all__ = ["add_constant", "compare", "crc32c", "first_difference"]
 
 SIZES = (1, 2, 4, 8)
 
@@ -31,6 +33,38 @@ def add_constant(constant: int, size: int) -> int:
         if not good:
             raise MappingError(f"add_constant: {name} = {value}: {text}")
     return word.const({"size": SIZES.index(size), "constant": constant}).as_value().value
+
+
+def compare(before: int = 0) -> int:
+    """Have ``compare`` find the first byte in which two streams differ, `before` bytes further on.
+
+    :func:`first_difference` finds it in the record of the task.
+
+    Raises
+    ------
+    MappingError
+        `before` is no offset that a result can have.
+    """
+    if not 0 <= before <= LAST_OFFSET:
+        raise MappingError(f"compare: before = {before}: must be from 0 to {LAST_OFFSET}")
+    return before
+
+
+def first_difference(record: CompletionRecord) -> int | None:
+    """What ``compare`` found: the offset of the first byte that differs, None where none does.
+
+    An offset of ``2**32 - 2`` is that or a higher one. Where one stream ended before the other they
+    differ at its end.
+
+    Raises
+    ------
+    RecordError
+        The record has no result, or a fault spoilt bytes that were compared.
+    """
+    if record.result is None or record.spoilt:
+        text = "has no result" if record.result is None else "compares what a fault spoilt"
+        raise RecordError(f"the record of task {record.token} {text}")
+    return None if record.result == EQUAL else record.result
 
 
 def crc32c(before: int = 0) -> int:

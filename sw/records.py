@@ -33,7 +33,8 @@ class CompletionRecord:
         What all of its executions have moved, as :class:`~weft.sw.abort.Stopped` counts it; an
         ``s2mm`` counts what it consumed of a failed source (UPSTREAM), too.
     result
-        What the stream operator found in its last execution, if that was asked for.
+        What the stream operator found in its last execution, if that was asked for: a CRC, or what
+        :func:`~weft.sw.operators.first_difference` understands.
     spoilt
         A fault spoilt bytes that `result` is of.
     """
@@ -83,10 +84,14 @@ class RecordRings:
             ring[:] = 0
             self._program(mover)
 
-    def read(self, mover: str, token: int) -> CompletionRecord:
-        """As :meth:`~weft.sw.device.Device.record`."""
+    def require(self, mover: str) -> None:
+        """As :meth:`~weft.sw.device.Device.require_records`."""
         if mover not in self._rings:
             raise RecordError(f"{mover} has no records: Device.enable_records gives it some")
+
+    def read(self, mover: str, token: int) -> CompletionRecord:
+        """As :meth:`~weft.sw.device.Device.record`."""
+        self.require(mover)
         first = token % RING_PLACES * RECORD_BYTES
         _, ring = self._rings[mover]
         content = ring[first : first + RECORD_BYTES].tobytes()

@@ -56,6 +56,16 @@ class ReplayedMover:
         return self.slots[self.slot][0]
 
     @property
+    def compares(self) -> bool:
+        """Whether that is compared with an execution of another source."""
+        return "compare" in self.descriptor.extensions
+
+    @property
+    def is_source(self) -> bool:
+        """Whether that gives a stream to others."""
+        return self.config.is_source and not self.compares
+
+    @property
     def gate(self) -> Acquire | None:
         """What the execution acquires."""
         walk = self.descriptor

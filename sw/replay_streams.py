@@ -31,12 +31,13 @@ class ReplayedStreams:
         """Source and sinks of the mover's stream; none if it leaves the system.
 
         With the array they are its operands and its result, C only where it is wanted. On the
-        switch they are whom the source's BD names, present or not.
+        switch they are whom the source's BD names, present or not; a BD that is compared is a sink
+        of the other one.
         """
         bind = mover.config.bind
         if bind == SWITCH:
             source = mover
-            if not mover.config.is_source:
+            if not mover.is_source:
                 source = self.movers[mover.descriptor.route[0]]
                 if not source.queue.running or mover.name not in source.descriptor.route:
                     return [source, mover]
@@ -63,13 +64,16 @@ class ReplayedStreams:
         if not all(self._there(end, ends) for end in ends):
             return []
         source, *sinks = ends
+        for sink in sinks:
+            if sink.compares:  # it takes the longer of the two to its end
+                sink.left = max(sink.left or 0, source.left or 0)
         moved = min(end.left or 0 for end in ends)
         for end in ends:
             end.take(moved)
         if source.left == 0:
-            # A source that ends inside a beat ends the beat.
             for sink in sinks:
-                sink.take((sink.left or 0) % sink.beat)
+                # A source that ends inside a beat ends the beat.
+                sink.take((sink.left or 0) if sink.compares else (sink.left or 0) % sink.beat)
         return ends
 
     def absent(self, mover: ReplayedMover) -> list[ReplayedMover]:
@@ -83,6 +87,8 @@ class ReplayedStreams:
             return end.moves()
         source, *sinks = ends
         others = sinks if end is source else [source]
+        if end.is_source != (end is source):
+            return False
         return set(end.descriptor.route) == {other.name for other in others}
 
     def _operands(self) -> Sequence[ReplayedMover]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from .builder import SequenceBuilder
 from .check import CheckReport, check
 from .commands import Token
+from .compare import compare_steps
 from .compiled import CompiledSequence
 from .device import Device, Operand
 from .doorbell import Completion
@@ -170,7 +171,12 @@ class RuntimeSequence(SequenceBuilder):
             steps, sink = gated_copy(self.config, ends[0], ends[1], gate, opening, nbytes)
             arguments = [end.argument if isinstance(end, MemRef) else None for end in ends]
             with self._whole():
-                end = self._push_all(steps, sink, lock.name, arguments)
+                end = self._push_all(
+                    steps,
+                    sink,
+                    lock.name,
+                    {name: arguments[not self.config.mover(name).is_source] for name, _ in steps},
+                )
             self._symbols[lock.name] = end
             inbound = isinstance(target, ScratchpadAddress)
             if wait or (wait is None and not inbound):
@@ -197,27 +203,44 @@ class RuntimeSequence(SequenceBuilder):
         steps[-1] = steps[-1][0], locked(steps[-1][1], release=release)
         argument = end.argument if isinstance(end, MemRef) else None
         with self._whole():
-            return self._push_all(steps, sink, "fill", (None, argument))
+            return self._push_all(steps, sink, "fill", {sink: argument})
+
+    def compare(self, first: Place, second: Place, nbytes: int | None = None) -> Token:
+        """Find the first byte in which two pieces of memory differ; the token of that.
+
+        Its task's record has it, see :func:`~weft.sw.operators.first_difference`; so the mover has
+        been given records. See :func:`~weft.sw.compare.compare_steps` for the rest.
+        """
+        ends = [p if isinstance(p, ScratchpadAddress) else self.operand(p) for p in (first, second)]
+        steps, comparer = compare_steps(self.config, ends[0], ends[1], nbytes)
+        self.device.require_records(comparer)
+        arguments = {
+            name: end.argument
+            for (name, _), end in zip(steps, ends, strict=True)
+            if isinstance(end, MemRef)
+        }
+        with self._whole():
+            return self._push_all(steps, comparer, "compare", arguments)
 
     def _push_all(
         self,
         steps: Sequence[Step],
         sink: str,
         holder: str,
-        arguments: Sequence[int | None],
+        arguments: Mapping[str, int | None],
     ) -> Token:
         """Push the tasks of one piece of work, each in a slot of its own; the sink's last token.
 
-        When that is waited for all of them have retired. The bases of DRAM movers count from
-        `arguments`, that of the source and that of the target.
+        When that is waited for all of them have retired. The base of a DRAM mover counts from its
+        argument in `arguments`, if it has one.
         """
         last = max(index for index, (mover, _) in enumerate(steps) if mover == sink)
         tokens: dict[str, Token] = {}
         for index, (mover, descriptor) in enumerate(steps):
             slot = self.pool(mover).allocate(holder)
             config = self.config.mover(mover)
-            argument = arguments[0 if config.is_source else 1]
-            self._write(mover, slot, descriptor, None if config.is_scratchpad else argument)
+            argument = None if config.is_scratchpad else arguments.get(mover)
+            self._write(mover, slot, descriptor, argument)
             tokens[mover] = self.push_queue(mover, slot, issue_token=index == last)
         self._implied[tokens[sink]] = list(tokens.values())
         return tokens[sink]

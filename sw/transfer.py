@@ -55,7 +55,7 @@ class DmaPair:
             if mover.bind != SWITCH:
                 return cls(dram=mover, scratchpad=config.mover(mover.bind))
             for end in map(config.mover, config.switch_ends(mover)):
-                if end.is_scratchpad:
+                if end.is_scratchpad and end.is_source != mover.is_source:
                     return cls(dram=mover, scratchpad=end)
         raise MappingError(f"configuration {config.name} has no {kind} mover to the scratchpad")
 

@@ -442,18 +442,25 @@ def test_random_transfers_are_recorded(machines: Callable[..., Bench], seed: int
     memory[HOME:BAD] = np.frombuffer(toss.randbytes(BAD - HOME), np.uint8)
     world = World(CROSSING, bench.base, memory.copy())
     expected: list[tuple[str, int, int, int | None, bool]] = []
-    for transfer in transfers(CROSSING, toss, bench.base + HOME, 3):
-        given = 0
-        for index, steps in enumerate((transfer.source, *transfer.sinks)):
+    made = transfers(CROSSING, toss, bench.base + HOME, 3)
+    for transfer in made:
+        world.resemble(transfer, toss)
+    memory[:] = world.dram
+    for transfer in made:
+        given, known = 0, not CROSSING.mover(transfer.source[0][0]).is_scratchpad
+        differences = iter(world.results(transfer))
+        for index, steps in enumerate((transfer.source, *transfer.sinks, transfer.compared)):
             moved = 0
             for name, walk in steps:
                 mover = CROSSING.mover(name)
                 where = places(CROSSING, mover, walk)
-                size, crc = len(where), None
+                size, found = len(where), None
                 if index == 0:
                     given += size
                     if walk.extensions == ("crc32c",):
-                        crc = golden(world.given(name, walk).tobytes(), walk.operator)
+                        found = golden(world.given(name, walk).tobytes(), walk.operator)
+                elif mover.is_source:
+                    found = next(differences)
                 elif name in ("S2MM0", "S2MM1"):
                     size = int((where != NOWHERE).sum())
                 else:
@@ -462,13 +469,13 @@ def test_random_transfers_are_recorded(machines: Callable[..., Bench], seed: int
                 dev.program.wait_room(name)
                 slot = dev.program.place(name, replace(walk, record=1))
                 token = dev.program.push(name, slot)
-                expected.append((name, token, size, crc, name != "X"))
-    for name, token, size, crc, known in expected:
+                expected.append((name, token, size, found, known))
+    for name, token, size, result, known in expected:
         dev.wait(name, token)
-        found = dev.record(name, token)
-        assert (found.done, found.nbytes) == (True, size)
-        assert (found.result is None) == (crc is None)
-        assert found.result == crc or not known
+        record = dev.record(name, token)
+        assert (record.done, record.nbytes) == (True, size)
+        assert (record.result is None) == (result is None)
+        assert record.result == result or not known
 
 
 def test_a_mover_without_a_ring_writes_no_record(machines: Callable[..., Bench]) -> None:

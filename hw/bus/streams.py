@@ -7,7 +7,9 @@ ready meet, and payload and valid hold while it is stalled.
 from amaranth.hdl import Shape
 from amaranth.lib import data
 
-__all__ = ["compute_beat", "present_fields", "switch_beat"]
+from ..config import ROUTE_BITS
+
+__all__ = ["compute_beat", "present_fields", "switch_beat", "switch_route"]
 
 
 def compute_beat(width: int) -> data.StructLayout:
@@ -26,6 +28,15 @@ def switch_beat(width: int) -> data.StructLayout:
     beat of the source's BD. ``error`` says that a fault spoilt the data.
     """
     return data.StructLayout({"data": width, "count": range(width // 8 + 1), "end": 1, "error": 1})
+
+
+def switch_route() -> data.StructLayout:
+    """Where a source's BD has its stream go that may also be compared: with whom it `meets`.
+
+    ``ends`` is a mask of the switch's sinks or, if it ``meets`` another stream, the index of the
+    source that this comes from.
+    """
+    return data.StructLayout({"ends": ROUTE_BITS, "meets": 1})
 
 
 def present_fields(fields: dict[str, object]) -> data.StructLayout:

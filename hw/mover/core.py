@@ -13,7 +13,7 @@ from ..bus.record import RecordClientSignature, operator_result
 from ..bus.registers import DESCRIPTOR_STORE, RegisterBusSignature, mover_page
 from ..bus.windows import window_layout
 from ..bus.wires import adopt
-from ..config import ROUTE_BITS, AcceleratorConfig
+from ..config import AcceleratorConfig
 from .descriptor import Descriptor
 from .flight import IN_FLIGHT, Flight, in_flight
 from .gate import AcquireGate
@@ -90,7 +90,7 @@ class MoverCore(wiring.Component):
     locks : :class:`~weft.hw.mover.locks.LockClientSignature`
     port : :class:`~weft.hw.mover.port.PortSignature`
     operator : stream of 32 bits; only if a stream operator takes them
-    route : stream of ROUTE_BITS; only if the mover is on the switch
+    route : stream of `descriptor.route`; only if the mover is on the switch
         Operator word and route of every execution with rows, in order, from the cycle of its first
         row on.
     records : :class:`~weft.hw.bus.record.RecordClientSignature`; only with `dma.records`
@@ -159,7 +159,7 @@ class MoverCore(wiring.Component):
             layout = data.ArrayLayout(window_layout(dma.address_bits), dma.windows)
             members["windows"] = Out(layout)
         if self.descriptor.has_route:
-            members |= {"route": Out(stream.Signature(ROUTE_BITS)), "apart": In(1)}
+            members |= {"route": Out(stream.Signature(self.descriptor.route)), "apart": In(1)}
         self._recorded = self.descriptor.has_records
         if self._recorded:
             assert config.dma is not None
@@ -241,7 +241,7 @@ class MoverCore(wiring.Component):
             adopt(operators, "i", wiring.flipped(loader.o_operator))
             adopt(operators, "o", self.operator)
         if self.descriptor.has_route:
-            routes = Queue(ROUTE_BITS, depth=flight.depth + 1)
+            routes = Queue(self.descriptor.route, depth=flight.depth + 1)
             m.submodules.routes = abortable(routes)
             adopt(routes, "i", wiring.flipped(loader.o_route))
             adopt(routes, "o", self.route)

@@ -27,7 +27,7 @@ from amaranth.lib import data
 
 from ..agu.row import BOUND_BITS, COEFFICIENT_BITS, GUARD_BITS, row_address_bits
 from ..bus.fault import TAG_BITS
-from ..bus.streams import present_fields
+from ..bus.streams import present_fields, switch_route
 from ..config import (
     MAX_DESCRIPTORS,
     ROUTE_BITS,
@@ -160,6 +160,12 @@ class Descriptor:
     def has_route(self) -> bool:
         """Whether a BD says where its stream comes from or goes to."""
         return self.mover.bind == SWITCH
+
+    @property
+    def route(self) -> data.StructLayout | int:
+        """Shape of what a BD says of that: its route, or, of a mover that compares, a
+        :func:`~weft.hw.bus.streams.switch_route`."""
+        return switch_route() if self.mover.compares else ROUTE_BITS
 
     @property
     def settings(self) -> data.StructLayout:

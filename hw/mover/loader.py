@@ -8,7 +8,6 @@ from amaranth.lib.wiring import In, Out
 
 from ..agu.row import temporal_task
 from ..bus.fault import TAG_BITS, FaultCode
-from ..config import ROUTE_BITS
 from .descriptor import Descriptor
 from .flight import flight_entry
 from .iteration import Iteration, fits
@@ -73,7 +72,7 @@ class Loader(wiring.Component):
         Of the entry that is accepted in this cycle.
     o_operator : stream of 32 bits; only if a stream operator takes them
         0 for one that the BD does not enable.
-    o_route : stream of ROUTE_BITS; only if the mover is on the switch
+    o_route : stream of `descriptor.route`; only if the mover is on the switch
     records : 1; only with `dma.records`
         There is a place for records; without it no task has one.
     o_report : stream of :func:`~weft.hw.mover.reporter.reported_execution`; only with `dma.records`
@@ -126,7 +125,7 @@ class Loader(wiring.Component):
         if descriptor.has_operator:
             members["o_operator"] = Out(stream.Signature(32))
         if descriptor.has_route:
-            members["o_route"] = Out(stream.Signature(ROUTE_BITS))
+            members["o_route"] = Out(stream.Signature(descriptor.route))
         if descriptor.has_records:
             members |= {"records": In(1), "o_report": Out(stream.Signature(reported_execution()))}
         super().__init__(members)
@@ -160,12 +159,21 @@ class Loader(wiring.Component):
                 yield self.bd.guards[index].dimension < strides.length
             yield self.bd.mode < len(self._descriptor.config.memory.groups)
         if self._descriptor.has_route:
-            config, route = self._descriptor.config, self.bd.route
-            if self._descriptor.mover.is_source:
-                yield route != 0
-                yield ~route[len(config.switch_sinks) :].any()
-            else:
-                yield route < len(config.switch_sources)
+            yield self._route_fits()
+
+    def _route_fits(self) -> Value:
+        """Whether the route names others that there are."""
+        mover, config, route = self._descriptor.mover, self._descriptor.config, self.bd.route
+        sinks, sources = config.switch_sinks, config.switch_sources
+        names_sinks = (route != 0) & ~route[len(sinks) :].any()
+        names_source = route < len(sources)
+        if not mover.compares:
+            return names_sinks if mover.is_source else names_source
+        return Mux(
+            self.bd.extensions[0],
+            names_source & (route != sources.index(mover.name)),
+            names_sinks & ~route[sinks.index(mover.name)],
+        )
 
     def _is_empty(self) -> Value:
         counts = [self.bd.bounds[level] for level in range(self._descriptor.mover.loops)]
@@ -265,7 +273,11 @@ class Loader(wiring.Component):
             m.d.comb += self.o_operator.payload.eq(Mux(enabled, bd.operator, 0))
         if self._descriptor.has_route:
             sides.append(self.o_route)
-            m.d.comb += self.o_route.payload.eq(bd.route)
+            route = self.o_route.payload
+            if self._descriptor.mover.compares:
+                m.d.comb += [route.ends.eq(bd.route), route.meets.eq(bd.extensions[0])]
+            else:
+                m.d.comb += route.eq(bd.route)
         m.d.comb += [side.valid.eq(handed) for side in sides[1:]]
         if self._descriptor.has_records:
             sides.append(self.o_report)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["add_constant", "crc32c", "fill", "first_difference"]
+__all__ = ["add_constant", "compared", "crc32c", "fill", "first_difference"]
 
 CASTAGNOLI = 0x1EDC6F41
 """x**32 + x**28 + x**27 + ... + 1, without its first term."""
@@ -40,6 +40,15 @@ def first_difference(a: bytes, b: bytes) -> int | None:
         if a[k : k + 1] != b[k : k + 1]:
             return k
     return None
+
+
+def compared(a: bytes, b: bytes, before: int = 0) -> int:
+    """That index, `before` further on, as a record has it: at most two less than all ones.
+
+    All ones stand for no difference.
+    """
+    found = first_difference(a, b)
+    return ALL_ONES if found is None else min(before + found, ALL_ONES - 1)
 
 
 def add_constant(message: bytes, size: int, constant: int) -> bytes:

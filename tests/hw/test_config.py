@@ -261,3 +261,21 @@ def test_records_take_a_burst_of_32_bytes_and_a_result_takes_records() -> None:
     longer = dma | {"burst_beats": 4, "read_buffer": 4, "write_buffer": 4, "records": True}
     built = AcceleratorConfig.from_dict(plain | {"movers": checks, "dma": longer})
     assert built.mover("R").has_result
+
+
+def test_a_source_that_compares_is_a_sink_and_takes_another_source() -> None:
+    comparer = {"name": "R", "kind": "mm2s", "bind": "switch", "extensions": ["compare"]}
+    other = {"name": "S", "kind": "mm2s", "bind": "switch"}
+    rest = {"name": "A", "kind": "read", "bind": "export", "spatial_bounds": [2]}
+    values = {
+        "name": "compared",
+        "memory": {"banks": 2, "groups": [2]},
+        "dma": {"records": True},
+        "movers": [comparer, other, rest],
+    }
+    built = AcceleratorConfig.from_dict(values)
+    assert (built.switch_sources, built.switch_sinks) == (("R", "S"), ("R",))
+    assert built.switch_ends(built.mover("R")) == built.switch_ends(built.mover("S")) == ("R",)
+    assert built.switch_ends(built.mover("R"), meets=True) == ("R", "S")
+    with pytest.raises(ConfigError, match=r"movers.R.extensions = .*: there is no other source"):
+        AcceleratorConfig.from_dict(values | {"movers": [comparer, rest]})

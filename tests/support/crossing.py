@@ -19,7 +19,7 @@ from weft.hw.config import (
     SequencerConfig,
 )
 from weft.sim.golden.operators import add_constant as summed
-from weft.sim.golden.operators import fill
+from weft.sim.golden.operators import compared, fill
 from weft.sim.golden.places import NOWHERE, places, scratchpad_bytes
 from weft.sw.descriptor import BufferDescriptor
 from weft.sw.guard import Guard
@@ -55,6 +55,7 @@ CROSSING = AcceleratorConfig(
         _mover("Q", "write", spatial_bounds=(2, 1), loops=4),
         _mover("MM2S0", "mm2s", guards=2, extensions=("crc32c",)),
         _mover("MM2S1", "mm2s", loops=5, guards=1, high_priority=False, extensions=("xor",)),
+        _mover("MM2S2", "mm2s", extensions=("compare",)),
         _mover("S2MM0", "s2mm", guards=2),
         _mover("S2MM1", "s2mm", loops=5, high_priority=False),
     ),
@@ -70,20 +71,25 @@ CROSSING = AcceleratorConfig(
     sequencer=SequencerConfig(),
     locks=4,
 )
-"""Two readers and two writers of the scratchpad, two channels of each direction to DRAM."""
+"""Two readers and two writers of the scratchpad, two channels of each direction to DRAM, and one
+more that reads and compares."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Transfer:
-    """From one source to one or more sinks, each with as many BDs as it likes."""
+    """From one source to any sinks, each with as many BDs as it likes.
+
+    There may be a source that compares each of its BDs with its own: `compared`.
+    """
 
     source: list[Step]
     sinks: list[list[Step]]
+    compared: list[Step]
 
     @property
     def steps(self) -> Iterator[Step]:
         """In an order that no queue can block."""
-        for steps in (self.source, *self.sinks):
+        for steps in (self.source, *self.sinks, self.compared):
             yield from steps
 
 
@@ -113,6 +119,24 @@ class World:
                 exists = where[: len(taken)] != NOWHERE
                 content, found = self._locate(mover, descriptor, where[: len(taken)][exists])
                 content[found] = taken[exists]
+
+    def resemble(self, transfer: Transfer, toss: random.Random) -> None:
+        """Have what is compared be the same in DRAM, but for a byte, or for none."""
+        for step, (_, walk) in zip(transfer.source, transfer.compared, strict=False):
+            length = walk.run_length
+            place = self.dram[walk.base - self.base :][:length]
+            same = self.given(*step)[:length]
+            place[: len(same)] = same
+            if toss.random() < 0.7:
+                place[toss.randrange(length)] ^= 1 << toss.randrange(8)
+
+    def results(self, transfer: Transfer) -> list[int]:
+        """What the records of its comparisons must have."""
+        pairs = zip(transfer.source, transfer.compared, strict=False)
+        return [
+            compared(self.given(*one).tobytes(), self.given(*other).tobytes(), other[1].operator)
+            for one, other in pairs
+        ]
 
     def given(self, name: str, descriptor: BufferDescriptor) -> NDArray[np.uint8]:
         """What a source gives."""
@@ -238,9 +262,10 @@ def transfers(
 
 def _transfer(config: AcceleratorConfig, toss: random.Random, walks: _Walks) -> Transfer | None:
     source = config.mover(toss.choice(config.switch_sources))
-    several = toss.randint(1, len(config.switch_sinks)) if toss.random() < 0.3 else 1
-    names = toss.sample(config.switch_sinks, several)
-    sinks = [config.mover(name) for name in names]
+    possible = [name for name in config.switch_sinks if name != source.name]
+    several = toss.randint(1, len(possible)) if toss.random() < 0.3 else 1
+    names = toss.sample(possible, several)
+    sinks = [mover for mover in map(config.mover, names) if not mover.is_source]
     # Where a beat is a row, what a BD moves is whole beats; only the last one's may be a part.
     rows = any(mover.is_scratchpad for mover in (source, *sinks))
     nbytes = BEAT * toss.randint(1, LONGEST // BEAT)
@@ -256,7 +281,7 @@ def _transfer(config: AcceleratorConfig, toss: random.Random, walks: _Walks) -> 
             if not walks.next_region(mover.is_scratchpad):
                 return None
             walk = replace(walk, route=route)
-            if mover.extensions and toss.random() < 0.7:
+            if mover.extensions and not mover.compares and toss.random() < 0.7:
                 word = toss.getrandbits(32)
                 if "add_constant" in mover.extensions:
                     constant = toss.randint(-(1 << 29), (1 << 29) - 1)
@@ -269,4 +294,20 @@ def _transfer(config: AcceleratorConfig, toss: random.Random, walks: _Walks) -> 
     taken = [parts(sink, (source.name,), False) for sink in sinks]
     if given is None or any(part is None for part in taken):
         return None
-    return Transfer(source=given, sinks=[part for part in taken if part is not None])
+    others: list[Step] = []
+    for name in names:
+        for _, walk in given if config.mover(name).is_source else ():
+            length = math.prod(walk.bounds) * (walk.run_length or BEAT)
+            other = BufferDescriptor(
+                base=walks.regions[False] + toss.randrange(64),
+                bounds=(1,),
+                strides=(0,),
+                run_length=length if toss.random() < 0.7 else toss.randint(1, LONGEST),
+                route=(source.name,),
+                extensions=("compare",),
+                operator=toss.choice([0, toss.randrange(100)]),
+            )
+            walks.next_region(False)
+            others.append((name, other))
+    taken_parts = [part for part in taken if part is not None]
+    return Transfer(source=given, sinks=taken_parts, compared=others)

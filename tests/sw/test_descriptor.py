@@ -283,16 +283,36 @@ def test_every_field_without_hardware_is_refused_when_set() -> None:
 @pytest.mark.parametrize(
     ("mover", "change", "message"),
     [
-        ("X", {"route": ()}, r"route = \(\): names one or more of the sinks Y, Q, S2MM0, S2MM1"),
+        (
+            "X",
+            {"route": ()},
+            r"route = \(\): names one or more of the sinks Y, Q, MM2S2, S2MM0, S2MM1",
+        ),
         ("X", {"route": ("Y", "Y")}, "each once"),
         ("X", {"route": ("P",)}, "names one or more of the sinks"),
         ("X", {"route": "Y"}, "route = Y: must be a tuple of names"),
-        ("Y", {"route": ()}, "names one of the sources X, P, MM2S0, MM2S1"),
+        ("Y", {"route": ()}, "names one of the sources X, P, MM2S0, MM2S1, MM2S2"),
         ("Y", {"route": ("X", "P")}, "names one of the sources"),
         ("Y", {"route": ("X",), "extensions": ("add_constant",)}, "the mover has none"),
         ("X", {"route": ("Y",), "record": 2}, "record = 2: must be 0 or 1"),
         ("P", {"route": ("Y",), "operator": 5}, "operator = 5: has no meaning without extensions"),
         ("P", {"route": ("Y",), "extensions": ("crc",)}, "each is one of add_constant, once"),
+        ("MM2S2", {"route": ("MM2S2",)}, "sinks Y, Q, S2MM0, S2MM1, each once"),
+        (
+            "MM2S2",
+            {"route": ("S2MM0",), "extensions": ("compare",)},
+            "route = .*: names one of the sources X, P, MM2S0, MM2S1",
+        ),
+        (
+            "MM2S2",
+            {"route": ("X", "P"), "extensions": ("compare",)},
+            "names one of the sources X, P, MM2S0, MM2S1",
+        ),
+        (
+            "MM2S2",
+            {"route": ("MM2S2",), "extensions": ("compare",)},
+            "names one of the sources X, P, MM2S0, MM2S1",
+        ),
         (
             "P",
             {"route": ("Y",), "extensions": ("add_constant",), "operator": 1 << 32},
@@ -311,7 +331,12 @@ def test_impossible_streams(mover: str, change: dict[str, Any], message: str) ->
 
 
 def test_streams_come_back_from_their_words() -> None:
-    for mover, route in (("P", ("Y", "S2MM1")), ("MM2S1", ("Q",)), ("S2MM0", ("MM2S0",))):
+    for mover, route in (
+        ("P", ("Y", "S2MM1")),
+        ("MM2S1", ("Q",)),
+        ("S2MM0", ("MM2S0",)),
+        ("MM2S2", ("MM2S1",)),
+    ):
         spec = Descriptor(CROSSING, CROSSING.mover(mover))
         given = BufferDescriptor(base=0, bounds=(1,), strides=(0,), route=route)
         if spec.mover.is_scratchpad:

@@ -4,11 +4,17 @@ import random
 
 import pytest
 from amaranth.back import verilog
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import flipped
 
 from support.operators import as_beats, as_bytes, operate, random_bds
+from weft.hw.bus.wires import adopt
 from weft.hw.dma.operators import AddConstant, Compare, Crc32c, Xor
 from weft.hw.dma.operators.add_constant import add_constant_word
-from weft.sim.golden.operators import add_constant, crc32c, fill, first_difference
+from weft.hw.dma.operators.compare import EQUAL
+from weft.hw.dma.switch import StreamSwitch
+from weft.sim.golden.operators import add_constant, compared, crc32c, fill
 
 WIDTHS = [64, 128, 256, 512]
 SEEDS = [pytest.param(seed, marks=pytest.mark.soak if seed >= 2 else ()) for seed in range(20)]
@@ -110,9 +116,71 @@ def test_xor_passes_a_beat_a_cycle_across_bds():
     assert times == list(range(times[0], times[0] + 12))
 
 
+class Meeting(wiring.Component):
+    """A comparer on a switch: source 0 and sink 0; source 1 is the other one, sink 1 takes all."""
+
+    def __init__(self, *, width, results):
+        super().__init__({})
+        self.compare = Compare(width=width, results=results)
+        self.switch = StreamSwitch(sources=2, sinks=2, width=width)
+        adopt(self.switch, "o", [flipped(self.compare.i_other), self.switch.o[1]])
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.compare = compare = self.compare
+        m.submodules.switch = switch = self.switch
+        taken = switch.o[1].valid & switch.o[1].ready
+        wiring.connect(m, compare.o, switch.i[0])
+        wiring.connect(m, compare.source_route, switch.source_routes[0])
+        wiring.connect(m, compare.sink_route, switch.sink_routes[0])
+        m.d.comb += [
+            switch.finished[0].eq(compare.finished),
+            switch.finished[1].eq(taken & switch.o[1].payload.end),
+        ]
+        return m
+
+
+def meeting(given, *, width, words=None, results=16, spoilt=((), ()), toss=None):
+    """Play `given`, pairs of BDs: what sink 1 took, the results, and when.
+
+    A BD without other, and an other without BD, pass to sink 1; `spoilt` are numbers of beats.
+    Others whose numbers are even go to both sinks.
+    """
+    dut, lanes = Meeting(width=width, results=results), width // 8
+    compare, switch = dut.compare, dut.switch
+    own = [(a, {"ends": 1, "meets": 1} if b else {"ends": 2, "meets": 0}) for a, b in given if a]
+    masks = [(0b01 if k % 2 else 0b11) if a else 0b10 for k, (a, b) in enumerate(given) if b]
+    passed = [(0, a) if not b else (1, b) for k, (a, b) in enumerate(given) if not b or not k % 2]
+    streams = [[a for a, _ in own], [b for _, b in given if b]]
+    beats = [as_beats(bds, lanes, spoilt[k]) for k, bds in enumerate(streams)]
+    (taken, found), times = operate(
+        dut,
+        [
+            (compare.i, beats[0]),
+            (switch.i[1], beats[1]),
+            (compare.route, [route for _, route in own]),
+            (compare.operator, words or [0] * len(own)),
+            (switch.source_routes[1], masks),
+            (switch.sink_routes[1], [source for source, _ in passed]),
+        ],
+        [
+            (switch.o[1], len(as_beats([bd for _, bd in passed], lanes))),
+            (compare.o_result, len(own)),
+        ],
+        toss=toss,
+        limit=20_000,
+    )
+    assert as_bytes(taken, lanes) == [bd for _, bd in passed]
+    return found, times
+
+
 def pairs(toss, lanes, count):
-    """Pairs of messages: the same, with a byte or a few changed, or one of them shorter."""
-    for message in random_bds(toss, lanes, count):
+    """Messages: the same, with a byte or a few changed, one of them shorter, or one alone."""
+    for number, message in enumerate(random_bds(toss, lanes, count)):
+        if toss.random() < 0.25:
+            # A sink takes the other's BDs in turn with those that pass.
+            yield (message, b"") if number % 2 or toss.random() < 0.5 else (b"", message)
+            continue
         other = bytearray(message)
         for _ in range(toss.choice([0, 1, 3])):
             other[toss.randrange(len(other))] ^= 1 << toss.randrange(8)
@@ -125,44 +193,37 @@ def pairs(toss, lanes, count):
 @pytest.mark.parametrize("width", [32, *WIDTHS])
 def test_compare(width, seed):
     toss, lanes = random.Random(repr((width, seed))), width // 8
-    dut = Compare(width=width, results=toss.choice([1, 3, 16]))
     given = list(pairs(toss, lanes, 20))
-    starts = [toss.choice([0, toss.getrandbits(32), (1 << 32) - lanes]) for _ in given]
-    (results,), _ = operate(
-        dut,
-        [
-            *((dut.i[k], as_beats([pair[k] for pair in given], lanes)) for k in range(2)),
-            (dut.operator, starts),
-        ],
-        [(dut.o_result, len(given))],
-        toss=toss,
-    )
-    for pair, start, result in zip(given, starts, results, strict=True):
-        found = first_difference(*pair)
-        expected = (0, 0) if found is None else (1, min(start + found, (1 << 32) - 1))
-        assert (result.differ, result.offset, result.error) == (*expected, 0)
+    words = [
+        toss.choice([0, toss.getrandbits(32), (1 << 32) - lanes, (1 << 32) - 1])
+        for own, _ in given
+        if own
+    ]
+    found, _ = meeting(given, width=width, words=words, results=toss.choice([1, 3, 16]), toss=toss)
+    expected = [
+        compared(own, other, word) if other else EQUAL
+        for (own, other), word in zip([pair for pair in given if pair[0]], words, strict=True)
+    ]
+    assert [(result.value, result.error) for result in found] == [(n, 0) for n in expected]
 
 
 def test_compare_takes_a_beat_a_cycle_and_tells_two_cycles_after_the_last():
-    dut = Compare(width=64)
     bds = [bytes(8), bytes(24), bytes(3), bytes(16)]
-    beats = as_beats(bds, 8)
-    _, (times,) = operate(
-        dut, [(dut.i[0], beats), (dut.i[1], beats), (dut.operator, [0] * 4)], [(dut.o_result, 4)]
-    )
+    _, (_, times) = meeting([(bd, bd) for bd in bds], width=64)
     assert times == [2, 5, 6, 8]
 
 
+def test_a_bd_that_is_not_compared_passes_in_the_cycle_of_its_offer():
+    _, (passed, times) = meeting([(bytes(20), b""), (bytes(8), b"")], width=64)
+    assert (passed, times) == ([0, 1, 2, 3], [4, 5])
+
+
 def test_compare_says_whose_bytes_are_spoilt():
-    dut = Compare(width=64)
     bds = [bytes(8), bytes(20), bytes(16), bytes(3)]
-    streams = [as_beats(bds, 8, spoilt=spoilt) for spoilt in ([1], [6])]
-    (results,), _ = operate(
-        dut,
-        [(dut.i[0], streams[0]), (dut.i[1], streams[1]), (dut.operator, [0] * 4)],
-        [(dut.o_result, 4)],
-    )
-    assert [(result.error, result.differ) for result in results] == [(0, 0), (1, 0), (0, 0), (1, 0)]
+    found, _ = meeting([(bd, bd) for bd in bds], width=64, spoilt=([1], [6]))
+    assert [(result.error, result.value) for result in found] == [
+        (error, EQUAL) for error in (0, 1, 0, 1)
+    ]
 
 
 CONSTANTS = [0, 1, -1, 127, -128, 0xFF, 0x1234, (1 << 29) - 1, -(1 << 29)]
