@@ -224,6 +224,11 @@ def test_compare_says_whose_bytes_are_spoilt():
     assert [(result.error, result.value) for result in found] == [
         (error, EQUAL) for error in (0, 1, 0, 1)
     ]
+    # Not those of the BD that is next on the side that has ended.
+    lengths = [(16, 8), (8, 16), (8, 8)]
+    given = [(bytes(a), bytes(b)) for a, b in lengths]
+    found, _ = meeting(given, width=64, spoilt=([3], [1]))
+    assert [(result.error, result.value) for result in found] == [(0, 8), (1, 8), (1, EQUAL)]
 
 
 CONSTANTS = [0, 1, -1, 127, -128, 0xFF, 0x1234, (1 << 29) - 1, -(1 << 29)]
