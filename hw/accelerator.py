@@ -10,9 +10,9 @@
                      ||
                    scratchpad
                      ||
-                   A, B, C, D
+                   A, B, C, D, E, S
                      ||
-                   systolic array
+                   systolic array, quantizer
     host ==AXI4-Lite==> bridge -> a register page for the system and one a mover <- sequencer
 """
 
@@ -156,7 +156,11 @@ class Accelerator(wiring.Component):
         if observed:
             members["trace"] = Out(trace_layout(config))
         super().__init__(members)
-        self._array = None if config.array is None else GemmArray(array=config.array)
+        self._array = None
+        if config.array is not None:
+            parameters = config.bound_to("array.s")
+            bits = None if parameters is None else config.beat_bits(parameters)
+            self._array = GemmArray(array=config.array, parameter_bits=bits)
         self._extensions = {
             mover.name: _EXTENSIONS[extension](width=config.dma.data_bits)
             for mover in config.movers
@@ -400,7 +404,7 @@ class Accelerator(wiring.Component):
         if array is None:
             return
         bound = {mover.config.bind: mover for mover in self._movers.values()}
-        for bind in ARRAY_PORTS:
+        for bind in array.array.ports:
             mover = bound[bind]
             adopt(array, bind.removeprefix("array."), flipped(mover.stream))
         adopt(array, "operator", flipped(bound["array.a"].core.operator))

@@ -31,8 +31,17 @@ __all__ = [
     "SequencerConfig",
 ]
 
-ARRAY_PORTS = ("array.a", "array.b", "array.c", "array.d")
-"""Streams of the systolic array that a mover can be bound to."""
+QUANTIZER_PORTS = ("array.e", "array.s")
+"""Streams of the systolic array's quantizer: its results and its parameters."""
+
+ARRAY_PORTS = ("array.a", "array.b", "array.c", "array.d", *QUANTIZER_PORTS)
+"""Streams of the systolic array that a mover can be bound to; see :attr:`ArrayConfig.ports`."""
+
+ARRAY_SINKS = ("array.d", "array.e")
+"""Those of them that a write mover takes."""
+
+PARAMETER_BITS = 128
+"""What the quantizer knows about a column, in memory."""
 
 SCRATCHPAD_KINDS = ("read", "write")
 DRAM_KINDS = ("mm2s", "s2mm")
@@ -184,10 +193,10 @@ class MoverConfig:
     kind
         ``read`` and ``write`` move a scratchpad beat, ``mm2s`` and ``s2mm`` a run of DRAM bytes.
     bind
-        Where the stream goes: an array port (``array.a`` ... ``array.d``); ``switch``, where every
-        BD names the other end; the name of another mover (a DRAM mover and its scratchpad end name
-        each other, and nothing stands between them); or ``export``: a top-level port for an
-        accelerator of the user's own.
+        Where the stream goes: an array port (``array.a`` ... ``array.d``, and ``array.e`` and
+        ``array.s`` with a quantizer); ``switch``, where every BD names the other end; the name of
+        another mover (a DRAM mover and its scratchpad end name each other, and nothing stands
+        between them); or ``export``: a top-level port for an accelerator of the user's own.
     spatial_bounds
         Channels along each spatial dimension, innermost first; empty for a DRAM mover.
     loops
@@ -335,13 +344,27 @@ class MoverConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ArrayConfig:
-    """The systolic array: ``mu`` x ``nu`` elements of ``ku``-long dot products a cycle."""
+    """The systolic array: ``mu`` x ``nu`` elements of ``ku``-long dot products a cycle.
+
+    Parameters
+    ----------
+    mu, nu, ku
+        Rows, columns, and products of a dot product.
+    operand_bits, accumulator_bits
+        Widths of A and B, and of C and D.
+    zero_points
+        Whether A and B can have one, which is subtracted on the way in; a bit more an operand.
+    quantizer
+        Whether there are ports E, int8 results, and S, the parameters that make them of D's.
+    """
 
     mu: int = 8
     nu: int = 8
     ku: int = 8
     operand_bits: int = 8
     accumulator_bits: int = 32
+    zero_points: bool = False
+    quantizer: bool = False
 
     def __post_init__(self) -> None:
         for name in ("mu", "nu", "ku"):
@@ -366,17 +389,39 @@ class ArrayConfig:
         return self.mu * self.nu * self.accumulator_bits
 
     @property
+    def e_bits(self) -> int:
+        """Width of an E beat: mu rows of nu results, as wide as operands."""
+        return self.mu * self.nu * self.operand_bits
+
+    @property
+    def s_bits(self) -> int:
+        """Parameters of a tile's nu columns: the width of an S beat, or a multiple of it."""
+        return self.nu * PARAMETER_BITS
+
+    @property
+    def factor_bits(self) -> int:
+        """Width of what the array multiplies: an operand less its zero point."""
+        return self.operand_bits + self.zero_points
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates in one step."""
         return self.mu * self.nu * self.ku
 
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """Its streams, each of which a mover binds."""
+        return tuple(p for p in ARRAY_PORTS if self.quantizer or p not in QUANTIZER_PORTS)
+
     def beat_bits(self, port: str) -> int:
-        """Width of the stream of `port` (``array.a`` ... ``array.d``)."""
+        """Width of the stream of `port`, one of `ports`; of ``array.s`` the greatest."""
         return {
             "array.a": self.a_bits,
             "array.b": self.b_bits,
             "array.c": self.d_bits,
             "array.d": self.d_bits,
+            "array.e": self.e_bits,
+            "array.s": self.s_bits,
         }[port]
 
 
@@ -538,7 +583,7 @@ class AcceleratorConfig:
             )
         if self.array is not None:
             bound = [mover.bind for mover in self.movers]
-            for port in ARRAY_PORTS:
+            for port in self.array.ports:
                 _check(
                     bound.count(port) == 1, "movers.bind", bound, f"exactly one mover binds {port}"
                 )
@@ -570,14 +615,20 @@ class AcceleratorConfig:
             _check(self.array is not None, where, mover.bind, "needs an [array]")
             assert self.array is not None
             _check(mover.is_scratchpad, where, mover.bind, "only scratchpad movers feed the array")
+            _check(mover.bind in self.array.ports, where, mover.bind, "needs array.quantizer")
             _check(
-                mover.is_source == (mover.bind != "array.d"),
+                mover.is_source == (mover.bind not in ARRAY_SINKS),
                 where,
                 mover.bind,
-                "a, b and c take a read mover, d a write mover",
+                "a, b, c and s take a read mover, d and e a write mover",
             )
-            bits = mover.channels * self.memory.bank_bits
+            bits = self.beat_bits(mover)
             wanted = self.array.beat_bits(mover.bind)
+            if mover.bind == "array.s":
+                good = wanted % bits == 0 and bits % PARAMETER_BITS == 0
+                rule = f"must be whole columns of {PARAMETER_BITS}, and divide {wanted}"
+                _check(good, where, mover.bind, f"beat is {bits} bits: {rule}")
+                return
             _check(bits == wanted, where, mover.bind, f"beat is {bits} bits, port {wanted}")
             return
         if mover.bind != SWITCH:
@@ -595,7 +646,7 @@ class AcceleratorConfig:
         _check(self.dma is not None, where, mover.bind, "needs a [dma]")
         assert self.dma is not None
         if mover.is_scratchpad:
-            bits = mover.channels * self.memory.bank_bits
+            bits = self.beat_bits(mover)
             _check(
                 bits == self.dma.data_bits,
                 where,
@@ -653,6 +704,10 @@ class AcceleratorConfig:
         `meets`: the BD of a source has its stream compared with that of another source.
         """
         return self.switch_sinks if mover.is_source and not meets else self.switch_sources
+
+    def beat_bits(self, mover: MoverConfig) -> int:
+        """Width of the stream of `mover`, a scratchpad mover."""
+        return mover.channels * self.memory.bank_bits
 
     def bound_to(self, bind: str) -> MoverConfig | None:
         """The mover whose stream is bound to `bind`, or None."""

@@ -21,6 +21,13 @@ PROCESS = 1
 ARRAY_LATENESS = 1
 """Cycles by which the array's part of the trace is late."""
 
+RESULT_WAITS = {
+    "blocked_d": "waits for room in D",
+    "blocked_e": "waits for room in E",
+    "starved_s": "waits for parameters",
+}
+"""What the last step of a tile waits for, and what that is called."""
+
 Run = tuple[int, int, int]
 """First cycle, the cycle after the last, the value meanwhile."""
 Event = dict[str, Any]
@@ -295,8 +302,8 @@ def _array(
                 inner = "step"
             elif waits:
                 inner = f"waits for {' and '.join(waits)}"
-            elif now["blocked_d"]:
-                inner = "waits for room in D"
+            else:
+                inner = next((text for name, text in RESULT_WAITS.items() if now[name]), None)
             outer = "busy" if now["busy"] else None
             yield first - ARRAY_LATENESS, last - ARRAY_LATENESS, outer, inner
 

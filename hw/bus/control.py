@@ -74,9 +74,8 @@ class SystemControl(wiring.Component):
         The registers of these names, see :class:`~weft.hw.bus.page.RegisterPage`.
     issued, written : 1
         An array-side mover issued an address row; wrote.
-    array_active, array_steps, array_bubbles, array_starved_a, array_starved_b, array_starved_c, \
-array_blocked_d : 32; only with an array
-        Its counters.
+    array_active, array_steps, ... : 32; only with an array
+        Its counters, the ARRAY registers.
     bus_idle : 1
         No burst is outstanding.
     drain : 1

@@ -199,6 +199,8 @@ def system_page(config: AcceleratorConfig) -> Page:
         build.add("ARRAY_STARVED_B", "ro", "cycles in which a step waited for B")
         build.add("ARRAY_STARVED_C", "ro", "cycles in which a step waited for C alone")
         build.add("ARRAY_BLOCKED_D", "ro", "cycles in which a step waited for room in D alone")
+        build.add("ARRAY_BLOCKED_E", "ro", "cycles in which a step waited for room in E alone")
+        build.add("ARRAY_STARVED_S", "ro", "cycles in which a step waited for parameters alone")
     _add_locks(build, config.locks)
     build.add("ABORT", "w1s", "movers to abort; a bit falls when its mover is idle", *each)
     return Page(name="system", base=0, registers=tuple(build.registers))

@@ -1,6 +1,8 @@
 """The systolic array as a stream operator."""
 
-from .array import C_PRESENT, GemmArray
+from .array import GemmArray
 from .counters import COUNTERS
+from .feeder import array_operator
+from .parameters import Rounding, quantizer_parameters
 
-__all__ = ["COUNTERS", "C_PRESENT", "GemmArray"]
+__all__ = ["COUNTERS", "GemmArray", "Rounding", "array_operator", "quantizer_parameters"]

@@ -1,30 +1,43 @@
-"""From rows of results to beats of D."""
+"""From rows of results to beats."""
 
 from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..bus.queue import Queue
 from ..bus.streams import compute_beat
 from ..bus.wires import adopt
-from ..config import ArrayConfig
-from .feeder import tile_ticket
 
-__all__ = ["Collector"]
+__all__ = ["Collector", "slots_for", "tile_ticket"]
+
+
+def tile_ticket() -> data.StructLayout:
+    """What a tile's beat says beside data: ``end`` of the BD; ``error`` of a beat that made it."""
+    return data.StructLayout({"end": 1, "error": 1})
+
+
+def slots_for(cycles: int, *, rows: int) -> int:
+    """Slots, a power of two, for a tile every `rows` cycles that keeps its own for `cycles`."""
+    return 1 << (-(-cycles // rows)).bit_length()
 
 
 class Collector(wiring.Component):
-    """Gathers the mu rows of a tile, which come one a cycle, into one beat of D.
+    """Gathers the rows of a tile, which come one a cycle, into one beat.
 
     A ticket reserves a slot when it is accepted, long before the rows come, and the slot is free
     again in the cycle after its beat is taken: rows never wait. There are enough slots for a tile
-    every mu cycles when D is always ready, and one more. The beat is offered in the cycle after its
-    last row, mu cycles after ``release``. Its data is an asynchronous read (LUTRAM).
+    every `rows` cycles when ``o`` is always ready, and one more. The beat is offered in the cycle
+    after its last row, `rows` cycles after ``release``. Its data is an asynchronous read (LUTRAM).
 
     Parameters
     ----------
-    array : :class:`~weft.hw.config.ArrayConfig`
+    rows
+        Of a tile.
+    lanes, lane_bits
+        Results in a row, and their width.
+    delay
+        Cycles from a tile's ticket to its ``release``.
 
     Attributes
     ----------
@@ -33,36 +46,52 @@ class Collector(wiring.Component):
 
     Members
     -------
-    i_ticket : stream of :func:`~weft.hw.gemm.feeder.tile_ticket`
-    i_d : nu lanes of accumulator_bits
-        A row of results, the bottom one first.
+    i_ticket : stream of :func:`tile_ticket`
+    i_row : `lanes` of `lane_bits`
+        A row of results, the last one of its tile first.
     release : 1
-        ``i_d`` is row mu-1 of the next tile; its other rows follow without a gap.
-    d : stream of :func:`~weft.hw.bus.streams.compute_beat`
-        [mu][nu] accumulators, n fastest; ``mark`` always.
+        ``i_row`` is the last row of the next tile; its other rows follow without a gap.
+    last : 1
+        ``i_row`` is row 0, and completes its tile.
+    o : stream of :func:`~weft.hw.bus.streams.compute_beat`
+        Row 0 lowest; ``mark`` always.
     in_flight : 1
         A slot is reserved.
     """
 
-    def __init__(self, *, array: ArrayConfig) -> None:
-        self._array = array
-        mu, nu = array.mu, array.nu
-        # From the ticket to the cycle in which its slot is free: the mesh, the rows, the beat.
-        cycles = 1 + (mu + nu) + mu + 1
-        self._slots = 1 << (-(-cycles // mu)).bit_length()
+    def __init__(self, *, rows: int, lanes: int, lane_bits: int, delay: int) -> None:
+        self._rows = rows
+        self._lanes = lanes
+        self._lane_bits = lane_bits
+        self._delay = delay
+        # From the ticket to the cycle in which its slot is free: the delay, the rows, the beat.
+        self._slots = slots_for(delay + rows + 1, rows=rows)
         super().__init__(
             {
                 "i_ticket": In(stream.Signature(tile_ticket())),
-                "i_d": In(array.accumulator_bits).array(nu),
+                "i_row": In(lane_bits).array(lanes),
                 "release": In(1),
-                "d": Out(stream.Signature(compute_beat(array.d_bits))),
+                "last": Out(1),
+                "o": Out(stream.Signature(compute_beat(rows * lanes * lane_bits))),
                 "in_flight": Out(1),
             }
         )
 
     @property
-    def array(self) -> ArrayConfig:
-        return self._array
+    def rows(self) -> int:
+        return self._rows
+
+    @property
+    def lanes(self) -> int:
+        return self._lanes
+
+    @property
+    def lane_bits(self) -> int:
+        return self._lane_bits
+
+    @property
+    def delay(self) -> int:
+        return self._delay
 
     @property
     def slots(self) -> int:
@@ -70,20 +99,21 @@ class Collector(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        array = self._array
         m.submodules.tickets = tickets = Queue(tile_ticket(), depth=self._slots)
         adopt(tickets, "i", self.i_ticket)
 
-        m.submodules.beats = beats = Memory(shape=array.d_bits, depth=self._slots, init=[])
-        write_port = beats.write_port(granularity=array.nu * array.accumulator_bits)
+        row_bits = self._lanes * self._lane_bits
+        m.submodules.beats = beats = Memory(shape=self._rows * row_bits, depth=self._slots, init=[])
+        write_port = beats.write_port(granularity=row_bits)
         read_port = beats.read_port(domain="comb")
         # Bit i: the row here now is row i.
-        rows = Signal(array.mu)
-        later_rows = Signal(max(array.mu - 1, 1))
+        rows = Signal(self._rows)
+        later_rows = Signal(max(self._rows - 1, 1))
         m.d.comb += [
-            rows.eq(Cat(later_rows[: array.mu - 1], self.release)),
+            rows.eq(Cat(later_rows[: self._rows - 1], self.release)),
             write_port.en.eq(rows),
-            write_port.data.eq(Cat(self.i_d).replicate(array.mu)),
+            write_port.data.eq(Cat(self.i_row).replicate(self._rows)),
+            self.last.eq(rows[0]),
         ]
         m.d.sync += later_rows.eq(rows[1:])
         with m.If(rows[0]):
@@ -92,12 +122,12 @@ class Collector(wiring.Component):
         complete = Signal(range(self._slots + 1))
         given = Signal()
         m.d.comb += [
-            self.d.valid.eq(complete != 0),
-            self.d.payload.data.eq(read_port.data),
-            self.d.payload.mark.eq(1),
-            self.d.payload.end.eq(tickets.o.payload.end),
-            self.d.payload.error.eq(tickets.o.payload.error),
-            given.eq(self.d.valid & self.d.ready),
+            self.o.valid.eq(complete != 0),
+            self.o.payload.data.eq(read_port.data),
+            self.o.payload.mark.eq(1),
+            self.o.payload.end.eq(tickets.o.payload.end),
+            self.o.payload.error.eq(tickets.o.payload.error),
+            given.eq(self.o.valid & self.o.ready),
             tickets.o.ready.eq(given),
             self.in_flight.eq(tickets.o.valid),
         ]

@@ -8,7 +8,10 @@ from .feeder import step_activity
 
 __all__ = ["COUNTERS", "Counters"]
 
-COUNTERS = ("active", "steps", "bubbles", "starved_a", "starved_b", "starved_c", "blocked_d")
+WAITS = ("starved_a", "starved_b", "starved_c", "blocked_d", "blocked_e", "starved_s")
+"""What a step may have waited for."""
+
+COUNTERS = ("active", "steps", "bubbles", *WAITS)
 
 
 class Counters(wiring.Component):
@@ -29,7 +32,7 @@ class Counters(wiring.Component):
         Steps taken.
     bubbles : 32
         Cycles without a step between two steps of a stretch.
-    starved_a, starved_b, starved_c, blocked_d : 32
+    starved_a, starved_b, starved_c, blocked_d, blocked_e, starved_s : 32
         Cycles in which a step was wanted and waited for this.
     """
 
@@ -58,7 +61,7 @@ class Counters(wiring.Component):
                 m.d.sync += gap.eq(gap + 1)
         with m.Else():
             m.d.sync += gap.eq(0)
-        for name in ("starved_a", "starved_b", "starved_c", "blocked_d"):
+        for name in WAITS:
             counter = getattr(self, name)
             with m.If(self.activity[name]):
                 m.d.sync += counter.eq(counter + 1)

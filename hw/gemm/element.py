@@ -49,7 +49,7 @@ class Element(wiring.Component):
 
     Members
     -------
-    i_a, o_a, i_b, o_b : ku * operand_bits
+    i_a, o_a, i_b, o_b : ku * factor_bits
         Signed operands, the lowest index in the lowest bits.
     i_control, o_control : :func:`element_control`
         Of the operands in the same cycle.
@@ -63,7 +63,7 @@ class Element(wiring.Component):
 
     def __init__(self, *, array: ArrayConfig) -> None:
         self._array = array
-        operands, accumulator = array.ku * array.operand_bits, array.accumulator_bits
+        operands, accumulator = array.ku * array.factor_bits, array.accumulator_bits
         super().__init__(
             {
                 "i_a": In(operands),
@@ -87,7 +87,7 @@ class Element(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        count, bits = self._array.ku, self._array.operand_bits
+        count, bits = self._array.ku, self._array.factor_bits
         # One register for all products: the simulator pays by the signal.
         products = Signal(count * 2 * bits)
         accumulator = Signal(self._array.accumulator_bits)

@@ -1,22 +1,49 @@
 """Taking steps: the join of A, B, C and room for D."""
 
-from amaranth.hdl import Cat, Module, Signal
+from enum import IntEnum
+
+from amaranth.hdl import Cat, Module, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..bus.streams import compute_beat
 from ..config import ArrayConfig
+from .collector import tile_ticket
 from .element import element_control
 
-__all__ = ["C_PRESENT", "Feeder", "step_activity", "tile_ticket"]
-
-C_PRESENT = 1 << 0
-"""Bit of A's operator word: the tiles that begin in this BD add to a beat of C each."""
+__all__ = ["Feeder", "Lacking", "array_operator", "step_activity", "wanted_results"]
 
 
-def tile_ticket() -> data.StructLayout:
-    """What a D beat says beside its data: ``end`` of the BD; ``error`` of a beat that made it."""
-    return data.StructLayout({"end": 1, "error": 1})
+def array_operator() -> data.FlexibleLayout:
+    """A's operator word; the bits between are zero.
+
+    ``c_present``: the tiles that begin in this BD add to a beat of C each. ``e_wanted``: those that
+    end in it go to E, and not to D unless ``d_too``. ``zero_a``, ``zero_b`` are subtracted from
+    every operand of this BD's steps.
+    """
+    return data.FlexibleLayout(
+        32,
+        {
+            "c_present": data.Field(1, 0),
+            "e_wanted": data.Field(1, 1),
+            "d_too": data.Field(1, 2),
+            "zero_a": data.Field(signed(8), 8),
+            "zero_b": data.Field(signed(8), 16),
+        },
+    )
+
+
+def wanted_results() -> data.StructLayout:
+    """Where a tile goes: to D, to E, or to both."""
+    return data.StructLayout({"d": 1, "e": 1})
+
+
+class Lacking(IntEnum):
+    """What a tile's ticket waits for: room in D, room in E, or parameters."""
+
+    D = 0
+    E = 1
+    S = 2
 
 
 def step_activity() -> data.StructLayout:
@@ -28,11 +55,11 @@ def step_activity() -> data.StructLayout:
     on its way out. ``step``: a step was taken. Of a wanted step that was not: ``starved_a``, no A
     (or no operator word for it); ``starved_b``, no B; ``starved_c``, both were there but not the
     tile's C; ``blocked_d``, all were there and mu cycles had passed, but every slot for D was
-    taken. The first two may meet; the last two are alone.
+    taken; ``blocked_e``, ``starved_s``: D had one if it wanted the tile, but every slot for E was
+    taken, or one was left but no parameters. The first two may meet; the others are alone.
     """
-    return data.StructLayout(
-        {"busy": 1, "step": 1, "starved_a": 1, "starved_b": 1, "starved_c": 1, "blocked_d": 1}
-    )
+    waits = ("starved_a", "starved_b", "starved_c", "blocked_d", "blocked_e", "starved_s")
+    return data.StructLayout({name: 1 for name in ("busy", "step", *waits)})
 
 
 class Feeder(wiring.Component):
@@ -45,8 +72,8 @@ class Feeder(wiring.Component):
       least mu cycles ago, and there is room for the tile's ticket, which reserves its place in D.
 
     A BD that ends without ``mark`` leaves its tile open for the next; whether the tile has C was
-    settled at its first step. ``a.ready`` and ``b.ready`` are the step itself, and so depend on all
-    these valids and on A's ``mark`` in the same cycle.
+    settled at its first step, and where it goes is at its last. ``a.ready`` and ``b.ready`` are the
+    step itself, and so depend on all these valids and on A's ``mark`` in the same cycle.
 
     Parameters
     ----------
@@ -59,23 +86,27 @@ class Feeder(wiring.Component):
     b : stream of :func:`~weft.hw.bus.streams.compute_beat`
         [ku][nu] operands, n fastest. ``mark`` and ``end`` mean nothing here.
     operator : stream of 32
-        One word a BD of A, taken with its ``end`` beat. Bit 0 is :data:`C_PRESENT`.
+        One word a BD of A, an :func:`array_operator`, taken with its ``end`` beat.
     i_preload : stream of 1
         C of the next tile that has one is in place; the payload is its ``error``.
-    o_ticket : stream of :func:`tile_ticket`
+    o_ticket : stream of :func:`~weft.hw.gemm.collector.tile_ticket`
         One a tile, with its last step.
+    o_wanted : :func:`wanted_results`
+        Where the ticket's tile goes.
+    lacking : :class:`Lacking`
+        What the ticket waits for while it does.
     in_flight : 1
         A tile is between its last step and the taking of its D beat.
     o_control : :func:`~weft.hw.gemm.element.element_control`
-    o_a, o_b : mu, nu lanes of ku * operand_bits
-        Rows of A, columns of B.
+    o_a, o_b : mu, nu lanes of ku * factor_bits
+        Rows of A, columns of B, less their zero points.
     o_activity : :func:`step_activity`
         Of the cycle before.
     """
 
     def __init__(self, *, array: ArrayConfig) -> None:
         self._array = array
-        lane = array.ku * array.operand_bits
+        lane = array.ku * array.factor_bits
         super().__init__(
             {
                 "a": In(stream.Signature(compute_beat(array.a_bits))),
@@ -83,6 +114,8 @@ class Feeder(wiring.Component):
                 "operator": In(stream.Signature(32)),
                 "i_preload": In(stream.Signature(1)),
                 "o_ticket": Out(stream.Signature(tile_ticket())),
+                "o_wanted": Out(wanted_results()),
+                "lacking": In(Lacking),
                 "in_flight": In(1),
                 "o_control": Out(element_control()),
                 "o_a": Out(lane).array(array.mu),
@@ -104,6 +137,7 @@ class Feeder(wiring.Component):
             self._array.operand_bits,
         )
         mark = self.a.payload.mark
+        word = array_operator()(self.operator.payload)
         first = Signal(init=1)
         pace = Signal(range(mu))
         tile_error = Signal()
@@ -116,7 +150,7 @@ class Feeder(wiring.Component):
         error = Signal()
         m.d.comb += [
             operands.eq(self.a.valid & self.operator.valid & self.b.valid),
-            with_c.eq(first & self.operator.payload[0]),
+            with_c.eq(first & word.c_present),
             addend.eq(~with_c | self.i_preload.valid),
             able.eq(operands & addend & (~mark | (pace == 0))),
             step.eq(able & (~mark | self.o_ticket.ready)),
@@ -133,6 +167,8 @@ class Feeder(wiring.Component):
             self.o_ticket.valid.eq(able & mark),
             self.o_ticket.payload.end.eq(self.a.payload.end),
             self.o_ticket.payload.error.eq(error),
+            self.o_wanted.d.eq(~word.e_wanted | word.d_too),
+            self.o_wanted.e.eq(word.e_wanted),
         ]
 
         m.d.sync += self.o_control.eq(Cat(step, step & first, step & with_c, step & mark))
@@ -142,12 +178,15 @@ class Feeder(wiring.Component):
             m.d.sync += [first.eq(mark), tile_error.eq(error & ~mark)]
             with m.If(mark):
                 m.d.sync += pace.eq(mu - 1)
+            a, b = self.a.payload.data, self.b.payload.data
             for i in range(mu):
-                m.d.sync += self.o_a[i].eq(self.a.payload.data.word_select(i, ku * bits))
+                row = a.word_select(i, ku * bits)
+                m.d.sync += self.o_a[i].eq(self._factors(row, word.zero_a))
             for j in range(nu):
-                column = [self.b.payload.data.word_select(k * nu + j, bits) for k in range(ku)]
-                m.d.sync += self.o_b[j].eq(Cat(column))
+                column = Cat(b.word_select(k * nu + j, bits) for k in range(ku))
+                m.d.sync += self.o_b[j].eq(self._factors(column, word.zero_b))
 
+        stuck = self.o_ticket.valid & ~self.o_ticket.ready
         wanted = ~first | self.operator.valid | self.a.valid | self.b.valid
         m.d.sync += [
             self.o_activity.busy.eq(step | ~first | self.in_flight),
@@ -155,6 +194,16 @@ class Feeder(wiring.Component):
             self.o_activity.starved_a.eq(wanted & ~(self.a.valid & self.operator.valid)),
             self.o_activity.starved_b.eq(wanted & ~self.b.valid),
             self.o_activity.starved_c.eq(operands & ~addend),
-            self.o_activity.blocked_d.eq(self.o_ticket.valid & ~self.o_ticket.ready),
+            self.o_activity.blocked_d.eq(stuck & (self.lacking == Lacking.D)),
+            self.o_activity.blocked_e.eq(stuck & (self.lacking == Lacking.E)),
+            self.o_activity.starved_s.eq(stuck & (self.lacking == Lacking.S)),
         ]
         return m
+
+    def _factors(self, operands: Value, zero: Value) -> Value:
+        """What is multiplied of a lane's operands."""
+        if not self._array.zero_points:
+            return operands
+        bits, width = self._array.operand_bits, self._array.factor_bits
+        each = (operands.word_select(k, bits).as_signed() for k in range(self._array.ku))
+        return Cat((operand - zero)[:width] for operand in each)

@@ -45,7 +45,7 @@ class Mesh(wiring.Component):
     Members
     -------
     i_control : :func:`~weft.hw.gemm.element.element_control`
-    i_a, i_b : mu, nu lanes of ku * operand_bits
+    i_a, i_b : mu, nu lanes of ku * factor_bits
         Row i of the A step; column j of the B step.
     i_c, o_d : nu lanes of accumulator_bits
         One row of a tile, the bottom one first.
@@ -57,7 +57,7 @@ class Mesh(wiring.Component):
 
     def __init__(self, *, array: ArrayConfig) -> None:
         self._array = array
-        operands = array.ku * array.operand_bits
+        operands = array.ku * array.factor_bits
         super().__init__(
             {
                 "i_control": In(element_control()),

@@ -9,11 +9,19 @@ __all__ = ["beat_of", "matmul", "tile_of"]
 
 
 def matmul(
-    a: NDArray[np.int8], b: NDArray[np.int8], c: NDArray[np.int32] | None = None
+    a: NDArray[np.int8],
+    b: NDArray[np.int8],
+    c: NDArray[np.int32] | None = None,
+    *,
+    zero_a: int = 0,
+    zero_b: int = 0,
 ) -> NDArray[np.int32]:
-    """``c[m, n] + sum over k of a[m, k] * b[k, n]``, modulo 2**32 into int32."""
-    products = a.astype(np.int64)[:, :, None] * b.astype(np.int64)[None, :, :]
-    total = products.sum(axis=1)
+    """``c[m, n] + sum over k of a[m, k] * b[k, n]``, modulo 2**32 into int32.
+
+    With zero points it is ``(a[m, k] - zero_a) * (b[k, n] - zero_b)``.
+    """
+    left, right = a.astype(np.int64) - zero_a, b.astype(np.int64) - zero_b
+    total = (left[:, :, None] * right[None, :, :]).sum(axis=1)
     if c is not None:
         total = total + c.astype(np.int64)
     # A conversion to a narrower integer keeps the low bits: that is the modulus.

@@ -138,6 +138,23 @@ def changed(mover: str, **values: object) -> dict:
     return tree
 
 
+PORT_E = {"name": "E", "kind": "write", "bind": "array.e", "spatial_bounds": [4]}
+PORT_S = {"name": "S", "kind": "read", "bind": "array.s", "spatial_bounds": [8]}
+
+
+def quantized(*movers: dict) -> dict:
+    tree = changed("A")
+    tree["array"]["quantizer"] = True
+    return tree | {"movers": [*tree["movers"], *movers]}
+
+
+def test_a_quantizer_has_its_movers() -> None:
+    config = AcceleratorConfig.from_dict(quantized(PORT_E, PORT_S))
+    assert config.array is not None
+    assert config.array.ports[-2:] == ("array.e", "array.s")
+    assert ArrayConfig().ports == ("array.a", "array.b", "array.c", "array.d")
+
+
 @pytest.mark.parametrize(
     ("tree", "message"),
     [
@@ -151,7 +168,13 @@ def changed(mover: str, **values: object) -> dict:
         (changed("A", bind="nobody"), "must be an array port, 'switch', a mover or 'export'"),
         (changed("MM2S0", bind="switch"), "movers.Y.bind = 'MM2S0': a DRAM mover and a"),
         (changed("X", bind="MM2S0"), "name each other"),
-        (changed("A", kind="write"), "d a write mover"),
+        (changed("A", kind="write"), "d and e a write mover"),
+        (changed("A", bind="array.e"), "movers.A.bind = 'array.e': needs array.quantizer"),
+        (quantized(), "exactly one mover binds array.e"),
+        (quantized(PORT_E), "exactly one mover binds array.s"),
+        (quantized(PORT_E, PORT_S | {"kind": "write"}), "a, b, c and s take a read mover"),
+        (quantized(PORT_E, PORT_S | {"spatial_bounds": [3]}), "beat is 96 bits: must be whole"),
+        (quantized(PORT_E, PORT_S | {"spatial_bounds": [12]}), "beat is 384 bits: .*divide 512"),
         (changed("B", reach=3), "movers.B.reach = 3: must be 0"),
         (changed("C", shares_ports_with="A"), "name each other"),
         (changed("C", reach=8), "of the same channels, reach and priority"),

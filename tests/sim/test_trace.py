@@ -31,6 +31,8 @@ WAITS = {
     "starved_b": ("waits for B", "waits for A and B"),
     "starved_c": ("waits for C",),
     "blocked_d": ("waits for room in D",),
+    "blocked_e": ("waits for room in E",),
+    "starved_s": ("waits for parameters",),
 }
 
 

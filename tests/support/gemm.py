@@ -1,5 +1,7 @@
 """Work for the systolic array, and what its documentation says must come of it."""
 
+import itertools
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from support.bench import collect, feed, run, stalls, watch
+from support.quantizer import Column, any_column, words_of
 from weft.hw.bus.streams import compute_beat
 from weft.hw.config import ArrayConfig
-from weft.hw.gemm import C_PRESENT, GemmArray
+from weft.hw.gemm import COUNTERS, GemmArray, array_operator
 from weft.sim.golden.gemm import beat_of, matmul
+from weft.sim.golden.quantizer import quantize
 
 __all__ = ["Cycle", "Outcome", "Work", "counted", "execute"]
-
-COUNTERS = ("active", "steps", "bubbles", "starved_a", "starved_b", "starved_c", "blocked_d")
 
 
 def payload(data: int, bits: int, *, mark: bool = False, end: bool = False, error: bool = False):
@@ -25,8 +27,9 @@ def payload(data: int, bits: int, *, mark: bool = False, end: bool = False, erro
 class Work:
     """Payloads of every stream, as integers, for tiles of `lengths` steps.
 
-    ``ends`` are the steps that end a BD, beside the last; BD i adds C if ``adds[i]``. Operands are
-    uniform, or only -128 and 127 with `extremes`. A beat is faulty with probability `faults`.
+    ``ends`` are the steps that end a BD, beside the last; BD i adds C if ``adds[i]``, and its tiles
+    go to the streams ``goes[i]``. Operands are uniform, or only -128 and 127 with `extremes`; where
+    the array has zero points each BD has its own. A beat is faulty with probability `faults`.
     """
 
     array: ArrayConfig
@@ -36,51 +39,83 @@ class Work:
     seed: int = 0
     extremes: bool = False
     faults: float = 0.0
+    goes: Sequence[str] = ("d",)
+    parameter_bits: int | None = None
 
     a: list[int] = field(default_factory=list)
     b: list[int] = field(default_factory=list)
     c: list[int] = field(default_factory=list)
     d: list[int] = field(default_factory=list)
+    e: list[int] = field(default_factory=list)
+    s: list[int] = field(default_factory=list)
     operator: list[int] = field(default_factory=list)
     tile_adds: list[bool] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        random = np.random.default_rng(self.seed)
+        toss, column_toss = np.random.default_rng(self.seed), random.Random(self.seed)
         array, total = self.array, sum(self.lengths)
         ends = {end for end in self.ends if end < total} | {total - 1}
 
         def operands(rows: int, columns: int) -> np.ndarray:
             if self.extremes:
-                return random.choice(np.array([-128, 127], np.int8), (rows, columns))
-            return random.integers(-128, 128, (rows, columns), dtype=np.int8)
+                return toss.choice(np.array([-128, 127], np.int8), (rows, columns))
+            return toss.integers(-128, 128, (rows, columns), dtype=np.int8)
 
-        adds = (self.adds[i % len(self.adds)] for i in range(len(ends)))
-        add = next(adds)
-        self.operator.append(C_PRESENT * add)
+        words = self._words()
+        word = next(words)
         for length in self.lengths:
             c = None
             faulty = False
+            add = bool(word["c_present"])
             self.tile_adds.append(add)
             if add:
-                c = random.integers(-(2**31), 2**31, (array.mu, array.nu)).astype(np.int32)
-                faulty = random.random() < self.faults
+                c = toss.integers(-(2**31), 2**31, (array.mu, array.nu)).astype(np.int32)
+                faulty = toss.random() < self.faults
                 self.c.append(payload(beat_of(c), array.d_bits, error=faulty))
-            a_tiles, b_tiles = [], []
+            d = c
             for step in range(length):
-                a_tiles.append(operands(array.mu, array.ku))
-                b_tiles.append(operands(array.ku, array.nu))
-                a_error, b_error = random.random(2) < self.faults
+                a, b = operands(array.mu, array.ku), operands(array.ku, array.nu)
+                d = matmul(a, b, d, zero_a=word["zero_a"], zero_b=word["zero_b"])
+                a_error, b_error = toss.random(2) < self.faults
                 mark, end = step == length - 1, len(self.a) in ends
-                self.a.append(
-                    payload(beat_of(a_tiles[-1]), array.a_bits, mark=mark, end=end, error=a_error)
-                )
-                self.b.append(payload(beat_of(b_tiles[-1]), array.b_bits, error=b_error))
+                self.a.append(payload(beat_of(a), array.a_bits, mark=mark, end=end, error=a_error))
+                self.b.append(payload(beat_of(b), array.b_bits, error=b_error))
                 faulty |= a_error | b_error
+                ended = word
                 if end and len(self.a) < total:
-                    add = next(adds)
-                    self.operator.append(C_PRESENT * add)
-            d = matmul(np.concatenate(a_tiles, axis=1), np.concatenate(b_tiles, axis=0), c)
-            self.d.append(payload(beat_of(d), array.d_bits, mark=True, end=end, error=faulty))
+                    word = next(words)
+            if not ended["e_wanted"] or ended["d_too"]:
+                self.d.append(payload(beat_of(d), array.d_bits, mark=True, end=end, error=faulty))
+            if ended["e_wanted"]:
+                columns = [any_column(column_toss) for _ in range(array.nu)]
+                faulty |= self._parameters(columns, toss.random() < self.faults)
+                e = beat_of(quantize(d, columns))
+                self.e.append(payload(e, array.e_bits, mark=True, end=end, error=faulty))
+
+    def _words(self) -> Iterator[dict[str, int]]:
+        """A BD's operator word after the other, which go to `operator` as well."""
+        toss = random.Random(self.seed)
+        for index in itertools.count():
+            goes = self.goes[index % len(self.goes)]
+            zeros = [toss.randrange(-128, 128) * self.array.zero_points for _ in range(2)]
+            word = {
+                "c_present": int(self.adds[index % len(self.adds)]),
+                "e_wanted": int("e" in goes),
+                "d_too": int(goes == "de"),
+                "zero_a": zeros[0],
+                "zero_b": zeros[1],
+            }
+            self.operator.append(array_operator().const(word).as_bits())
+            yield word
+
+    def _parameters(self, columns: Sequence[Column], faulty: bool) -> bool:
+        """Append a tile's beats of S, the last of them faulty or not."""
+        word, width = words_of(columns), self.parameter_bits or self.array.s_bits
+        for low in range(0, self.array.s_bits, width):
+            last = low + width == self.array.s_bits
+            part = word >> low & (1 << width) - 1
+            self.s.append(payload(part, width, error=faulty and last))
+        return faulty
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,20 +129,24 @@ class Cycle:
     c_valid: int
     c_ready: int
     operator_valid: int
-    add: int
+    word: int
     d_valid: int
     d_ready: int
+    e_valid: int = 0
+    e_ready: int = 0
+    s_valid: int = 0
+    s_ready: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of some work: the D payloads, the handshakes of every cycle, the counters."""
+    """What came of some work: D's and E's payloads, the handshakes of every cycle, the counters."""
 
     d: list[int]
+    e: list[int]
     cycles: list[Cycle]
     counters: dict[str, int]
-    slots: int
-    latency: int
+    dut: GemmArray
 
 
 def recorder(dut: GemmArray, cycles: list[Cycle]):
@@ -119,10 +158,17 @@ def recorder(dut: GemmArray, cycles: list[Cycle]):
         "c_valid": dut.c.valid,
         "c_ready": dut.c.ready,
         "operator_valid": dut.operator.valid,
-        "add": dut.operator.payload[0],
+        "word": dut.operator.payload,
         "d_valid": dut.d.valid,
         "d_ready": dut.d.ready,
     }
+    if dut.array.quantizer:
+        signals |= {
+            "e_valid": dut.e.valid,
+            "e_ready": dut.e.ready,
+            "s_valid": dut.s.valid,
+            "s_ready": dut.s.ready,
+        }
 
     async def record(ctx: Any) -> None:
         cycles.clear()
@@ -133,62 +179,91 @@ def recorder(dut: GemmArray, cycles: list[Cycle]):
     return record
 
 
-def execute(work: Work, give: float = 0.0, take: float = 0.0, seed: int = 0) -> Outcome:
-    """Run `work` until its last beat of D and two cycles on.
+def execute(
+    work: Work,
+    give: float = 0.0,
+    take: float = 0.0,
+    seed: int = 0,
+    slow: str | None = None,
+) -> Outcome:
+    """Run `work` until its last beats of D and E and two cycles on.
 
-    Each of A, B, C and the operator words stalls with probability `give`, D with `take`.
+    Each of A, B, C, S and the operator words stalls with probability `give`, D and E with `take`;
+    the stream called `slow` with 0.95.
     """
-    dut = GemmArray(array=work.array)
-    taken: list[int] = []
+    array = work.array
+    dut = GemmArray(array=array, parameter_bits=work.parameter_bits)
+    taken: dict[str, list[int]] = {"d": [], "e": []}
     cycles: list[Cycle] = []
     counters: dict[str, int] = {}
     layouts = {
-        "a": compute_beat(work.array.a_bits),
-        "b": compute_beat(work.array.b_bits),
-        "c": compute_beat(work.array.d_bits),
+        "a": compute_beat(array.a_bits),
+        "b": compute_beat(array.b_bits),
+        "c": compute_beat(array.d_bits),
+        "s": compute_beat(work.parameter_bits or array.s_bits),
     }
+    sources = ("a", "b", "c", "operator", *("s" * array.quantizer))
+    sinks = ("d", *("e" * array.quantizer))
+    ended: set[str] = set()
+
+    def pattern(name: str, probability: float, salt: object) -> Iterator[bool] | None:
+        probability = 0.95 if name == slow else probability
+        return stalls(probability, (seed, salt)) if probability else None
 
     def source(name: str, salt: int):
         items: Sequence[Any] = getattr(work, name)
         if name in layouts:
             items = [layouts[name].from_bits(item) for item in items]
-        pattern: Iterator[bool] | None = stalls(give, (seed, salt)) if give else None
 
         async def testbench(ctx: Any) -> None:
-            await feed(ctx, getattr(dut, name), items, pattern)
+            await feed(ctx, getattr(dut, name), items, pattern(name, give, salt))
 
         return testbench
 
-    async def sink(ctx: Any) -> None:
-        pattern = stalls(take, (seed, "d")) if take else None
-        beats = await collect(ctx, dut.d, len(work.d), pattern)
-        taken[:] = [beat.as_bits() for beat in beats]
-        await ctx.tick().repeat(2)
-        counters.update({name: ctx.get(getattr(dut, name)) for name in COUNTERS})
+    def sink(name: str):
+        async def testbench(ctx: Any) -> None:
+            ended.discard(name)
+            count = len(getattr(work, name))
+            beats = await collect(ctx, getattr(dut, name), count, pattern(name, take, name))
+            taken[name][:] = [beat.as_bits() for beat in beats]
+            ended.add(name)
+            if len(ended) == len(sinks):
+                await ctx.tick().repeat(2)
+                counters.update({name: ctx.get(getattr(dut, name)) for name in COUNTERS})
+
+        return testbench
 
     run(
         dut,
-        [*(source(name, i) for i, name in enumerate(("a", "b", "c", "operator"))), sink],
-        background=[recorder(dut, cycles), watch(dut.d, "d")],
-        limit=60 * (len(work.a) + 10) * (1 + work.array.mu // 4),
+        [*(source(name, i) for i, name in enumerate(sources)), *map(sink, sinks)],
+        background=[
+            recorder(dut, cycles),
+            *(watch(getattr(dut, name), name) for name in sinks),
+        ],
+        limit=60 * (len(work.a) + 10) * (1 + array.mu // 4),
     )
-    return Outcome(d=taken, cycles=cycles, counters=counters, slots=dut.slots, latency=dut.latency)
+    return Outcome(d=taken["d"], e=taken["e"], cycles=cycles, counters=counters, dut=dut)
 
 
 def counted(work: Work, outcome: Outcome) -> dict[str, int]:
     """The counters by their definition, from what happened on the streams."""
     counts = dict.fromkeys(COUNTERS, 0)
+    dut, mu = outcome.dut, work.array.mu
     is_open = False
-    loaded = in_flight = gap = 0
-    last_mark = -work.array.mu
+    loaded = gap = s_beats = 0
+    # Tiles on their way, and sets of parameters that no tile has been given.
+    d_tiles = e_tiles = sets = 0
+    last_mark = -mu
     # The counters are two cycles late.
     for now, cycle in enumerate(outcome.cycles[:-2]):
         step = cycle.a_valid and cycle.a_ready
-        taken = cycle.d_valid and cycle.d_ready
+        word = array_operator().from_bits(cycle.word)
         loaded += cycle.c_valid and cycle.c_ready
-        adds = not is_open and cycle.add
+        adds = not is_open and word.c_present
+        to_e = bool(word.e_wanted)
+        to_d = bool(word.d_too) or not to_e
         there = cycle.a_valid and cycle.operator_valid and cycle.b_valid
-        if step or is_open or in_flight:
+        if step or is_open or d_tiles or e_tiles:
             counts["active"] += 1
             if step:
                 counts["steps"] += 1
@@ -196,24 +271,36 @@ def counted(work: Work, outcome: Outcome) -> dict[str, int]:
             gap = 0 if step else gap + 1
         else:
             gap = 0
+        waits = None
+        if to_d and d_tiles == dut.slots:
+            waits = "blocked_d"
+        elif to_e and not sets:
+            waits = "starved_s"
+        elif to_e and e_tiles == dut.slots_e:
+            waits = "blocked_e"
         if not step and (is_open or cycle.a_valid or cycle.b_valid or cycle.operator_valid):
             counts["starved_a"] += not (cycle.a_valid and cycle.operator_valid)
             counts["starved_b"] += not cycle.b_valid
             counts["starved_c"] += bool(there and adds and not loaded)
-            paced = not cycle.mark or now - last_mark >= work.array.mu
+            paced = not cycle.mark or now - last_mark >= mu
             if there and paced and not (adds and not loaded):
                 assert cycle.mark
-                assert in_flight == outcome.slots, "a step waits for nothing"
-                counts["blocked_d"] += 1
+                assert waits, "a step waits for nothing"
+                counts[waits] += 1
         if step:
             assert there
-            assert not cycle.mark or (
-                now - last_mark >= work.array.mu and in_flight < outcome.slots
-            )
+            assert not cycle.mark or (now - last_mark >= mu and not waits)
             assert not adds or loaded
             loaded -= bool(adds)
             is_open = not cycle.mark
             if cycle.mark:
                 last_mark = now
-        in_flight += bool(step and cycle.mark) - bool(taken)
+                d_tiles += to_d
+                e_tiles += to_e
+                sets -= to_e
+        d_tiles -= bool(cycle.d_valid and cycle.d_ready)
+        e_tiles -= bool(cycle.e_valid and cycle.e_ready)
+        s_beats += bool(cycle.s_valid and cycle.s_ready)
+        if s_beats * dut.parameter_bits == work.array.s_bits:
+            s_beats, sets = 0, sets + 1
     return counts

@@ -1,3 +1,4 @@
+import random
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -14,10 +15,13 @@ from weft.hw.gemm import GemmArray
 STALLS = st.sampled_from([0.0, 0.2, 0.5, 0.9])
 
 
-def check(work: Work, give: float = 0.0, take: float = 0.0, seed: int = 0) -> Outcome:
+def check(
+    work: Work, give: float = 0.0, take: float = 0.0, seed: int = 0, slow: str | None = None
+) -> Outcome:
     """Run `work`; results and counters must be what their definitions say."""
-    outcome = execute(work, give, take, seed)
+    outcome = execute(work, give, take, seed, slow)
     assert outcome.d == work.d
+    assert outcome.e == work.e
     assert outcome.counters == counted(work, outcome)
     assert outcome.counters["steps"] == len(work.a)
     return outcome
@@ -89,10 +93,10 @@ def test_steps_and_results_come_in_the_documented_cycles(shape, lengths, ends, a
     outcome = check(work)
     steps = steps_of(outcome)
     assert steps == list(earliest_steps(work))
-    assert outcome.latency == 2 * mu + nu + 1
+    assert outcome.dut.latency == 2 * mu + nu + 1
     marks = [now for now in steps if outcome.cycles[now].mark]
     offers = [now for now, cycle in enumerate(outcome.cycles) if cycle.d_valid]
-    assert offers == [mark + outcome.latency for mark in marks]
+    assert offers == [mark + outcome.dut.latency for mark in marks]
 
 
 @pytest.mark.parametrize("adds", [False, True])
@@ -109,6 +113,8 @@ def test_default_array_has_no_bubble_between_tiles_of_eight_steps(adds: bool) ->
         "starved_b": 0,
         "starved_c": 7 * adds,
         "blocked_d": 0,
+        "blocked_e": 0,
+        "starved_s": 0,
     }
 
 
@@ -116,6 +122,55 @@ def test_default_array_has_no_bubble_between_tiles_of_eight_steps(adds: bool) ->
 def test_a_tile_of_one_step_takes_mu_cycles(adds: bool) -> None:
     steps = steps_of(check(Work(ArrayConfig(mu=4, nu=2, ku=2), [1] * 12, adds=[adds])))
     assert {after - before for before, after in pairwise(steps)} == {4}
+
+
+@pytest.mark.parametrize(
+    "seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(4, 100))]
+)
+def test_results_of_either_kind(seed: int) -> None:
+    toss = random.Random(seed)
+    mu, nu, ku, width = toss.choice(
+        [(1, 1, 1, 128), (2, 4, 2, 256), (4, 4, 1, 128), (3, 2, 2, 256)]
+    )
+    work = Work(
+        ArrayConfig(mu=mu, nu=nu, ku=ku, quantizer=True, zero_points=seed % 2 == 0),
+        [toss.randrange(1, 10) for _ in range(toss.randrange(5, 15))],
+        ends=[toss.randrange(40) for _ in range(toss.randrange(8))],
+        adds=[toss.random() < 0.5 for _ in range(3)],
+        goes=[toss.choice(["d", "e", "de"]) for _ in range(4)],
+        faults=toss.choice([0.0, 0.05]),
+        seed=seed,
+        parameter_bits=width,
+    )
+    give, take = (toss.choice([0.0, 0.2, 0.5, 0.9]) for _ in range(2))
+    check(work, give, take, seed)
+
+
+@pytest.mark.parametrize(
+    ("goes", "size", "width"),
+    [("de", 4, 128), ("e", 1, 128), pytest.param("e", 8, 512, marks=pytest.mark.soak)],
+)
+def test_the_quantizer_costs_no_bubble_and_five_cycles(goes: str, size: int, width: int) -> None:
+    array = ArrayConfig(mu=size, nu=size, ku=size, quantizer=True, zero_points=True)
+    outcome = check(Work(array, [size] * 20, adds=[True], goes=[goes], parameter_bits=width))
+    steps = steps_of(outcome)
+    assert steps == list(range(steps[0], steps[0] + 20 * size))
+    marks = [now for now in steps if outcome.cycles[now].mark]
+    offers = [now for now, cycle in enumerate(outcome.cycles) if cycle.e_valid]
+    latency = outcome.dut.latency_e
+    assert latency == outcome.dut.latency + 5
+    assert offers == [mark + latency for mark in marks]
+    assert outcome.counters["active"] == 20 * size + latency
+    assert outcome.counters["bubbles"] == 0
+
+
+@pytest.mark.parametrize("slow", ["d", "e", "s"])
+def test_a_slow_stream_stops_the_array_and_nothing_is_lost(slow: str) -> None:
+    array = ArrayConfig(mu=2, nu=2, ku=1, quantizer=True)
+    work = Work(array, [2] * 40, ends=range(1, 80, 2), goes=["de", "e", "d"])
+    waits = {"d": "blocked_d", "e": "blocked_e", "s": "starved_s"}
+    counters = check(work, slow=slow).counters
+    assert {name for name in waits.values() if counters[name] > 20} == {waits[slow]}
 
 
 def test_sums_wrap() -> None:
