@@ -411,7 +411,7 @@ class Accelerator(wiring.Component):
         adopt(array, "clear_counters", control.clear_counters)
         for name in COUNTERS:
             adopt(control, f"array_{name}", getattr(array, name))
-        yield "array", array, [bound[bind].config.name for bind in ARRAY_PORTS]
+        yield "array", array, [bound[bind].config.name for bind in array.array.ports]
 
     def _source_route(self, name: str) -> Any:
         """Where the switch is to take a BD of this source."""

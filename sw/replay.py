@@ -89,7 +89,7 @@ class Replay:
         self.names = names
         self.errors: list[str] = []
         self.accesses: dict[Access, int] = {}
-        self.streams = ReplayedStreams(self.movers, slow)
+        self.streams = ReplayedStreams(self.movers, config.array, slow)
         self._order = sorted(self.movers, key=lambda name: name == slow)
 
     def run(self) -> None:

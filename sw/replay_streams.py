@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from ..hw.config import ARRAY_PORTS, SWITCH
+from ..hw.config import ARRAY_PORTS, SWITCH, ArrayConfig
+from ..hw.gemm import array_operator
 from .replay_mover import ReplayedMover
 
 __all__ = ["ReplayedStreams"]
@@ -18,19 +19,24 @@ class ReplayedStreams:
     ----------
     movers
         By name.
+    array
+        If there is one.
     slow
         Name of the mover that others do not move with: it moves with them when its turn comes.
     """
 
-    def __init__(self, movers: Mapping[str, ReplayedMover], slow: str | None) -> None:
+    def __init__(
+        self, movers: Mapping[str, ReplayedMover], array: ArrayConfig | None, slow: str | None
+    ) -> None:
         self.movers = movers
+        self.array = array
         self.slow = slow
         self._owed = 0
 
     def ends(self, mover: ReplayedMover) -> list[ReplayedMover]:
         """Source and sinks of the mover's stream; none if it leaves the system.
 
-        With the array they are its operands and its result, C only where it is wanted. On the
+        With the array they are its operands and results, of which only A and B always count. On the
         switch they are whom the source's BD names, present or not; a BD that is compared is a sink
         of the other one.
         """
@@ -43,9 +49,11 @@ class ReplayedStreams:
                     return [source, mover]
             return [source, *(self.movers[name] for name in source.descriptor.route)]
         if bind in ARRAY_PORTS:
-            a, b, c, d = self._operands()
-            without_c = a.queue.running is not None and not a.descriptor.operator & 1
-            return [a, b, d] if without_c and mover is not c else [a, b, c, d]
+            ports = self._ports()
+            if ports["array.a"].queue.running is None:
+                return list(ports.values())
+            wanted = self._wanted(ports["array.a"])
+            return [end for port, end in ports.items() if port in wanted or end is mover]
         other = self.movers.get(bind)
         if other is None:
             return []
@@ -91,33 +99,60 @@ class ReplayedStreams:
             return False
         return set(end.descriptor.route) == {other.name for other in others}
 
-    def _operands(self) -> Sequence[ReplayedMover]:
-        """The array's movers in the order of its ports."""
+    def _ports(self) -> dict[str, ReplayedMover]:
+        """The array's movers by its ports."""
+        assert self.array is not None
         bound = {mover.config.bind: mover for mover in self.movers.values()}
-        return [bound[port] for port in ARRAY_PORTS]
+        return {port: bound[port] for port in self.array.ports}
+
+    def _wanted(self, a: ReplayedMover) -> set[str]:
+        """The ports that take part in what A's mover does."""
+        word = array_operator().from_bits(a.descriptor.operator)
+        wanted = {"array.a", "array.b"}
+        if word.c_present:
+            wanted.add("array.c")
+        if word.e_wanted:
+            wanted |= {"array.e", "array.s"}
+        if word.d_too or not word.e_wanted:
+            wanted.add("array.d")
+        return wanted
 
     def _array(self) -> list[ReplayedMover]:
-        """Steps of the array: a beat of A and B each, one of C before and of D after every sum."""
-        a, b, c, d = self._operands()
+        """Steps of the array: a beat of A and B each, one of C before and of D after every sum.
+
+        Or one of E after it, for which S gives the parameters.
+        """
+        assert self.array is not None
+        ports = self._ports()
+        a, b = ports["array.a"], ports["array.b"]
         moved: list[ReplayedMover] = []
         if not (a.moves() and b.moves()):
             return moved
+        wanted = self._wanted(a)
         if self._owed == 0:
-            if a.descriptor.operator & 1:
+            if "array.c" in wanted:
+                c = ports["array.c"]
                 if not c.moves():
                     return moved
                 c.take(c.beat)
                 moved.append(c)
             self._owed = math.prod(a.descriptor.bounds[: a.descriptor.mark_level + 1])
+        # What moves with the last step of a sum, and how many bytes of it.
+        last = [
+            (ports[port], self.array.beat_bits(port) // 8)
+            for port in ("array.d", "array.e", "array.s")
+            if port in wanted
+        ]
         steps = min(self._owed, a.beats, b.beats)
-        if steps == self._owed and not d.moves():
+        if steps == self._owed and not all((end.left or 0) >= size for end, size in last):
             steps -= 1
         if steps == 0:
             return moved
         self._owed -= steps
         if self._owed == 0:
-            d.take(d.beat)
-            moved.append(d)
+            for end, size in last:
+                end.take(size)
+                moved.append(end)
         for operand in (a, b):
             operand.take(steps * operand.beat)
             moved.append(operand)

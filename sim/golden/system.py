@@ -27,7 +27,7 @@ from ...hw.bus.registers import (
     SLOT_BYTES,
     RegisterMap,
 )
-from ...hw.config import ARRAY_PORTS, AcceleratorConfig, MoverConfig
+from ...hw.config import ARRAY_SINKS, AcceleratorConfig, MoverConfig
 from ...hw.mover.descriptor import Descriptor
 from ...hw.mover.flight import in_flight
 from ...hw.mover.iteration import ITERATION_WORDS
@@ -152,7 +152,7 @@ class SystemModel:
             self.sequencer = ModelSequencer(self.config, self)
         assert self.config.array is not None
         self.array = ModelArray(self.config.array)
-        self.results: deque[Beat] = deque()
+        self.results: dict[str, deque[Beat]] = {port: deque() for port in ARRAY_SINKS}
         self.towards_dram: list[npt.NDArray[np.uint8]] = []
         for name in ("IRQ_DONE", "IRQ_FAULT", "FIRST_ERROR"):
             self.system[name] = 0
@@ -291,10 +291,11 @@ class SystemModel:
             sink = self.by_name.get(mover.config.bind)
             if sink is not None and sink.config.kind == "s2mm":
                 self.towards_dram.clear()
-        if all(self.by_bind[port] in movers for port in ARRAY_PORTS):
-            assert self.config.array is not None
+        assert self.config.array is not None
+        if all(self.by_bind[port] in movers for port in self.config.array.ports):
             self.array = ModelArray(self.config.array)
-            self.results.clear()
+            for results in self.results.values():
+                results.clear()
 
     def _read_system(self, name: str) -> int:
         if name == "CYCLES":
@@ -499,15 +500,13 @@ class SystemModel:
             return True
         if any(self._settle(mover) for mover in self.movers if mover.config.is_source):
             return True
-        a, b, c = (self.by_bind[f"array.{port}"] for port in "abc")
-        done = self.array.step(a.beats, b.beats, c.beats)
+        done = self.array.step({port: self.by_bind[port].beats for port in self.array.array.ports})
         if done is not None:
-            took_c, result = done
             self.system["ARRAY_STEPS"] = self.array.steps
-            for mover in (a, b, c) if took_c else (a, b):
-                self._take(mover, 1)
-            if result is not None:
-                self.results.append(result)
+            for port, count in done.took.items():
+                self._take(self.by_bind[port], count)
+            for port, result in done.gave.items():
+                self.results[port].append(result)
             return True
         sinks = [mover for mover in self.movers if not mover.config.is_source and mover.tasks]
         if any(self._sink(mover) for mover in sinks):
@@ -527,7 +526,7 @@ class SystemModel:
                 needed = found.exists.size
             else:
                 source = self.by_name.get(mover.config.bind)
-                available = len(source.beats if source else self.results)
+                available = len(source.beats if source else self.results[mover.config.bind])
                 needed = len(found.addresses)
             if needed > available:
                 return False
@@ -553,7 +552,7 @@ class SystemModel:
     def _to_scratchpad(self, mover: _Mover, execution: _Execution, walk: Walk) -> None:
         source = self.by_name.get(mover.config.bind)
         for row in range(len(walk.addresses)):
-            beat = (source.beats if source else self.results).popleft()
+            beat = (source.beats if source else self.results[mover.config.bind]).popleft()
             self.scratchpad.write(walk, row, beat.data)
             if beat.error:
                 self._fail(mover, execution, Fault(FaultCode.UPSTREAM))

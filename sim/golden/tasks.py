@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ...hw.bus.fault import FaultCode
 from ...hw.config import ArrayConfig, MemoryConfig
+from ...hw.gemm import array_operator, quantizer_parameters
 from ...hw.mover.descriptor import Descriptor
 from .agu import indices, marks, rows
+from .gemm import matmul
+from .quantizer import quantize
 
 __all__ = ["Beat", "Fault", "ModelArray", "ModelDram", "ModelScratchpad", "Walk", "decode"]
 
@@ -222,43 +226,75 @@ class ModelDram:
         return fault
 
 
+@dataclass(frozen=True, kw_only=True)
+class Stepped:
+    """Beats that a step of the array took of each port, and those that it gave."""
+
+    took: dict[str, int]
+    gave: dict[str, Beat]
+
+
 class ModelArray:
-    """The product by its definition: sums of int8 products, modulo 2**32."""
+    """The product by its definition: sums of products, modulo 2**32, and what int8 they become."""
 
     def __init__(self, array: ArrayConfig) -> None:
         self.array = array
         self.operators: deque[int] = deque()
-        self.sum: npt.NDArray[np.int64] | None = None
+        self.sum: npt.NDArray[np.int32] | None = None
         self.steps = 0
 
-    def _matrix(self, beat: Beat, kind: str, width: int) -> npt.NDArray[np.int64]:
-        return beat.data.view(kind).reshape(-1, width).astype(np.int64)
+    def _matrix(self, beat: Beat, kind: str, width: int) -> npt.NDArray[Any]:
+        return beat.data.view(kind).reshape(-1, width)
 
-    def step(
-        self, a: deque[Beat], b: deque[Beat], c: deque[Beat]
-    ) -> tuple[bool, Beat | None] | None:
-        """One step, or None if an operand is missing.
+    def step(self, beats: Mapping[str, deque[Beat]]) -> Stepped | None:
+        """One step with the oldest `beats` of each port, or None if one is missing.
 
-        Takes an A and a B beat, and a C beat where one begins a sum; says whether it did, and gives
-        the D beat if the step ends a sum.
+        Takes a beat of A and of B, and one of C where one begins a sum; where the step ends one,
+        gives what the operator word asks for, and takes the parameters for it.
         """
+        a, b = beats["array.a"], beats["array.b"]
         if not a or not b:
             return None
-        begins = self.sum is None and bool(self.operators[0] & 1)
-        if begins and not c:
+        word = array_operator().from_bits(self.operators[0])
+        wanted = {"array.a": 1, "array.b": 1}
+        if self.sum is None and word.c_present:
+            wanted["array.c"] = 1
+        if a[0].mark and word.e_wanted:
+            wanted["array.s"] = 1
+            if beats["array.s"]:
+                wanted["array.s"] = self.array.s_bits // 8 // beats["array.s"][0].data.size
+        if any(len(beats[port]) < count for port, count in wanted.items()):
             return None
-        if self.sum is None:
-            zero = np.zeros((self.array.mu, self.array.nu), np.int64)
-            self.sum = self._matrix(c.popleft(), "<i4", self.array.nu) if begins else zero
-        left, right = a.popleft(), b.popleft()
-        self.sum = self.sum + self._matrix(left, "i1", self.array.ku) @ self._matrix(
-            right, "i1", self.array.nu
+        taken = {port: [beats[port].popleft() for _ in range(n)] for port, n in wanted.items()}
+        left, right = taken["array.a"][0], taken["array.b"][0]
+        if "array.c" in taken:
+            self.sum = self._matrix(taken["array.c"][0], "<i4", self.array.nu)
+        self.sum = matmul(
+            self._matrix(left, "i1", self.array.ku),
+            self._matrix(right, "i1", self.array.nu),
+            self.sum,
+            zero_a=word.zero_a,
+            zero_b=word.zero_b,
         )
         self.steps += 1
         if left.end:
             self.operators.popleft()
         if not left.mark:
-            return begins, None
-        wrapped = (self.sum % (1 << 32)).astype("<u4")
-        self.sum = None
-        return begins, Beat(wrapped.reshape(-1).view(np.uint8), True, left.end)
+            return Stepped(took=wanted, gave={})
+        total, self.sum = self.sum, None
+        gave = {}
+        if word.d_too or not word.e_wanted:
+            gave["array.d"] = _beat(total.astype("<i4"), left)
+        if word.e_wanted:
+            words = np.concatenate([beat.data for beat in taken["array.s"]])
+            columns = [
+                quantizer_parameters().from_bits(int.from_bytes(column.tobytes(), "little"))
+                for column in words.reshape(self.array.nu, -1)
+            ]
+            gave["array.e"] = _beat(quantize(total, columns), left)
+        return Stepped(took=wanted, gave=gave)
+
+
+def _beat(tile: npt.NDArray[Any], last: Beat) -> Beat:
+    """The beat of a result whose `last` operand this was."""
+    return Beat(tile.reshape(-1).view(np.uint8), True, last.end)
