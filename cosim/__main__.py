@@ -18,7 +18,7 @@ from .system import CONFIG
 __all__ = ["main"]
 
 WORK = Path("build/cosim").absolute()
-SUITE = ("registers", "transfers", "programs", "errors", "resets")
+SUITE = ("registers", "transfers", "programs", "errors", "resets", "switch")
 
 
 def outcomes(results: Path) -> Iterator[tuple[str, float, str]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from weft.hw.bus.axi import BOUNDARY_BYTES
+
 __all__ = ["DeviceMemory", "RefusedError"]
 
 SPAN = 1 << 62
@@ -28,12 +30,15 @@ class DeviceMemory:
         The bytes, for the driver.
     refused : range
         Device addresses at which a beat is refused like one outside the memory.
+    touched : set of int
+        Numbers of the 4 KiB pages, counted from address 0, in which a beat was asked for.
     """
 
     def __init__(self, *, base: int, size: int) -> None:
         self.base = base
         self.data = np.zeros(size, np.uint8)
         self.refused = range(0)
+        self.touched: set[int] = set()
 
     def __len__(self) -> int:
         return SPAN
@@ -46,6 +51,7 @@ class DeviceMemory:
 
     def _within(self, addresses: slice) -> slice:
         start, stop = addresses.start, addresses.stop
+        self.touched.add(start // BOUNDARY_BYTES)
         inside = self.base <= start and stop <= self.base + len(self.data)
         if not inside or max(start, self.refused.start) < min(stop, self.refused.stop):
             raise RefusedError(f"{start:#x} to {stop:#x}")

@@ -256,15 +256,25 @@ def test_an_end_is_aborted_and_comes_again(machines: Callable[[int], Bench], sta
 
 
 def test_both_ends_are_aborted(machines: Callable[[int], Bench]) -> None:
-    """In mid-comparison, with one that has ended: nothing of it is left."""
+    """In mid-comparison, one that has ended before among them: nothing of it is left."""
     bench = machines(2)
     dev = bench.dev
-    a, b = bench.array(range(240)), bench.array(range(240))
+    a, b, out = bench.array(range(240)), bench.array(range(240)), dev.allocate(40, np.uint8)
     for size in (8, 200):
-        bench.push(COMPARER, 0, b.device_address, size, "MM2S0", **MEETS)
-        bench.push("MM2S0", 0, a.device_address, 240 - size, COMPARER, "S2MM0")
-        dev.transport.wait_interrupt(400)
-        dev.abort(COMPARER, "MM2S0")
+        # Another sink stops the other source after 40 bytes.
+        bench.push("S2MM0", 0, out.device_address, 40, "MM2S0")
+        bench.push("MM2S0", 0, a.device_address, 240, COMPARER, "S2MM0")
+        token = bench.push(COMPARER, 0, b.device_address, size, "MM2S0", **MEETS)
+        dev.transport.wait_interrupt(1000)
+        assert dev.program.retired(COMPARER) == token - 1
+        stopped = dev.abort(COMPARER, "MM2S0", "S2MM0")
+        assert stopped["MM2S0"].progress == 40
+        # What has ended is a task that is done, although it was not told what it differs in.
+        assert stopped[COMPARER].retired == token - (size > 40)
+        # The comparer has the beat that the other sink does not take.
+        assert stopped[COMPARER].progress == (0 if size < 40 else 48)
+        if size < 40:
+            assert dev.record(COMPARER, token).result is None
         assert dev.compare(a, b) is None
 
 

@@ -86,3 +86,4 @@ def test_the_memory_is_its_bytes_and_refuses_what_it_is_told() -> None:
         with pytest.raises(RefusedError):
             memory[start:stop] = bytes(stop - start)
     assert memory[0x1013:0x1014] == b"\4"
+    assert memory.touched == {0, 1}

@@ -1,5 +1,6 @@
 """Runtime sequences over the registers, and programs that the device fetches."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,13 @@ def the_same_with_its_completion_record(bench: Bench, seed: int | None) -> None:
 def piecewise(config: Any, pieces: int) -> ProgramWords:
     """Argument 0 to argument 1 in pieces, each of which waits for the one before."""
     words = ProgramWords(config)
-    for mover, walk in {"MM2S0": RUN, "Y": WALK, "X": WALK, "S2MM0": RUN}.items():
+    walks = {
+        "MM2S0": RUN,
+        "Y": WALK,
+        "X": replace(WALK, route=("S2MM0",)),
+        "S2MM0": replace(RUN, route=("X",)),
+    }
+    for mover, walk in walks.items():
         words.write_slot(mover, 0, walk.encode(Descriptor(config, config.mover(mover))))
     for piece in range(pieces):
         words.push_at("MM2S0", 0, PIECE * piece, argument=0)

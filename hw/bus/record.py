@@ -43,7 +43,8 @@ def task_record() -> data.StructLayout:
     ``code``, BD slot ``descriptor`` and ``fault_address``; without one the slot is that of the last
     execution. ``token``: RETIRED from this task on. ``bytes``: those that the task has completed,
     all executions together, counted as PROGRESS counts them. ``result`` is the stream operator's of
-    the last execution, if ``has_result``; ``result_error``: a fault spoilt some of its bytes.
+    the last execution, if ``has_result``: a CRC, or the offset of the first difference, all ones
+    for none. ``result_error``: a fault spoilt some of its bytes.
     """
     return data.StructLayout(
         {

@@ -68,7 +68,8 @@ def test_a_copy_reaches_the_floor_and_launches(measured):
     assert rows["rows", 0]["floor"] == 1.0
     assert rows["rows", 1]["floor"] == round(8 / 9, 4)
     assert rows["folded", 1]["floor"] == 1.0
-    assert measured["summary"]["first_ar"] == rows["launch", 0]["first_ar"]
+    assert measured["summary"]["first_ar"] == rows["launch", 0]["first_ar"] == 3
+    assert measured["summary"]["first_ar_lock"] == rows["launch-lock", 0]["first_ar"] <= 4
 
 
 def test_what_is_not_measured_is_refused():

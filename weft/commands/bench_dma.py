@@ -10,7 +10,15 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ..dma_bench import PATHS, Case, Runner, floor_cases, measure_launch, program_cases, tile_cases
+from ..dma_bench import (
+    PATHS,
+    Case,
+    Runner,
+    floor_cases,
+    measure_launches,
+    program_cases,
+    tile_cases,
+)
 from ..dma_bench.systems import dma_system
 from .common import commit, json_option, print_json, progress
 
@@ -92,7 +100,8 @@ def dma(
     two lengths of the same pattern: what it costs to start and to end is not in it. `floor` is what
     a bus that is never idle would show: ceil((offset + size) / width) beats a row, and no more than
     `outstanding` bursts a latency. Every byte is checked. Rows called `launch` have `first_ar`, the
-    cycles from a push to the first read address. Rows called `send` are one call of the driver's
+    cycles from a push to the first read address, and `launch-lock` with a BD that acquires a free
+    lock. Rows called `send` are one call of the driver's
     `send`, from its first register access on, in each of its modes.
     """
     chosen = _choose_engine(engine)
@@ -104,7 +113,7 @@ def dma(
         for latency in latencies:
             cases = list(_cases(width // 8, row_bytes, paths or PATHS, quick))
             rows += _measure(cases, width, latency, outstanding, chosen, modes=not quick)
-            rows.append(measure_launch(bus_bits=width, latency=latency, outstanding=outstanding))
+            rows += measure_launches(bus_bits=width, latency=latency, outstanding=outstanding)
     exact = all([row.pop("ok") for row in rows])
     hashes = "".join(dma_system(width, outstanding).hash for width in widths)
     result = {
@@ -172,6 +181,7 @@ def _summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """How far the rows are from their floors, and the slowest launch."""
     moved = [row for row in rows if row["mode"] == "sg" and row["pattern"] != "send"]
     launches = [row["first_ar"] for row in rows if row["pattern"] == "launch"]
+    locked = [row["first_ar"] for row in rows if row["pattern"] == "launch-lock"]
     short = [row for row in moved if row["utilization"] < row["floor"] - 5e-4]
     return {
         "rows": len(moved),
@@ -180,6 +190,7 @@ def _summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
             (round(row["utilization"] / row["floor"], 4) for row in moved), default=None
         ),
         "first_ar": max(launches, default=None),
+        "first_ar_lock": max(locked, default=None),
     }
 
 

@@ -1,6 +1,6 @@
 """How well the DMA uses its bus: patterns, the systems that move them, and what is measured."""
 
-from .launch import measure_launch
+from .launch import measure_launches
 from .patterns import PATHS, Case, floor_cases, program_cases, tile_cases
 from .runner import Runner
 
@@ -9,7 +9,7 @@ __all__ = [
     "Case",
     "Runner",
     "floor_cases",
-    "measure_launch",
+    "measure_launches",
     "program_cases",
     "tile_cases",
 ]
