@@ -41,7 +41,7 @@ from .dma.recorder import Recorder
 from .dma.share import ReadShare, WriteShare, id_bits
 from .dma.switch import StreamSwitch
 from .gemm import COUNTERS, GemmArray
-from .memory import PortShare, Requester, Scratchpad
+from .memory import PortShare, Scratchpad, memory_ports
 from .mover import LockBank, LockHost, Mover
 from .mover.locks import lock_set
 from .observer import Observer, trace_layout
@@ -215,7 +215,7 @@ class Accelerator(wiring.Component):
             m.submodules[name] = resettable(mover)
         for name, block in self._bus_shares():
             m.submodules[name] = resettable(block)
-        for name, block in self._scratchpad():
+        for name, block in self._scratchpad(control):
             m.submodules[name] = resettable(block)
         for name, block, owners in self._operators(control):
             ended = self._ended(owners, control)
@@ -334,32 +334,26 @@ class Accelerator(wiring.Component):
             adopt(core, "retired", sequencer.retired[index])
         yield "sequencer", sequencer
 
-    def _scratchpad(self) -> Iterator[tuple[str, Any]]:
-        """The memory, and a share for each channel of two movers that use the same ports."""
+    def _scratchpad(self, control: SystemControl) -> Iterator[tuple[str, Any]]:
+        """The memory, and a share for each port of several channels."""
         memory = self._config.memory
-        requesters: list[Requester] = []
-        ports: list[Any] = []
-        for name, mover in self._movers.items():
-            config = mover.config
-            if not config.is_scratchpad:
+        ports, wires = list(memory_ports(self._config)), []
+        for port in ports:
+            clients = [self._movers[name].port.memory[channel] for name, channel in port.channels]
+            if len(clients) == 1:
+                wires += clients
                 continue
-            partner = self._movers.get(config.shares_ports_with)
-            if partner is None:
-                requesters += Requester.of_channels(
-                    config, reads=config.is_source, writes=not config.is_source
-                )
-                ports += mover.port.memory
-            elif config.is_source:
-                requesters += Requester.of_channels(config, reads=True, writes=True)
-                pairs = zip(mover.port.memory, partner.port.memory, strict=True)
-                for channel, (reader, writer) in enumerate(pairs):
-                    share = PortShare(memory=memory)
-                    adopt(share, "reader", flipped(reader))
-                    adopt(share, "writer", flipped(writer))
-                    ports.append(share.memory)
-                    yield f"share_{name}_{channel}", share
-        scratchpad = Scratchpad(memory=memory, requesters=requesters)
-        adopt(scratchpad, "ports", [flipped(port) for port in ports])
+            share = PortShare(memory=memory, reads=port.reads)
+            adopt(share, "clients", [flipped(client) for client in clients])
+            wires.append(share.memory)
+            yield f"share_{port.name}", share
+        scratchpad = Scratchpad(memory=memory, requesters=[port.requester for port in ports])
+        adopt(scratchpad, "ports", [flipped(wire) for wire in wires])
+        if memory.fill_priority:
+            adopt(scratchpad, "fill_priority", control.fill_priority)
+        if memory.bank_counters:
+            adopt(scratchpad, "clear_counters", control.clear_counters)
+            adopt(scratchpad, "bank_conflicts", control.bank_conflicts)
         yield "scratchpad", scratchpad
 
     def _operators(self, control: SystemControl) -> Iterator[tuple[str, Any, Sequence[str]]]:

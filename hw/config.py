@@ -130,6 +130,11 @@ class MemoryConfig:
     aging
         A low-priority request that has lost this many cycles in a row at a bank counts as a
         high-priority one until it is served.
+    fill_priority
+        Whether the emptiest readers and the fullest writers of a class can be made to go first at
+        the banks, by a bit in a register.
+    bank_counters
+        Whether each bank counts the cycles in which a request for it was not granted.
     """
 
     banks: int = 32
@@ -138,6 +143,8 @@ class MemoryConfig:
     groups: tuple[int, ...] = (32, 16, 8, 1)
     crossbar_stages: int = 1
     aging: int = 16
+    fill_priority: bool = False
+    bank_counters: bool = False
 
     def __post_init__(self) -> None:
         for name, low, high in (("banks", 2, 256), ("bank_bits", 16, 512), ("rows", 2, 1 << 16)):
@@ -205,6 +212,10 @@ class MoverConfig:
         Entries of each channel's address and data FIFO (scratchpad movers).
     reach
         0: every channel reaches all banks; g: channel i only reaches banks congruent to i modulo g.
+    ports
+        Ports to the scratchpad's crossbar, of which channel i uses port i modulo `ports` in turn
+        with the others there: fewer than channels make the crossbar smaller, and a beat takes
+        channels / ports cycles. 0: one a channel.
     shares_ports_with
         Name of the mover of the other direction whose memory ports this one uses.
     high_priority
@@ -229,6 +240,7 @@ class MoverConfig:
     address_depth: int = 8
     data_depth: int = 8
     reach: int = 0
+    ports: int = 0
     shares_ports_with: str = ""
     high_priority: bool = True
     guards: int = 0
@@ -293,6 +305,13 @@ class MoverConfig:
             )
             _check_range(f"{where}.address_depth", self.address_depth, 2, 64)
             _check_range(f"{where}.data_depth", self.data_depth, 2, 64)
+            _check_range(f"{where}.ports", self.ports, 0, self.channels)
+            _check(
+                self.channels % self.memory_ports == 0,
+                f"{where}.ports",
+                self.ports,
+                f"must divide the {self.channels} channels",
+            )
         else:
             _check(
                 not self.spatial_bounds,
@@ -300,12 +319,9 @@ class MoverConfig:
                 self.spatial_bounds,
                 "a DRAM mover has no spatial dimension",
             )
-            _check(
-                not self.shares_ports_with,
-                f"{where}.shares_ports_with",
-                self.shares_ports_with,
-                "a DRAM mover has no scratchpad port",
-            )
+            for name in ("ports", "shares_ports_with"):
+                value = getattr(self, name)
+                _check(not value, f"{where}.{name}", value, "a DRAM mover has no scratchpad port")
             _check(self.bind != "export", f"{where}.bind", self.bind, "a DRAM stream stays inside")
 
     @property
@@ -321,6 +337,11 @@ class MoverConfig:
     def channels(self) -> int:
         """Scratchpad words moved side by side in a beat; 1 (``math.prod(())``) for a DRAM mover."""
         return math.prod(self.spatial_bounds)
+
+    @property
+    def memory_ports(self) -> int:
+        """Ports of the scratchpad's crossbar that it uses."""
+        return self.ports or self.channels
 
     @property
     def moves_bytes(self) -> bool:
@@ -669,11 +690,12 @@ class AcceleratorConfig:
                 other is not None
                 and other.shares_ports_with == mover.name
                 and {mover.kind, other.kind} == {"read", "write"}
-                and (mover.channels, mover.reach, mover.high_priority)
-                == (other.channels, other.reach, other.high_priority),
+                and (mover.channels, mover.reach, mover.memory_ports, mover.high_priority)
+                == (other.channels, other.reach, other.memory_ports, other.high_priority),
                 f"{where}.shares_ports_with",
                 mover.shares_ports_with,
-                "a reader and a writer of the same channels, reach and priority name each other",
+                "a reader and a writer of the same channels, ports, reach and priority name each "
+                "other",
             )
 
     def mover(self, name: str) -> MoverConfig:

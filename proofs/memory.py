@@ -1,14 +1,17 @@
 """The scratchpad's banks: one grant, to who asks, and nobody starves."""
 
+from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
-from amaranth.hdl import Assume, Cat, Const, Module, Signal, Value
+from amaranth.hdl import Assume, Cat, Const, Module, Mux, Signal, Value
 
 from weft.hw.config import MemoryConfig
 from weft.hw.memory.bank import Bank
 from weft.hw.memory.link import Link
 from weft.hw.memory.requester import Requester
+from weft.hw.memory.share import PortShare
 
 from .harness import always, free, strengthen
 from .proof import Mutant, Proof
@@ -21,23 +24,41 @@ PRIORITIES = (True, False, True, False)
 SEATS = len(PRIORITIES)
 MEMORY = MemoryConfig(banks=2, bank_bits=16, rows=2, groups=(2, 1), aging=AGING)
 INDEX = 1
+SHARING = (True, True, False)
 
 
-def bank_harness(design: Any) -> Module:
+def bank_harness(design: Any, *, fill_priority: bool) -> Module:
+    return harness(design, Link, fill_priority=fill_priority)
+
+
+def link_harness(design: Any) -> Module:
+    return harness(Bank, design, fill_priority=True)
+
+
+def harness(bank_design: Any, link_design: Any, *, fill_priority: bool) -> Module:
+    """A bank and everybody at it, each of whom also has requests for another bank."""
     m = Module()
+    memory = replace(MEMORY, fill_priority=fill_priority)
     requesters = [
         Requester(reach=0, residue=0, high_priority=priority, reads=True, writes=True)
         for priority in PRIORITIES
     ]
-    m.submodules.bank = bank = design(
-        memory=MEMORY, index=INDEX, requesters=requesters, seats=SEATS
+    m.submodules.bank = bank = bank_design(
+        memory=memory, index=INDEX, requesters=requesters, seats=SEATS
     )
     asking, aged, stalled = Signal(SEATS), Signal(SEATS), Signal(SEATS)
-    upper, grant = Signal(SEATS), bank.grant
-    m.submodules.circle = circle = Circle(asking=upper, grant=grant, turn=Const(1))
-    m.d.comb += upper.eq(asking & (aged | Cat(Const(high, 1) for high in PRIORITIES)))
+    upper, circling, grant = Signal(SEATS), Signal(SEATS), bank.grant
+    m.submodules.circle = circle = Circle(asking=circling, grant=grant, turn=Const(1))
+    m.d.comb += [
+        upper.eq(asking & (aged | Cat(Const(high, 1) for high in PRIORITIES))),
+        # Before those that have not aged others can go again and again, if urgency counts.
+        circling.eq(asking & aged if fill_priority else upper),
+    ]
+    counts, urgent = Signal(), Signal(SEATS)
+    if fill_priority:
+        free(m, counts)
     for seat, requester in enumerate(requesters):
-        link = Link(memory=MEMORY, requester=requester, places=(seat, seat), seats=SEATS)
+        link = link_design(memory=memory, requester=requester, places=(seat, seat), seats=SEATS)
         m.submodules[f"link_{seat}"] = link
         request = link.port.req
         free(m, request.valid, request.payload)
@@ -51,6 +72,14 @@ def bank_harness(design: Any) -> Module:
             asking[seat].eq(asks),
             aged[seat].eq(link.aged),
         ]
+        if fill_priority:
+            free(m, link.port.urgent)
+            m.d.comb += [
+                link.fill_priority.eq(counts),
+                bank.urgent[seat].eq(link.urgent),
+                urgent[seat].eq(counts & (link.port.urgent | link.aged)),
+            ]
+            always(m, link.urgent == urgent[seat], "urgent or aged, while that counts")
         m.d.sync += stalled[seat].eq(request.valid & ~request.ready)
         always(m, request.ready == (asks & grant[seat]), "who is granted learns it")
         # Cycles in a row in which the request was there and was not granted.
@@ -59,14 +88,18 @@ def bank_harness(design: Any) -> Module:
             m.d.sync += streak.eq(0)
         with m.Else():
             m.d.sync += streak.eq(streak + 1)
-        bound = SEATS - 1 + (0 if requester.high_priority else AGING)
+        ages = fill_priority or not requester.high_priority
+        bound = SEATS - 1 + (AGING if ages else 0)
         always(m, streak <= bound, "a request is granted within a bound")
-        always(m, ~Const(requester.high_priority, 1) | ~link.aged, "only the low class ages")
-        strengthen(link, ageing(seat, requester, link, asks, stalled, streak, circle))
+        always(m, Const(ages, 1) | ~link.aged, "only the low class ages")
+        strengthen(link, ageing(seat, ages, link, asks, stalled, streak, circle))
     always(m, (grant & (grant - 1)) == 0, "one grant at most")
     always(m, (grant & ~asking) == 0, "a grant is for one that asks")
     always(m, ~asking.any() | grant.any(), "somebody is granted if anybody asks")
     always(m, ~upper.any() | (grant & upper).any(), "the high class and the aged go first")
+    for members in (upper, asking & ~upper):
+        pressing = (members & urgent).any() & (members & grant).any()
+        always(m, ~pressing | (grant & urgent).any(), "the urgent of a class go first")
 
     def invariant(inner: Module, inside: SimpleNamespace) -> None:
         circle.invariant(inner, inside.high_after)
@@ -77,7 +110,7 @@ def bank_harness(design: Any) -> Module:
 
 def ageing(
     seat: int,
-    requester: Requester,
+    ages: bool,
     link: Link,
     asks: Value,
     stalled: Value,
@@ -85,7 +118,7 @@ def ageing(
     circle: Circle,
 ) -> Any:
     def invariant(inner: Module, inside: SimpleNamespace) -> None:
-        if requester.high_priority:
+        if not ages:
             always(inner, ~asks | (streak == circle.waits[seat]), "it waits in the circle")
             always(inner, stalled[seat] | (circle.waits[seat] == 0), "it has not waited yet")
             always(inner, stalled[seat] | (streak == 0), "it has not waited yet")
@@ -104,6 +137,40 @@ def ageing(
     return invariant
 
 
+def share_harness(design: Any) -> Module:
+    m = Module()
+    m.submodules.share = share = design(memory=MEMORY, reads=SHARING)
+    request = share.memory.req
+    asking = Cat(client.req.valid for client in share.clients)
+    served = Cat(client.req.ready for client in share.clients)
+    granted = asking & served
+    free(m, request.ready, share.memory.rsp)
+    m.submodules.steady = Steady(request)
+    for number, client in enumerate(share.clients):
+        free(m, client.req.valid, client.req.payload)
+        m.submodules[f"steady_{number}"] = Steady(client.req, rule=Assume)
+        shown = Value.cast(request.payload) == Value.cast(client.req.payload)
+        always(m, ~granted[number] | shown, "what is granted is what was asked")
+    m.submodules.circle = circle = Circle(
+        asking=asking, grant=served, turn=request.valid & request.ready
+    )
+    always(m, request.valid == asking.any(), "somebody asks if anybody does")
+    always(m, (served & (served - 1)) == 0, "one grant at most")
+    always(m, granted.any() == (request.valid & request.ready), "a grant is passed on")
+    expected = granted & Cat(Const(reads, 1) for reads in SHARING)
+    owed = Signal.like(asking)
+    m.d.sync += owed.eq(expected)
+    m.d.comb += Assume(~share.memory.rsp.valid | owed.any())
+    given = Cat(client.rsp.valid for client in share.clients)
+    always(m, given == Mux(share.memory.rsp.valid, owed, 0), "who has read has the response")
+
+    def invariant(inner: Module, inside: SimpleNamespace) -> None:
+        circle.invariant(inner, inside.after)
+
+    strengthen(share, invariant)
+    return m
+
+
 PROOFS = (
     Proof(
         name="bank",
@@ -112,13 +179,13 @@ PROOFS = (
         "class and the aged first; a request is granted within (seats - 1) cycles, a "
         "low-priority one within aging more",
         size=f"{SEATS} seats in 2 classes, aging {AGING}",
-        harness=bank_harness,
+        harness=partial(bank_harness, fill_priority=False),
         depth=2,
         mutants=(
             Mutant(
                 flaw="the lowest seat always wins",
-                old="pool = Mux(eligible.any(), eligible, asking)",
-                new="pool = asking",
+                old="first_after(self._pressing(high), high_after)",
+                new="first_after(self._pressing(high), 0)",
             ),
             Mutant(
                 flaw="the aged stay in the low class",
@@ -132,5 +199,80 @@ PROOFS = (
             ),
         ),
         reach=10,
+    ),
+    Proof(
+        name="bank-urgent",
+        design=Bank,
+        claim="with fill priority, switched on and off at will: as `bank`, and the urgent of a "
+        "class before its others; any request is granted within aging + seats - 1 cycles",
+        size=f"{SEATS} seats in 2 classes, aging {AGING}",
+        harness=partial(bank_harness, fill_priority=True),
+        depth=2,
+        mutants=(
+            Mutant(
+                flaw="urgency is not looked at",
+                old="return Mux(urgent.any(), urgent, asking)",
+                new="return asking",
+            ),
+            Mutant(
+                flaw="of the high class only the urgent go before the low one",
+                old="with choose.If(high.any()):",
+                new="with choose.If((high & Cat(self.urgent)).any()):",
+            ),
+        ),
+        reach=10,
+    ),
+    Proof(
+        name="link-ageing",
+        design=Link,
+        claim="the same of what tells a bank who is urgent and who has aged",
+        size=f"{SEATS} seats in 2 classes, aging {AGING}",
+        harness=link_harness,
+        depth=2,
+        mutants=(
+            Mutant(
+                flaw="only the low class ages",
+                old="self._memory.fill_priority or not self._requester.high_priority",
+                new="not self._requester.high_priority",
+            ),
+            Mutant(
+                flaw="the aged are not urgent",
+                old="(self.port.urgent | self.aged)",
+                new="self.port.urgent",
+            ),
+            Mutant(
+                flaw="urgent although switched off",
+                old="self.fill_priority & (",
+                new="(",
+            ),
+        ),
+        reach=10,
+    ),
+    Proof(
+        name="port-share",
+        design=PortShare,
+        claim="a client waits for one grant of each other client at most; what is shown to the "
+        "memory stays until its grant; a response goes to whoever has read",
+        size="2 clients that read and 1 that writes, latency 1",
+        harness=share_harness,
+        depth=2,
+        mutants=(
+            Mutant(
+                flaw="the first always goes first",
+                old="first_after(asking, after)",
+                new="first_after(asking, 0)",
+            ),
+            Mutant(
+                flaw="another is shown when the first is not granted",
+                old="after.eq(~Mux(request.ready, before | turn, before))",
+                new="after.eq(~(before | turn))",
+            ),
+            Mutant(
+                flaw="responses go to whom it is the turn of now",
+                old="                whose = following",
+                new="                pass",
+            ),
+        ),
+        reach=8,
     ),
 )

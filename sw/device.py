@@ -283,6 +283,25 @@ class Device:
             for mover in self.config.movers
         }
 
+    def bank_conflicts(self) -> list[int]:
+        """For each bank: cycles in which a request for it was not granted.
+
+        Empty where the system was built without ``memory.bank_counters``.
+        """
+        memory = self.config.memory
+        banks = range(memory.banks if memory.bank_counters else 0)
+        return [self.registers.read("system", f"BANK_CONFLICT_{bank}") for bank in banks]
+
+    def set_fill_priority(self, on: bool) -> None:
+        """Whether the emptiest readers and the fullest writers go first at the banks.
+
+        Raises
+        ------
+        RegisterError
+            The system was built without ``memory.fill_priority``.
+        """
+        self.registers.write_fields("system", "ARBITRATION", fill_priority=int(on))
+
     def array_counters(self) -> dict[str, int]:
         """The system's counters: cycles, span_first, span_last and, with an array, array_*."""
         page = self.registers.map.page("system")

@@ -432,11 +432,21 @@ def check_as_new(dev: Any, a: Any, b: Any, out: Any) -> None:
     [
         (
             {"crossbar_stages": 2},
-            {"address_depth": 2, "data_depth": 3},
+            {"address_depth": 2, "data_depth": 3, "ports": 2},
             {"burst_beats": 1},
             {"sequencer": None},
         ),
-        ({"crossbar_stages": 3, "groups": (16,)}, {"shares_ports_with": ""}, {}, {}),
+        (
+            {
+                "crossbar_stages": 3,
+                "groups": (16,),
+                "fill_priority": True,
+                "bank_counters": True,
+            },
+            {"shares_ports_with": ""},
+            {},
+            {},
+        ),
         pytest.param(
             {"rows": 16, "groups": (1, 16, 8)},
             {"queue_depth": 1, "descriptors": 1},
@@ -460,7 +470,14 @@ def test_other_systems(memory: Any, movers: Any, dma: Any, system: Any) -> None:
         **system,
     )
     dev = weft.simulate(config, "python", latency=7, backpressure=0.3)
+    if config.memory.fill_priority:
+        dev.set_fill_priority(True)
     check_without_a_copy(dev, 5, 9, 33)
+    banks = dev.bank_conflicts()
+    assert len(banks) == (config.memory.banks if config.memory.bank_counters else 0)
+    assert not banks or any(banks)
+    dev.clear_counters()
+    assert not any(dev.bank_conflicts())
 
 
 def test_host_memory_is_refused(tiny: Any) -> None:

@@ -153,6 +153,7 @@ def run_gemm(
             for name, count in counters.items()
             if name.startswith("array_")
         },
+        "banks": device.bank_conflicts(),
         "config_hash": device.config.hash,
         "tiles": report.tiles,
         "via": report.via,

@@ -76,6 +76,10 @@ class SystemControl(wiring.Component):
         An array-side mover issued an address row; wrote.
     array_active, array_steps, ... : 32; only with an array
         Its counters, the ARRAY registers.
+    fill_priority : 1; only with ``memory.fill_priority``
+        ARBITRATION.fill_priority.
+    bank_conflicts : 32 a bank; only with ``memory.bank_counters``
+        The scratchpad's counters.
     bus_idle : 1
         No burst is outstanding.
     drain : 1
@@ -126,6 +130,10 @@ class SystemControl(wiring.Component):
             if register.name.startswith("ARRAY_")
         ]
         members |= {name: In(32) for name in self._array_counters}
+        if config.memory.fill_priority:
+            members["fill_priority"] = Out(1)
+        if config.memory.bank_counters:
+            members["bank_conflicts"] = In(32).array(config.memory.banks)
         members["lock_fault"] = In(lock_fault())
         members["first_error"] = Out(32)
         if config.sequencer is not None:
@@ -156,6 +164,11 @@ class SystemControl(wiring.Component):
         adopt(page, "bus", self.registers)
         for name in (*self._array_counters, *self._lock_registers):
             adopt(page, name, getattr(self, name))
+        if self._config.memory.fill_priority:
+            m.d.comb += self.fill_priority.eq(page.arbitration.fill_priority)
+        if self._config.memory.bank_counters:
+            for bank, count in enumerate(self.bank_conflicts):
+                adopt(page, f"bank_conflict_{bank}", count)
         cycles, first, last = Signal(32), Signal(32), Signal(32)
         adopt(page, "cycles", cycles)
         adopt(page, "span_first", first)

@@ -202,6 +202,17 @@ def system_page(config: AcceleratorConfig) -> Page:
         build.add("ARRAY_BLOCKED_E", "ro", "cycles in which a step waited for room in E alone")
         build.add("ARRAY_STARVED_S", "ro", "cycles in which a step waited for parameters alone")
     _add_locks(build, config.locks)
+    if config.memory.fill_priority:
+        build.add(
+            "ARBITRATION",
+            "rw",
+            "who goes first at the banks of the scratchpad",
+            ("fill_priority", 0, 1, "the emptiest readers and the fullest writers of a class"),
+        )
+    if config.memory.bank_counters:
+        for bank in range(config.memory.banks):
+            text = f"cycles in which a request for bank {bank} was not granted"
+            build.add(f"BANK_CONFLICT_{bank}", "ro", text)
     build.add("ABORT", "w1s", "movers to abort; a bit falls when its mover is idle", *each)
     return Page(name="system", base=0, registers=tuple(build.registers))
 

@@ -33,16 +33,20 @@ class MemoryPortSignature(wiring.Signature):
     read answers on ``rsp`` exactly ``memory.latency`` cycles later, in order and without
     back-pressure: the requester keeps room for what it asks. A granted write gives no response.
     The class of the requester (high priority or not) is a parameter of its crossbar port.
+
+    ``urgent``, only with ``memory.fill_priority``: the requester would soon stand still. It says so
+    of the present, whatever request it offers.
     """
 
     def __init__(self, memory: MemoryConfig) -> None:
         self.memory = memory
-        super().__init__(
-            {
-                "req": Out(stream.Signature(memory_request(memory))),
-                "rsp": In(memory_response(memory)),
-            }
-        )
+        members = {
+            "req": Out(stream.Signature(memory_request(memory))),
+            "rsp": In(memory_response(memory)),
+        }
+        if memory.fill_priority:
+            members["urgent"] = Out(1)
+        super().__init__(members)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, MemoryPortSignature) and other.memory == self.memory

@@ -1,7 +1,8 @@
 """The banked scratchpad and its crossbar."""
 
+from .ports import MemoryPort, memory_ports
 from .requester import Requester
 from .scratchpad import Scratchpad
 from .share import PortShare
 
-__all__ = ["PortShare", "Requester", "Scratchpad"]
+__all__ = ["MemoryPort", "PortShare", "Requester", "Scratchpad", "memory_ports"]

@@ -8,6 +8,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..bus.tcdm import memory_request
+from ..bus.turns import first_after
 from ..bus.wires import adopt
 from ..config import MemoryConfig
 from .requester import Requester
@@ -21,6 +22,9 @@ class Bank(wiring.Component):
     Two classes stand at a bank: the high one has the high-priority requesters and every aged one,
     the low one has the others. The low class is served when nobody of the high class asks, and
     within a class whoever asks first after the last winner, in a circle. `grant` is combinational.
+
+    With ``memory.fill_priority`` those of the class that is served who are `urgent`, if there are
+    any, go before its others; they have no circle of their own.
 
     With ``memory.crossbar_stages`` of 1 the memory is accessed in the cycle of the grant and `word`
     has the word read in the next one; with 2 or 3 the granted request is registered first, and
@@ -43,9 +47,12 @@ class Bank(wiring.Component):
         The requester's stream; a request counts if its bank is `index`.
     aged : 1 for each seat
         Lifts a low-priority requester into the high class; not looked at for the others.
+    urgent : 1 for each seat; only with ``memory.fill_priority``
     grant : `seats`
         One-hot: whose request is taken in this cycle.
     word : ``memory.bank_bits``
+    conflict : 1; only with ``memory.bank_counters``
+        In the last cycle a request for this bank was not granted.
     """
 
     def __init__(
@@ -56,15 +63,18 @@ class Bank(wiring.Component):
         self._requesters = tuple(requesters)
         self._seats = seats
         count = len(self._requesters)
-        super().__init__(
-            {
-                "valid": In(1).array(count),
-                "request": In(memory_request(memory)).array(count),
-                "aged": In(1).array(count),
-                "grant": Out(seats),
-                "word": Out(memory.bank_bits),
-            }
-        )
+        members = {
+            "valid": In(1).array(count),
+            "request": In(memory_request(memory)).array(count),
+            "aged": In(1).array(count),
+            "grant": Out(seats),
+            "word": Out(memory.bank_bits),
+        }
+        if memory.fill_priority:
+            members["urgent"] = In(1).array(count)
+        if memory.bank_counters:
+            members["conflict"] = Out(1)
+        super().__init__(members)
 
     @property
     def memory(self) -> MemoryConfig:
@@ -117,14 +127,23 @@ class Bank(wiring.Component):
         low_after = Signal(count)
         m.submodules.choose = choose = Module()
         with choose.If(high.any()):
-            choose.d.comb += self.grant.eq(_first(high, high_after))
+            choose.d.comb += self.grant.eq(first_after(self._pressing(high), high_after))
         with choose.Elif(low.any()):
-            choose.d.comb += self.grant.eq(_first(low, low_after))
+            choose.d.comb += self.grant.eq(first_after(self._pressing(low), low_after))
+        if self._memory.bank_counters:
+            m.d.sync += self.conflict.eq(((high | low) & ~self.grant).any())
 
         with m.If(high.any()):
             m.d.sync += high_after.eq(~(self.grant | (self.grant - 1)))
         with m.Elif(low.any()):
             m.d.sync += low_after.eq(~(self.grant | (self.grant - 1)))
+
+    def _pressing(self, asking: Signal) -> Value:
+        """Those of `asking` that are served before the others."""
+        if not self._memory.fill_priority:
+            return asking
+        urgent = asking & Cat(self.urgent)
+        return Mux(urgent.any(), urgent, asking)
 
     def _access(self, m: Module) -> None:
         """Carry the granted request to the memory."""
@@ -157,10 +176,3 @@ class Bank(wiring.Component):
                                 write_port.data.eq(request.data),
                                 write_port.en.eq(Mux(request.write, request.strobe, 0)),
                             ]
-
-
-def _first(asking: Signal, after: Signal) -> Value:
-    """One-hot: the lowest bit of `asking` among those in `after`, or of all where there is none."""
-    eligible = asking & after
-    pool = Mux(eligible.any(), eligible, asking)
-    return (pool & -pool)[: len(asking)]

@@ -20,8 +20,8 @@ class Link(wiring.Component):
     after the grant of a read: combinationally multiplexed from `words`, or from a register after
     that multiplexer with ``memory.crossbar_stages`` of 3.
 
-    `aged` is a register, set for a low-priority requester whose request has lost ``memory.aging``
-    cycles in a row, until its grant; it stays 0 for a high-priority one.
+    `aged` is a register, set when the request has lost ``memory.aging`` cycles in a row, until its
+    grant. Without ``memory.fill_priority`` it stays 0 for a high-priority requester.
 
     Parameters
     ----------
@@ -40,6 +40,9 @@ class Link(wiring.Component):
     grants, words : one of each for each bank reached, in order
         That bank's `grant` and `word`.
     aged : 1
+    fill_priority, urgent : 1; only with ``memory.fill_priority``
+        Whether urgency counts; whether the request goes before others of its class, because the
+        requester is urgent or the request has aged.
     """
 
     def __init__(
@@ -49,14 +52,15 @@ class Link(wiring.Component):
         self._requester = requester
         self._places = tuple(places)
         self._seats = seats
-        super().__init__(
-            {
-                "port": In(MemoryPortSignature(memory)),
-                "grants": In(seats).array(len(self._places)),
-                "words": In(memory.bank_bits).array(len(self._places)),
-                "aged": Out(1),
-            }
-        )
+        members = {
+            "port": In(MemoryPortSignature(memory)),
+            "grants": In(seats).array(len(self._places)),
+            "words": In(memory.bank_bits).array(len(self._places)),
+            "aged": Out(1),
+        }
+        if memory.fill_priority:
+            members |= {"fill_priority": In(1), "urgent": Out(1)}
+        super().__init__(members)
 
     @property
     def memory(self) -> MemoryConfig:
@@ -83,8 +87,11 @@ class Link(wiring.Component):
                 for bank, grant, place in zip(banks, self.grants, self._places, strict=True):
                     with m.Case(bank):
                         m.d.comb += request.ready.eq(grant[place])
-        if not self._requester.high_priority:
+        if self._memory.fill_priority or not self._requester.high_priority:
             self._grow_old(m)
+        if self._memory.fill_priority:
+            m.submodules.urgency = urgency = Module()
+            urgency.d.comb += self.urgent.eq(self.fill_priority & (self.port.urgent | self.aged))
         if self._requester.reads:
             self._respond(m, banks)
         return m

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..config import MemoryConfig, MoverConfig
+from ..config import MemoryConfig
 from ..errors import ConfigError
 
 __all__ = ["Requester"]
@@ -44,20 +44,6 @@ class Requester:
             )
         if not (self.reads or self.writes):
             raise ConfigError("requester.reads", False, "a requester reads, writes, or both")
-
-    @classmethod
-    def of_channels(cls, mover: MoverConfig, *, reads: bool, writes: bool) -> list["Requester"]:
-        """One for each channel of `mover`, in order."""
-        return [
-            cls(
-                reach=mover.reach,
-                residue=channel % mover.reach if mover.reach else 0,
-                high_priority=mover.high_priority,
-                reads=reads,
-                writes=writes,
-            )
-            for channel in range(mover.channels)
-        ]
 
     def reaches(self, bank: int) -> bool:
         return bank % max(self.reach, 1) == self.residue

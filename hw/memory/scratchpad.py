@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from amaranth.hdl import Module
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In
+from amaranth.lib.wiring import In, Out
 
 from ..bus.tcdm import MemoryPortSignature
 from ..bus.wires import adopt
@@ -15,6 +15,8 @@ from .link import Link
 from .requester import Requester
 
 __all__ = ["Scratchpad"]
+
+COUNT_BITS = 32
 
 
 class Scratchpad(wiring.Component):
@@ -27,6 +29,10 @@ class Scratchpad(wiring.Component):
 
     - a high-priority request for it loses at most n - 1 cycles,
     - a low-priority one at most ``memory.aging`` + n - 1.
+
+    With ``memory.fill_priority`` and the input of that name, the urgent of a class go before its
+    others (:class:`~weft.hw.bus.tcdm.MemoryPortSignature`). Any request that has aged is urgent, so
+    the bound is then ``memory.aging`` + n - 1 for all.
 
     ``req.ready`` is the grant, combinational from the requests of the same cycle. A read answers
     ``memory.latency`` cycles after its grant, in order. Accesses to a bank happen in the order of
@@ -48,6 +54,13 @@ class Scratchpad(wiring.Component):
     Members
     -------
     ports : :class:`~weft.hw.bus.tcdm.MemoryPortSignature` for each requester
+    fill_priority : 1; only with ``memory.fill_priority``
+        Whether urgency counts. It may change at any time.
+    clear_counters : 1; only with ``memory.bank_counters``
+        The counts are 0 in the next cycle.
+    bank_conflicts : COUNT_BITS for each bank; only with ``memory.bank_counters``
+        Cycles in which a request for the bank was not granted, modulo 2**COUNT_BITS; two cycles
+        after the fact.
 
     Raises
     ------
@@ -68,9 +81,15 @@ class Scratchpad(wiring.Component):
         for bank in range(memory.banks):
             if not any(requester.reaches(bank) for requester in self._requesters):
                 raise ConfigError("memory.banks", memory.banks, f"no requester reaches bank {bank}")
-        super().__init__(
-            {"ports": In(MemoryPortSignature(memory)).array(len(self._requesters))},
-        )
+        members = {"ports": In(MemoryPortSignature(memory)).array(len(self._requesters))}
+        if memory.fill_priority:
+            members["fill_priority"] = In(1)
+        if memory.bank_counters:
+            members |= {
+                "clear_counters": In(1),
+                "bank_conflicts": Out(COUNT_BITS).array(memory.banks),
+            }
+        super().__init__(members)
 
     @property
     def memory(self) -> MemoryConfig:
@@ -109,6 +128,8 @@ class Scratchpad(wiring.Component):
             adopt(link, "port", self.ports[number])
             adopt(link, "grants", [banks[bank].grant for bank in reached])
             adopt(link, "words", [banks[bank].word for bank in reached])
+            if memory.fill_priority:
+                adopt(link, "fill_priority", self.fill_priority)
             m.submodules[f"link_{number}"] = link
             links.append(link)
         for number, (bank, numbers) in enumerate(zip(banks, reaching, strict=True)):
@@ -116,5 +137,14 @@ class Scratchpad(wiring.Component):
             adopt(bank, "valid", [request.valid for request in requests])
             adopt(bank, "request", [request.payload for request in requests])
             adopt(bank, "aged", [links[requester].aged for requester in numbers])
+            if memory.fill_priority:
+                adopt(bank, "urgent", [links[requester].urgent for requester in numbers])
             m.submodules[f"bank_{number}"] = bank
+        if memory.bank_counters:
+            m.submodules.counters = counters = Module()
+            for bank, count in zip(banks, self.bank_conflicts, strict=True):
+                with counters.If(self.clear_counters):
+                    counters.d.sync += count.eq(0)
+                with counters.Elif(bank.conflict):
+                    counters.d.sync += count.eq(count + 1)
         return m

@@ -1,64 +1,100 @@
-"""A reader's and a writer's channel on one port of the scratchpad."""
+"""Several channels on one port of the scratchpad."""
 
-from amaranth.hdl import Module, Signal
+from collections.abc import Sequence
+
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..bus.tcdm import MemoryPortSignature
+from ..bus.turns import first_after
 from ..config import MemoryConfig
 
 __all__ = ["PortShare"]
 
 
 class PortShare(wiring.Component):
-    """Lets two requesters use one memory port in turn.
+    """Lets several clients use one memory port in turn.
 
-    When both ask they alternate, a grant each, so neither starves; when one asks alone it has every
-    cycle. A request that has been presented stays until it is granted. Nothing is registered:
-    ``memory.req`` is combinational from the two requests, and their ``ready`` from
-    ``memory.req.ready``. Only `reader` gets responses; a write gives none.
+    Whoever asks first after the last one served, in a circle, is presented to the memory and stays
+    so until its grant. So with n clients one waits for n - 1 grants of others at most, and one that
+    asks alone has every cycle. ``memory.req`` is combinational from the requests, and their
+    ``ready`` from ``memory.req.ready``; nothing is registered on the way. A response is passed on,
+    in its cycle, to the client whose read it answers.
+
+    With ``memory.fill_priority`` the port is urgent while any client that asks is: who stands
+    before it must go, for it to come.
 
     Parameters
     ----------
     memory
         The scratchpad.
+    reads
+        One entry a client: whether it reads. One that does not never gets a response.
 
     Members
     -------
-    reader, writer : the two requesters' memory ports
+    clients : the clients' memory ports
     memory : the shared port
     """
 
-    def __init__(self, *, memory: MemoryConfig) -> None:
+    def __init__(self, *, memory: MemoryConfig, reads: Sequence[bool]) -> None:
         self._config = memory
+        self._reads = tuple(reads)
         port = MemoryPortSignature(memory)
-        super().__init__({"reader": In(port), "writer": In(port), "memory": Out(port)})
+        super().__init__({"clients": In(port).array(len(self._reads)), "memory": Out(port)})
 
     @property
     def config(self) -> MemoryConfig:
         return self._config
 
+    @property
+    def reads(self) -> tuple[bool, ...]:
+        return self._reads
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        reader, writer, request = self.reader.req, self.writer.req, self.memory.req
-        # Set when the writer goes first: it is waiting, or the reader has just been served.
-        writer_first = Signal()
-        with m.If(writer.valid & (writer_first | ~reader.valid)):
-            m.d.comb += [
-                request.valid.eq(1),
-                request.payload.eq(writer.payload),
-                writer.ready.eq(request.ready),
-            ]
-            m.d.sync += writer_first.eq(~request.ready)
-        with m.Elif(reader.valid):
-            m.d.comb += [
-                request.valid.eq(1),
-                request.payload.eq(reader.payload),
-                reader.ready.eq(request.ready),
-            ]
-            m.d.sync += writer_first.eq(request.ready)
+        request = self.memory.req
+        asking = Cat(client.req.valid for client in self.clients)
+        turn, after = Signal.like(asking), Signal.like(asking)
+        m.d.comb += turn.eq(first_after(asking, after))
+        with m.If(asking.any()):
+            # One that is not granted is the first again in the next cycle.
+            before = turn - 1
+            m.d.sync += after.eq(~Mux(request.ready, before | turn, before))
 
+        m.submodules.present = present = Module()
+        number = Cat(
+            Cat(turn[i] for i in range(len(turn)) if i >> bit & 1).any()
+            for bit in range((len(turn) - 1).bit_length())
+        )
+        present.d.comb += request.valid.eq(asking.any())
+        with present.Switch(number):
+            for index, client in enumerate(self.clients):
+                with present.Case(index):
+                    present.d.comb += request.payload.eq(client.req.payload)
+        for index, client in enumerate(self.clients):
+            present.d.comb += client.req.ready.eq(request.ready & turn[index])
+        if self._config.fill_priority:
+            urgent = Cat(client.req.valid & client.urgent for client in self.clients)
+            present.d.comb += self.memory.urgent.eq(urgent.any())
+        self._respond(m, turn)
+        return m
+
+    def _respond(self, m: Module, turn: Signal) -> None:
+        """Pass on the responses, which come ``memory.latency`` cycles after their grants."""
         # A module of its own: responses do not move the requests.
         m.submodules.response = response = Module()
-        response.d.comb += self.reader.rsp.eq(self.memory.rsp)
-        return m
+        readers = [index for index, reads in enumerate(self._reads) if reads]
+        whose = Cat(turn[index] for index in readers)
+        if len(readers) > 1:
+            for stage in range(self._config.latency):
+                following = Signal(len(readers), name=f"whose_{stage}")
+                m.d.sync += following.eq(whose)
+                whose = following
+        for place, index in enumerate(readers):
+            own = whose[place] if len(readers) > 1 else 1
+            response.d.comb += [
+                self.clients[index].rsp.valid.eq(self.memory.rsp.valid & own),
+                self.clients[index].rsp.data.eq(self.memory.rsp.data),
+            ]

@@ -30,7 +30,8 @@ class ReadChannel(wiring.Component):
     A row pushed in cycle t is requested in t+2 at the earliest; the word read by a request granted
     in cycle t is there in ``t + memory.latency + 1``. One word passes each cycle if the data FIFO
     has at least ``memory.latency + 3`` words. All outputs are registers, except `word`, an
-    asynchronous read (LUTRAM).
+    asynchronous read (LUTRAM). With ``memory.fill_priority`` the port is urgent while the data FIFO
+    holds one word or none.
 
     Parameters
     ----------
@@ -157,6 +158,8 @@ class ReadChannel(wiring.Component):
             m.d.sync += word_in.addr.eq(following(word_in.addr, data_depth))
         words_held = Signal(range(data_depth + 1))
         count(m, words_held, up=arrives, down=self.pop, occupied=self.filled)
+        if self._config.fill_priority:
+            m.d.comb += self.memory.urgent.eq(words_held <= 1)
         ends_held = Signal(range(data_depth + 1))
         count(m, ends_held, up=ends[-1], down=self.retire, occupied=self.ended)
 

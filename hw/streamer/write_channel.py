@@ -26,7 +26,8 @@ class WriteChannel(wiring.Component):
       before it, that `retire` has not yet acknowledged.
 
     Address and word that are there in cycle t are requested in t+1; one word passes each cycle. All
-    outputs are registers.
+    outputs are registers. With ``memory.fill_priority`` the port is urgent while the data FIFO has
+    room for one word or none.
 
     Parameters
     ----------
@@ -160,6 +161,8 @@ class WriteChannel(wiring.Component):
                     self.space.eq(words_held != data_depth - 1),
                 ]
 
+        if self._config.fill_priority:
+            m.d.comb += self.memory.urgent.eq(words_held >= data_depth - 1)
         # Every BD that is out here and not in another channel still has its row there.
         ends_held = Signal(range(address_depth + 2))
         count(m, ends_held, up=end & advance, down=self.retire, occupied=self.ended)

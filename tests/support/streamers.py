@@ -10,7 +10,7 @@ from amaranth.lib import wiring
 from weft.hw.bus.fault import TAG_BITS
 from weft.hw.bus.wires import adopt
 from weft.hw.config import AcceleratorConfig, MemoryConfig, MoverConfig
-from weft.hw.memory import PortShare, Requester, Scratchpad
+from weft.hw.memory import PortShare, Requester, Scratchpad, memory_ports
 from weft.hw.streamer import ReadPort, WritePort
 from weft.sim.golden.streamer import Guard, Task
 
@@ -27,30 +27,22 @@ class Streamers(wiring.Component):
         self.config = config
         self.ports: dict[str, Any] = {}
         self._shares: list[PortShare] = []
-        requesters: list[Requester] = []
         wires: list[Any] = []
-        movers = [mover for mover in config.movers if mover.is_scratchpad]
-        for mover in movers:
-            kind = ReadPort if mover.kind == "read" else WritePort
-            self.ports[mover.name] = kind(config=config, mover=mover)
-        for mover in movers:
-            port = self.ports[mover.name]
-            if mover.shares_ports_with and not mover.is_source:
+        for mover in config.movers:
+            if mover.is_scratchpad:
+                kind = ReadPort if mover.kind == "read" else WritePort
+                self.ports[mover.name] = kind(config=config, mover=mover)
+        ports = list(memory_ports(config))
+        for port in ports:
+            clients = [self.ports[name].memory[channel] for name, channel in port.channels]
+            if len(clients) == 1:
+                wires += clients
                 continue
-            both = bool(mover.shares_ports_with)
-            requesters += Requester.of_channels(
-                mover, reads=both or mover.is_source, writes=both or not mover.is_source
-            )
-            if not both:
-                wires += port.memory
-                continue
-            partner = self.ports[mover.shares_ports_with]
-            for reader, writer in zip(port.memory, partner.memory, strict=True):
-                share = PortShare(memory=config.memory)
-                adopt(share, "reader", wiring.flipped(reader))
-                adopt(share, "writer", wiring.flipped(writer))
-                self._shares.append(share)
-                wires.append(share.memory)
+            share = PortShare(memory=config.memory, reads=port.reads)
+            adopt(share, "clients", [wiring.flipped(client) for client in clients])
+            self._shares.append(share)
+            wires.append(share.memory)
+        requesters = [port.requester for port in ports]
         requesters += [
             Requester(reach=0, residue=0, high_priority=True, reads=True, writes=True)
         ] * spare

@@ -55,6 +55,9 @@ class FakeDevice:
     def counters(self) -> dict[str, dict[str, int]]:
         return {m.name: dict.fromkeys(COUNTERS, 1) for m in self.config.movers}
 
+    def bank_conflicts(self) -> list[int]:
+        return [0, 1234]
+
     def array_counters(self) -> dict[str, int]:
         return {
             "span_first": 11,
@@ -233,13 +236,21 @@ def test_json_is_one_object_with_the_agreed_keys(capsys: pytest.CaptureFixture[s
     assert result["max_abs_error"] == 0
     assert result["via"] == "program"
     assert result["array"] == {"active": 20, "steps": 10, "bubbles": 2}
+    assert result["banks"] == [0, 1234]
 
 
 @pytest.mark.usefixtures("_fake")
 def test_the_table_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(GEMM) == 0
     out = capsys.readouterr().out
-    for text in ("gemm 2x3x4 int8 on datamaestro", "verdict", "S2MM0", "bit-exact", "50.0%"):
+    for text in (
+        "gemm 2x3x4 int8 on datamaestro",
+        "verdict",
+        "S2MM0",
+        "bit-exact",
+        "50.0%",
+        "1: 1,234",
+    ):
         assert text in out
     assert re.search(r"cycles, total .* 100 .* doorbell to completion", out)
 

@@ -209,6 +209,10 @@ def _show(result: dict[str, Any]) -> None:
     for name, counters in result["movers"].items():
         movers.add_row(name, *(f"{counters[c]:,}" for c in columns), verdict(counters))
     console.print(movers)
+    lost = {bank: cycles for bank, cycles in enumerate(result["banks"]) if cycles}
+    if result["banks"]:
+        text = ", ".join(f"{bank}: {cycles:,}" for bank, cycles in lost.items())
+        console.print(f"banks with conflicts (cycles): {text or 'none'}")
     if result["ok"]:
         console.print("result: bit-exact against numpy", style="green")
 

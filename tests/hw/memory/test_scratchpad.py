@@ -13,9 +13,9 @@ from weft.hw.memory import Requester, Scratchpad
 from weft.sim.golden.memory import Words
 
 
-def config(stages: int = 1, aging: int = 5) -> MemoryConfig:
+def config(stages: int = 1, aging: int = 5, **options: bool) -> MemoryConfig:
     return MemoryConfig(
-        banks=8, bank_bits=16, rows=8, groups=(8, 1), crossbar_stages=stages, aging=aging
+        banks=8, bank_bits=16, rows=8, groups=(8, 1), crossbar_stages=stages, aging=aging, **options
     )
 
 
@@ -33,8 +33,11 @@ class Cycle:
     responses: list
 
 
-def exercise(dut, accesses, stall, seed, *, limit=5000):
-    """Make every requester go through its accesses; every cycle is recorded."""
+def exercise(dut, accesses, stall, seed, *, urgent=None, beside=(), limit=5000):
+    """Make every requester go through its accesses; every cycle is recorded.
+
+    With `urgent`, those requesters are urgent all the time, and urgency counts.
+    """
     log: list[Cycle] = []
     signals = [
         signal
@@ -56,7 +59,13 @@ def exercise(dut, accesses, stall, seed, *, limit=5000):
 
         return testbench
 
+    async def urge(ctx):
+        ctx.set(dut.fill_priority, 1)
+        for number in urgent:
+            ctx.set(dut.ports[number].urgent, 1)
+
     benches = [requester(number) for number in range(len(accesses))]
+    benches += [*beside, *([] if urgent is None else [urge])]
     run(dut, benches, background=[record], limit=limit)
     return log
 
@@ -194,6 +203,60 @@ def test_the_wait_is_bounded_where_a_bank_is_hammered_by_all() -> None:
         assert max(lost) <= len(classes) - 1 + (0 if high else memory.aging)
 
 
+def test_the_urgent_go_first_within_their_class_and_nobody_starves() -> None:
+    memory = config(aging=3, fill_priority=True)
+    classes = [True, True, True, True, False, False]
+    requesters = [everywhere(high=high) for high in classes]
+    accesses = [hammer(6, 12)] * len(classes)
+    plain = Scratchpad(memory=config(aging=3), requesters=requesters)
+    switched_off = Scratchpad(memory=memory, requesters=requesters)
+    without = exercise(plain, accesses, 0.0, 0)
+    log = exercise(switched_off, accesses, 0.0, 0)
+    assert [cycle.ready for cycle in log] == [cycle.ready for cycle in without]
+
+    dut = Scratchpad(memory=memory, requesters=requesters)
+    log = exercise(dut, accesses, 0.0, 0, urgent=[1, 5])
+    check(dut, log, accesses)
+    winners = [cycle.ready.index(1) for cycle in log if any(cycle.ready)]
+    # Until the others have aged, who then take a turn each.
+    assert winners[:9] == [1, 1, 1, 2, 3, 4, 5, 0, 1]
+    assert sum(waits(log, 1)) < sum(waits(without, 1))
+    for number in range(len(classes)):
+        assert max(waits(log, number)) <= memory.aging + len(classes) - 1
+
+
+def test_every_bank_counts_its_conflicts() -> None:
+    memory, toss = config(bank_counters=True), random.Random(4)
+    requesters = [everywhere(high=number > 0) for number in range(4)]
+    dut = Scratchpad(memory=memory, requesters=requesters)
+    accesses = [random_accesses(memory, requester, 40, toss) for requester in requesters]
+    counts = []
+
+    async def counters(ctx):
+        await ctx.tick().repeat(2)
+        while any(ctx.get(port.req.valid) for port in dut.ports):
+            await ctx.tick()
+        await ctx.tick().repeat(2)
+        counts[:] = [ctx.get(count) for count in dut.bank_conflicts]
+        ctx.set(dut.clear_counters, 1)
+        await ctx.tick()
+        assert not any(ctx.get(count) for count in dut.bank_conflicts)
+
+    log = exercise(dut, accesses, 0.0, 0, beside=[counters])
+    expected = [
+        sum(
+            any(
+                valid and not ready and payload.bank == bank
+                for valid, ready, payload in zip(c.valid, c.ready, c.payload, strict=True)
+            )
+            for c in log
+        )
+        for bank in range(memory.banks)
+    ]
+    assert counts == expected
+    assert sum(counts)
+
+
 def test_a_request_out_of_reach_is_never_granted() -> None:
     near = Requester(reach=4, residue=1, high_priority=True, reads=True, writes=False)
     dut = Scratchpad(memory=config(), requesters=[everywhere(), near])
@@ -224,7 +287,11 @@ def test_what_cannot_be_is_refused() -> None:
         Scratchpad(memory=config(), requesters=[half])
 
 
-@pytest.mark.parametrize("stages", [1, 3])
-def test_it_can_be_emitted(stages) -> None:
-    dut = Scratchpad(memory=config(stages), requesters=[everywhere(), everywhere(high=False)])
+@pytest.mark.parametrize(
+    ("stages", "options"), [(1, {}), (3, {"fill_priority": True, "bank_counters": True})]
+)
+def test_it_can_be_emitted(stages, options) -> None:
+    dut = Scratchpad(
+        memory=config(stages, **options), requesters=[everywhere(), everywhere(high=False)]
+    )
     assert "module scratchpad" in verilog.convert(dut, name="scratchpad")

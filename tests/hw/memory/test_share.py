@@ -1,50 +1,102 @@
-from itertools import pairwise
-
 import pytest
 
-from support.bench import collect, feed, run, stalls, watch
+from support.bench import feed, run, stalls, watch
 from weft.hw.config import MemoryConfig
 from weft.hw.memory import PortShare
 
-MEMORY = MemoryConfig(banks=4, bank_bits=16, rows=8, groups=(4, 1))
+
+def share(reads: tuple[bool, ...], *, stages: int = 1, fill_priority: bool = False) -> PortShare:
+    memory = MemoryConfig(
+        banks=4,
+        bank_bits=16,
+        rows=8,
+        groups=(4, 1),
+        crossbar_stages=stages,
+        fill_priority=fill_priority,
+    )
+    return PortShare(memory=memory, reads=reads)
 
 
-def requests(write: bool, count: int) -> list[dict[str, int]]:
-    return [
-        {"bank": number % 4, "row": number % 8, "write": write, "data": number}
-        for number in range(count)
-    ]
+def exercise(dut: PortShare, count: int, stall: float, seed: int) -> list[int]:
+    """Who was served, in order. A read is answered with its own number, counted over all."""
+    latency, clients = dut.config.latency, len(dut.reads)
+    served: list[int] = []
+
+    def client(number):
+        async def testbench(ctx):
+            items = [
+                {
+                    "bank": index % 4,
+                    "row": index % 8,
+                    "write": not dut.reads[number],
+                    "data": number << 8 | index,
+                }
+                for index in range(count)
+            ]
+            await feed(ctx, dut.clients[number].req, items, stalls(stall, (seed, number)))
+
+        return testbench
+
+    async def memory(ctx):
+        served.clear()
+        tosses, taken = stalls(stall, (seed, "memory")), [0] * clients
+        due: dict[int, tuple[int, int]] = {}
+        cycle = 0
+        while len(served) < clients * count or due:
+            ready = not next(tosses)
+            ctx.set(dut.memory.req.ready, ready)
+            whose, answer = due.pop(cycle, (None, 0))
+            ctx.set(dut.memory.rsp, {"valid": whose is not None, "data": answer})
+            for number, port in enumerate(dut.clients):
+                assert ctx.get(port.rsp.valid) == (number == whose)
+                assert number != whose or ctx.get(port.rsp.data) == answer
+            ports = [(port.req.valid, port.req.ready) for port in dut.clients]
+            _, _, valid, payload, *states = await ctx.tick().sample(
+                dut.memory.req.valid,
+                dut.memory.req.payload,
+                *[signal for port in ports for signal in port],
+            )
+            granted = [valid and ready for valid, ready in zip(*[iter(states)] * 2, strict=True)]
+            assert sum(granted) == (valid and ready)
+            assert valid == any(states[0::2])
+            if valid and ready:
+                number = granted.index(1)
+                assert payload.data == number << 8 | taken[number]  # in order, none lost
+                taken[number] += 1
+                if dut.reads[number]:
+                    due[cycle + latency] = number, len(served)
+                served.append(number)
+            cycle += 1
+        assert taken == [count] * clients
+
+    benches = [client(number) for number in range(clients)]
+    run(dut, [*benches, memory], background=[watch(dut.memory.req)], limit=20_000)
+    return served
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.3, 0.9])
-@pytest.mark.parametrize("seed", range(3))
-def test_both_get_through_in_order_and_a_request_holds(stall: float, seed: int) -> None:
-    dut = PortShare(memory=MEMORY)
-    count = 40
-    taken = []
-
-    async def reader(ctx):
-        await feed(ctx, dut.reader.req, requests(False, count), stalls(stall, (seed, "r")))
-
-    async def writer(ctx):
-        await feed(ctx, dut.writer.req, requests(True, count), stalls(stall, (seed, "w")))
-
-    async def memory(ctx):
-        taken[:] = await collect(ctx, dut.memory.req, 2 * count, stalls(stall, (seed, "m")))
-
-    run(dut, [reader, writer, memory], background=[watch(dut.memory.req)])
-    for write in (0, 1):
-        assert [request.data for request in taken if request.write == write] == list(range(count))
+@pytest.mark.parametrize(
+    ("reads", "stages"),
+    [
+        ((True, False), 1),
+        ((True, True, True, False, False), 2),
+        ((True,) * 8, 3),
+        ((False,) * 3, 1),
+    ],
+)
+def test_all_get_through_in_order_and_a_request_holds(reads, stages, stall) -> None:
+    count = 40 // len(reads)
+    served = exercise(share(reads, stages=stages), count, stall, len(reads))
     if stall == 0.0:
-        assert all(a.write != b.write for a, b in pairwise(taken))
+        assert served == list(range(len(reads))) * count
 
 
 def test_one_alone_has_every_cycle() -> None:
-    for name in ("reader", "writer"):
-        dut = PortShare(memory=MEMORY)
+    for number in range(3):
+        dut = share((True, False, True))
 
-        async def alone(ctx, dut=dut, name=name):
-            request = getattr(dut, name).req
+        async def alone(ctx, dut=dut, number=number):
+            request = dut.clients[number].req
             ctx.set(request.valid, 1)
             ctx.set(dut.memory.req.ready, 1)
             for _ in range(5):
@@ -54,13 +106,16 @@ def test_one_alone_has_every_cycle() -> None:
         run(dut, [alone])
 
 
-def test_responses_are_the_readers() -> None:
-    dut = PortShare(memory=MEMORY)
+def test_whoever_is_urgent_hurries_those_before_it() -> None:
+    dut = share((True, True), fill_priority=True)
 
     async def check(ctx):
-        ctx.set(dut.memory.rsp, {"valid": 1, "data": 77})
-        assert ctx.get(dut.reader.rsp.valid)
-        assert ctx.get(dut.reader.rsp.data) == 77
-        assert not ctx.get(dut.writer.rsp.valid)
+        first, second = dut.clients
+        ctx.set(second.urgent, 1)
+        ctx.set(first.req.valid, 1)
+        assert not ctx.get(dut.memory.urgent)  # it asks for nothing
+        ctx.set(second.req.valid, 1)
+        await ctx.tick()
+        assert ctx.get(dut.memory.urgent)
 
     run(dut, [check])
