@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from ..hw.config import AcceleratorConfig
 from .array_pass import ArrayPass, Move
-from .locks import Acquire, Lock, Release, locked
+from .descriptor import BufferDescriptor
+from .locks import Lock, locked
 from .placement import Placement, bound_mover
 from .resident import Task
 from .transfer import DmaPair, Step
@@ -23,6 +25,8 @@ class ArraySchedule:
     taken by the array's mover and given back by the scratchpad end of the store. Everybody comes to
     the regions in the same order, so the counts say which. A partial D goes on as C under a lock of
     its own: under that of loaded C, the load for the next tile would let C begin before D is there.
+    It does so in two halves, each a task of D and one of C: C fetches the first while the array
+    makes the second, and so nobody waits for the last of it to be written.
 
     Each task waits only for tasks before it, so whoever pushes them may wait for room in a queue.
 
@@ -67,14 +71,17 @@ class ArraySchedule:
         ):
             if move is not None:
                 yield self._load(move, self._free[free], self._full[full])
-        yield [
-            Task(
-                mover=bound_mover(self.config, port).name,
-                descriptor=locked(walk, *self._gates(port, work)),
-                label=work.label,
-            )
-            for port, walk in work.streams.items()
-        ]
+        parts = {port: self._parts(port, work) for port in work.streams}
+        for part in range(max(map(len, parts.values()))):
+            yield [
+                Task(
+                    mover=bound_mover(self.config, port).name,
+                    descriptor=walks[part],
+                    label=work.label,
+                )
+                for port, walks in parts.items()
+                if part < len(walks)
+            ]
         if work.store is not None:
             yield self._store(work.store, final)
 
@@ -85,27 +92,26 @@ class ArraySchedule:
             _task(self.load.at_scratchpad(walk), move.label),
         ]
 
-    def _gates(self, port: str, work: ArrayPass) -> tuple[Acquire | None, Release | None]:
-        """What an array's mover takes before a pass and gives after it."""
-        free, full = self._free, self._full
+    def _parts(self, port: str, work: ArrayPass) -> list[BufferDescriptor]:
+        """What an array's mover does in a pass: what it takes before that and gives after it."""
+        walk, free, full = work.streams[port], self._free, self._full
         match port:
             case "array.a":
-                return (
-                    full["a"].acquire_ge() if work.load_a else None,
-                    free["a"].release(work.free_a),
-                )
+                full_a = full["a"].acquire_ge() if work.load_a else None
+                return [locked(walk, full_a, free["a"].release(work.free_a))]
             case "array.b":
-                return (
-                    full["b"].acquire_ge() if work.load_b else None,
-                    free["b"].release(work.free_b),
-                )
+                full_b = full["b"].acquire_ge() if work.load_b else None
+                return [locked(walk, full_b, free["b"].release(work.free_b))]
+            case "array.c" if work.first:
+                return [locked(walk, full["c"].acquire_ge())]
             case "array.c":
-                return (full["c"] if work.first else self._partial).acquire_ge(), None
-            case _:
-                return (
-                    None if "array.c" in work.streams else free["d"].acquire_ge(),
-                    (full["d"] if work.store else self._partial).release(),
-                )
+                return [locked(half, self._partial.acquire_ge()) for half in _halves(walk)]
+        # C is there where a region is: that of loaded C, or of a partial D.
+        free_d = None if "array.c" in work.streams else free["d"].acquire_ge()
+        if work.store is not None:
+            return [locked(walk, free_d, full["d"].release())]
+        first, *second = (locked(half, None, self._partial.release()) for half in _halves(walk))
+        return [locked(first, free_d), *second]
 
     def _store(self, move: Move, final: bool) -> list[Task]:
         walk = locked(move.scratchpad, self._full["d"].acquire_ge(), self._free["d"].release())
@@ -113,6 +119,21 @@ class ArraySchedule:
             _task(self.store.at_scratchpad(walk), move.label),
             _task(self.store.at_dram(move.dram), move.label, interrupt=final),
         ]
+
+
+def _halves(walk: BufferDescriptor) -> list[BufferDescriptor]:
+    """`walk` in two parts, or in one where it has one row."""
+    level = max((level for level, bound in enumerate(walk.bounds) if bound > 1), default=None)
+    if level is None:
+        return [walk]
+    bound = walk.bounds[level]
+    first = -(-bound // 2)
+    parts = []
+    for start, count in ((0, first), (first, bound - first)):
+        bounds = (*walk.bounds[:level], count, *walk.bounds[level + 1 :])
+        base = walk.base + start * walk.strides[level]
+        parts.append(replace(walk, base=base, bounds=bounds))
+    return parts
 
 
 def _task(step: Step, label: str, *, interrupt: bool = False) -> Task:

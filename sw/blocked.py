@@ -6,7 +6,7 @@ mover's loops and spatial strides are the layout change, so it costs no pass ove
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..hw.config import MemoryConfig, MoverConfig
@@ -14,7 +14,7 @@ from .descriptor import BufferDescriptor
 from .errors import MappingError
 from .reach import channel_offsets
 
-__all__ = ["BlockedLayout", "beat_bytes", "consecutive", "contiguous"]
+__all__ = ["BlockedLayout", "affine_strides", "beat_bytes", "consecutive", "contiguous"]
 
 
 def beat_bytes(memory: MemoryConfig, mover: MoverConfig) -> int:
@@ -24,7 +24,7 @@ def beat_bytes(memory: MemoryConfig, mover: MoverConfig) -> int:
 
 def consecutive(memory: MemoryConfig, mover: MoverConfig) -> tuple[int, ...]:
     """Spatial strides that put a beat's channels on consecutive words."""
-    return _spatial(mover, lambda channel: channel * memory.word_bytes)
+    return affine_strides(mover, lambda channel: channel * memory.word_bytes)
 
 
 def contiguous(
@@ -86,17 +86,27 @@ class BlockedLayout:
         """Scratchpad bytes taken."""
         return self.tiles_down * self.row_pitch
 
-    def by_rows(self, memory: MemoryConfig, mover: MoverConfig) -> BufferDescriptor:
+    def by_rows(
+        self,
+        memory: MemoryConfig,
+        mover: MoverConfig,
+        *,
+        rows: Sequence[tuple[int, int]] | None = None,
+    ) -> BufferDescriptor:
         """The descriptor with which `mover` takes or gives the matrix row after row.
+
+        `rows` are loops of bound and step, innermost first, over those rows that it is to take
+        or give, of a matrix of one row of tiles; by default it is all of them.
 
         Raises
         ------
         MappingError
-            A row is no whole number of beats, or a beat's words are no affine function of the
-            mover's channels.
+            A row is no whole number of beats, nor are so many rows of a tile one, or a beat's words
+            are no affine function of the mover's channels.
         """
         beat, word = beat_bytes(memory, mover), memory.word_bytes
-        if self.row_bytes % beat:
+        together = beat // self.row_bytes if self.row_bytes < beat else 1
+        if together * self.row_bytes % beat or self.tile_rows % together:
             raise MappingError(
                 f"rows of {self.row_bytes} bytes are not whole beats of {beat} ({mover.name})"
             )
@@ -111,10 +121,13 @@ class BlockedLayout:
             )
 
         def place(channel: int) -> int:
-            tile, inside = divmod(channel * word, self.tile_row_bytes)
-            return tile * self.tile_pitch + inside
+            row, column = divmod(channel * word, self.row_bytes)
+            tile, inside = divmod(column, self.tile_row_bytes)
+            return row * self.tile_row_bytes + tile * self.tile_pitch + inside
 
-        if beat < self.tile_row_bytes:
+        if together > 1:
+            along = []
+        elif beat < self.tile_row_bytes:
             along = [
                 (self.tile_row_bytes // beat, beat),
                 (self.tiles_across, self.tile_pitch),
@@ -122,19 +135,32 @@ class BlockedLayout:
         else:
             tiles = beat // self.tile_row_bytes
             along = [(self.tiles_across // tiles, tiles * self.tile_pitch)]
-        loops = [
-            *along,
-            (self.tile_rows, self.tile_row_bytes),
-            (self.tiles_down, self.row_pitch),
-        ]
+        if rows is None:
+            down = [
+                (self.tile_rows // together, together * self.tile_row_bytes),
+                (self.tiles_down, self.row_pitch),
+            ]
+        elif self.tiles_down == together == 1:
+            down = [(bound, step * self.tile_row_bytes) for bound, step in rows]
+        else:
+            raise MappingError(f"rows {rows} of {self.tiles_down} rows of tiles, {together} a beat")
+        loops = [*along, *down]
         loops = [(bound, stride) for bound, stride in loops if bound != 1]
         return BufferDescriptor(
             base=self.base,
             bounds=tuple(bound for bound, _ in loops),
             strides=tuple(stride for _, stride in loops),
-            spatial_strides=_spatial(mover, place),
+            spatial_strides=affine_strides(mover, place),
             mode=self.mode,
         )
+
+    def suits(self, memory: MemoryConfig, mover: MoverConfig) -> bool:
+        """Whether `mover` can walk it by rows."""
+        try:
+            self.by_rows(memory, mover)
+        except MappingError:
+            return False
+        return True
 
     def by_tiles(
         self,
@@ -158,8 +184,8 @@ class BlockedLayout:
         )
 
 
-def _spatial(mover: MoverConfig, place: Callable[[int], int]) -> tuple[int, ...]:
-    """Spatial strides that put channel c at ``place(c)``; raises where none do."""
+def affine_strides(mover: MoverConfig, place: Callable[[int], int]) -> tuple[int, ...]:
+    """Spatial strides that put channel c at ``place(c)``; raises `MappingError` where none do."""
     strides, step = [], 1
     for bound in mover.spatial_bounds:
         strides.append(place(step) - place(0) if bound > 1 else 0)

@@ -24,7 +24,8 @@ from .operators import first_difference
 from .program import DEFAULT_TIMEOUT, Program
 from .records import CompletionRecord, RecordRings
 from .registers import Registers
-from .run_array import ArrayReport
+from .run_array import ArrayReport, ArrayRunner
+from .run_conv import conv_runner
 from .run_gemm import gemm_runner
 from .statistics import Statistics
 from .transfer import (
@@ -411,6 +412,62 @@ class Device:
             out=self._operand("out", out),
             c=None if c is None else self._operand("c", c),
         )
+        return self._run(runner, timeout)
+
+    def conv(
+        self,
+        image: Operand,
+        weights: Operand,
+        out: Operand,
+        stride: int | Sequence[int] = 1,
+        pad: int | Sequence[int | Sequence[int]] = 0,
+        dilation: int | Sequence[int] = 1,
+        bias: Operand | None = None,
+        timeout: int = DEFAULT_TIMEOUT,
+    ) -> ArrayReport:
+        """``out = conv(image, weights) (+ bias)``, a convolution of one image without a copy of it.
+
+        Element (y, x, k) of `out` is the sum over r, s and c of ``image[y * stride + r * dilation -
+        pad, x * stride + s * dilation - pad, c] * weights[r, s, c, k]``, modulo 2**32, where pixels
+        outside the image are zero.
+
+        Parameters
+        ----------
+        image
+            int8 [row][column][channel], any distance between rows and pixels.
+        weights
+            int8 [row][column][channel][filter].
+        out
+            int32 [row][column][filter].
+        stride, dilation
+            One number, or one for rows and one for columns.
+        pad
+            The same; each may be a pair, before and after.
+        bias
+            int32, one a filter, or of the shape of `out`, which it may be.
+        timeout
+            In cycles, for every single wait.
+
+        Raises
+        ------
+        NotDeviceMemory, MappingError, DescriptorError, AllocationError
+            Before anything is pushed.
+        DeviceError, DeviceTimeout
+            As :meth:`wait`; `reset` makes the device usable again.
+        """
+        runner = conv_runner(
+            self.config,
+            image=self._operand("image", image),
+            weights=self._operand("weights", weights),
+            out=self._operand("out", out),
+            c=None if bias is None else self._operand("bias", bias),
+            stride=stride,
+            pad=pad,
+            dilation=dilation,
+        )
+        return self._run(runner, timeout)
+
+    def _run(self, runner: ArrayRunner, timeout: int) -> ArrayReport:
         report = runner.run(self.program, self.allocator, timeout)
         self.stats.add(
             calls=report.dma_calls,

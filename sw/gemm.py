@@ -18,6 +18,7 @@ from .blocked import BlockedLayout
 from .descriptor import BufferDescriptor
 from .errors import MappingError
 from .placement import Placement, Region, bound_mover
+from .transfer import DmaPair
 
 __all__ = ["GemmMapper", "GemmTask", "TileShape"]
 
@@ -94,6 +95,8 @@ class GemmMapper:
         self.operand = config.array.operand_bits // 8
         self.accumulator = config.array.accumulator_bits // 8
         self.placement = placement or Placement.single(config)
+        self._ends = [DmaPair.find(config, kind).scratchpad for kind in ("mm2s", "s2mm")]
+        self._narrow_rows: dict[tuple[int, int], list[int]] = {}
 
     @classmethod
     def for_product(cls, config: AcceleratorConfig, M: int, N: int, K: int) -> GemmMapper:
@@ -254,7 +257,8 @@ class GemmMapper:
     ) -> BlockedLayout:
         """Tiles of `rows` x `width` bytes for a matrix of `height` x `row_bytes`.
 
-        Rows are padded to whole beats of the DMA. A beat that spans several tiles meets the same
+        Rows are padded to whole beats of the DMA, or to a part of one where the DMA can put several
+        rows of a tile into a beat. A beat that spans several tiles meets the same
         banks in each of them, and so do all beats of a row, unless the pitch shifts them. (Rows of
         one beat need no shift: the channels' FIFOs let several rows be under way.) So where rows
         are longer, and the region has room, a tile is followed by as little space as the reach of
@@ -262,7 +266,7 @@ class GemmMapper:
         beats that queue at one bank would keep the array from it.
         """
         word = self.config.memory.word_bytes
-        whole = math.lcm(self.beat, width)
+        whole = self._whole_row(rows, width, row_bytes)
         down, across = -(-height // rows), -(-row_bytes // whole) * whole // width
         tile = rows * width
         shift = max(bound_mover(self.config, f"array.{port}").reach, 1)
@@ -279,6 +283,30 @@ class GemmMapper:
             tiles_down=down,
             tiles_across=across,
         )
+
+    def _whole_row(self, rows: int, width: int, row_bytes: int) -> int:
+        """Bytes of which a row has a whole number."""
+        if (rows, width) not in self._narrow_rows:
+            self._narrow_rows[rows, width] = [
+                tiles * width
+                for tiles in range(1, -(-self.beat // width))
+                if self._share_beats(rows, width, tiles)
+            ]
+        whole = math.lcm(self.beat, width)
+        return next((row for row in self._narrow_rows[rows, width] if row >= row_bytes), whole)
+
+    def _share_beats(self, rows: int, width: int, tiles: int) -> bool:
+        """Whether the DMA can put several rows of so many tiles into a beat, and take them out."""
+        narrow = BlockedLayout(
+            base=0,
+            mode=0,
+            tile_rows=rows,
+            tile_row_bytes=width,
+            tile_pitch=rows * width,
+            tiles_down=1,
+            tiles_across=tiles,
+        )
+        return all(narrow.suits(self.config.memory, mover) for mover in self._ends)
 
 
 def _candidates(extent: int, fine: int, coarse: int, most: int) -> list[int]:

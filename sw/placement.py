@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..hw.config import AcceleratorConfig, MoverConfig
-from .errors import MappingError
+import numpy as np
 
-__all__ = ["Placement", "Region", "bound_mover"]
+from ..hw.config import AcceleratorConfig, MemoryConfig, MoverConfig
+from .errors import MappingError
+from .reach import bank_of
+
+__all__ = ["Placement", "Region", "bound_mover", "stand_together"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +75,25 @@ class Placement:
             d=_share(config, 4, 3).split(2),
         )
 
+    @classmethod
+    def alternatives(cls, config: AcceleratorConfig) -> list[Placement]:
+        """What is worth trying where any operand may be the one that changes most, or that folds.
+
+        Beside the others: for A two quarters of the banks, or a half, of which a stride leaves it
+        every other bank; then a quarter each for B and D. Whatever else came to the banks of A or B
+        would cost the array a cycle, for a reader never goes faster than the array. B may have one
+        region instead of two, for what stays there.
+        """
+        choices = [cls.single(config), cls.double(config)]
+        if not _reaches(config, a=4, b=4, d=4) or not _reaches(config, a=2):
+            return choices
+        half, quarters = _share(config, 2, 0), [_share(config, 4, index) for index in range(4)]
+        b, d = quarters[2], quarters[3]
+        choices.append(cls(a=(half,), b=(b,), d=(d,)))
+        for a in ((quarters[0], quarters[1]), half.split(2)):
+            choices += [cls(a=a, b=(b,), d=d.split(2)), cls(a=a, b=b.split(2), d=d.split(2))]
+        return choices
+
 
 def bound_mover(config: AcceleratorConfig, port: str) -> MoverConfig:
     """The mover at an array port; raises `MappingError` where there is none."""
@@ -79,6 +101,15 @@ def bound_mover(config: AcceleratorConfig, port: str) -> MoverConfig:
     if mover is None:
         raise MappingError(f"configuration {config.name} has no mover for {port}")
     return mover
+
+
+def stand_together(memory: MemoryConfig, regions: Sequence[Region]) -> bool:
+    """Whether some of the regions of an operand are on the same banks."""
+    groups = set()
+    for region in regions:
+        word = np.array([region.base // memory.word_bytes])
+        groups.add(int(bank_of(memory, region.mode, word)[0]) // region.group)
+    return len(groups) < len(regions)
 
 
 def _reaches(config: AcceleratorConfig, **parts: int) -> bool:
@@ -89,6 +120,7 @@ def _reaches(config: AcceleratorConfig, **parts: int) -> bool:
         memory.banks // parts[operand] in memory.groups
         and bound_mover(config, f"array.{port}").reach <= memory.banks // parts[operand]
         for port, operand in ports.items()
+        if operand in parts
     )
 
 

@@ -49,9 +49,9 @@ class Registers:
         self.write(page, name, self.map.page(page).register(name).pack(**fields))
 
     def write_wide(self, page: str, name: str, value: int) -> None:
-        """Write a 64-bit quantity: `name`_LOW, then `name`_HIGH."""
+        """Write a 64-bit quantity, or a signed one: `name`_LOW, then `name`_HIGH."""
         self.write(page, f"{name}_LOW", value & 0xFFFF_FFFF)
-        self.write(page, f"{name}_HIGH", value >> 32)
+        self.write(page, f"{name}_HIGH", value >> 32 & 0xFFFF_FFFF)
 
     def write_slot(self, mover: str, slot: int, words: dict[int, int]) -> None:
         """Write words of BD `slot`, by their index in the descriptor."""

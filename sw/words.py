@@ -130,7 +130,8 @@ class ProgramWords:
         op = Opcode.PUSH_AT
         task = self._task(op, mover, slot, repeat, interrupt)
         if argument is None:
-            _check(op, "base", base, 0, WIDE - 1)
+            guarded = self._config.mover(mover).is_scratchpad and self._config.mover(mover).guards
+            _check(op, "base", base, -WIDE // 2 if guarded else 0, WIDE - 1)
         else:
             _check(op, "argument", argument, 0, self._arguments - 1)
             task |= ADD_ARGUMENT | argument << ARGUMENT_LOW

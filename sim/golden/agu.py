@@ -33,7 +33,7 @@ def indices(bounds: Sequence[int]) -> NDArray[np.int64]:
     steps = np.arange(math.prod(bounds), dtype=np.int64)
     inside = [math.prod(bounds[:level]) for level in range(len(bounds))]
     columns = [steps // size % bound for size, bound in zip(inside, bounds, strict=True)]
-    return np.stack(columns, axis=1)
+    return np.stack(columns, axis=1) if columns else np.zeros((1, 0), np.int64)
 
 
 def rows(bounds: Sequence[int], strides: Sequence[int], base: int) -> NDArray[np.int64]:

@@ -30,7 +30,8 @@ def places(
         within = np.arange(descriptor.run_length)
     found = starts[:, None] + within
     for guard in descriptor.guards:
-        value = rows(descriptor.bounds, guard.strides, guard.offset)[:, None]
+        strides = (*guard.strides, *[0] * (len(descriptor.bounds) - len(guard.strides)))
+        value = rows(descriptor.bounds, strides, guard.offset)[:, None]
         if mover.is_scratchpad:
             along = guard.coefficient * channels[:, guard.dimension]
             value = value + np.repeat(along, word)

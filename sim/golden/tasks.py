@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from amaranth.hdl import Shape
 
 from ...hw.bus.fault import FaultCode
 from ...hw.config import ArrayConfig, MemoryConfig
@@ -92,7 +93,10 @@ def decode(
         view.release_delta and view.release_id >= locks
     ):
         return Fault(FaultCode.FIELD_RANGE)
-    start, size = view.base if base is None else base, view.iteration_size
+    start, size = view.base, view.iteration_size
+    if base is not None:
+        signed = Shape.cast(spec.layout["base"].shape).signed
+        start = (base ^ 1 << 63) - (1 << 63) if signed else base
     if size > 1:
         start += (view.iteration_current if current is None else current) * view.iteration_stride
     addresses = rows(bounds, strides, start)

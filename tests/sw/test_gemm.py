@@ -129,6 +129,14 @@ def test_the_array_s_movers_accept_their_descriptors(with_c: bool) -> None:
 def test_what_cannot_be_mapped_is_refused() -> None:
     with pytest.raises(MappingError, match="has no array"):
         GemmMapper(replace(TINY, array=None, movers=TINY.movers[4:]))
-    small = MemoryConfig(banks=16, bank_bits=32, rows=2, groups=(16, 8, 4, 1))
-    with pytest.raises(MappingError, match="128 bytes holds no tile of 4x4x4 in beats of 16"):
+    small = MemoryConfig(banks=8, bank_bits=32, rows=2, groups=(8, 4, 1))
+    with pytest.raises(MappingError, match="64 bytes holds no tile of 4x4x4 in beats of 16"):
         GemmMapper(replace(TINY, memory=small)).tile_shape(4, 4, 4)
+
+
+def test_narrow_matrices_take_no_more_than_they_must() -> None:
+    mapper = MAPPERS[DEFAULT]
+    # A beat of 64 bytes is 2 rows of 32, or 8 of 8; rows of 16 would leave no affine walk.
+    for n, row in ((8, 8), (16, 32), (24, 32), (32, 32), (40, 64), (64, 64)):
+        layout = mapper.layout_b(TileShape(m=8, n=n, k=16))
+        assert (layout.rows, layout.row_bytes) == (16, row)

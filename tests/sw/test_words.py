@@ -15,7 +15,7 @@ from weft.sw.words import ProgramWords
 
 CONFIG = replace(named_config("tiny"), sequencer=SequencerConfig(arguments=5))
 LOCKS = CONFIG.locks
-X = 1 + [mover.name for mover in CONFIG.movers].index("X")
+A, X = (1 + [mover.name for mover in CONFIG.movers].index(name) for name in "AX")
 
 
 def built(build: Callable[[ProgramWords], None]) -> list[int]:
@@ -52,6 +52,7 @@ def fields(word: int) -> tuple[int, ...]:
             [],
         ),
         (lambda w: w.push_at("X", 1, 2**64 - 1), (Opcode.PUSH_AT, X, 0, 1), [2**64 - 1]),
+        (lambda w: w.push_at("A", 1, -8), (Opcode.PUSH_AT, A, 0, 1), [2**64 - 8]),
         (
             lambda w: w.push_at("X", 1, -8, argument=4),
             (Opcode.PUSH_AT, X, 0, 1 | 1 << 31 | 4 << 24),

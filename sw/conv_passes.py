@@ -1,0 +1,185 @@
+"""A convolution as passes of the array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from .array_pass import ArrayPass, Move
+from .conv import ConvTile
+from .conv_tiling import ConvPlan
+from .descriptor import BufferDescriptor, Guard
+from .lower import lower
+from .memref import MemRef
+from .residency import Use, residency
+from .transfer import DmaPair
+
+__all__ = ["ConvPasses"]
+
+
+class ConvPasses:
+    """The passes of a plan in order.
+
+    Parameters
+    ----------
+    plan
+        The tiles.
+    image
+        [row][column][channel], the channels of a pixel contiguous; for a windowed plan the pixels
+        of a row as well.
+    weights
+        [row][column][channel][filter], the filters contiguous; for a windowed plan what a kernel
+        row covers as well.
+    out, c
+        [row][column][filter], the filters contiguous.
+    before
+        Zeros before the columns of the image.
+    """
+
+    def __init__(
+        self,
+        plan: ConvPlan,
+        *,
+        image: MemRef,
+        weights: MemRef,
+        out: MemRef,
+        c: MemRef | None,
+        stride: int,
+        before: int,
+    ) -> None:
+        self.plan = plan
+        self.mapper = plan.mapper
+        self.image, self.weights, self.out, self.c = image, weights, out, c
+        self._stride, self._before = stride, before
+        if plan.windowed:
+            self.weights = _flattened(weights)
+
+    def __iter__(self) -> Iterator[ArrayPass]:
+        tiles, placement = list(self.plan.tiles()), self.mapper.placement
+        images = [(t.rows, t.columns, t.down, t.across, t.channels) for t in tiles]
+        weights = [(t.filters, t.down, t.across, t.channels) for t in tiles]
+        results = [(t.rows, t.columns, t.filters) for t in tiles]
+        uses = zip(
+            residency(images, len(placement.a)),
+            residency(weights, len(placement.b)),
+            residency(results, len(placement.d)),
+            strict=True,
+        )
+        for tile, use in zip(tiles, uses, strict=True):
+            yield self._pass(tile, *use)
+
+    def _pass(self, tile: ConvTile, a: Use, b: Use, d: Use) -> ArrayPass:
+        rows, columns, filters = tile.rows.start, tile.columns.start, tile.filters.start
+        kernel = f"{tile.down.start},{tile.across.start},{tile.channels.start}"
+        where = f"{rows},{columns},{filters}"
+        load_c = store = None
+        if d.load and self.c is not None:
+            load_c = self._outputs(self.mapper.load, self.c, tile, d.region, f"load C {where}")
+        if d.freed:
+            store = self._outputs(self.mapper.store, self.out, tile, d.region, f"store {where}")
+        return ArrayPass(
+            streams=self.mapper.streams(
+                tile,
+                with_c=self.c is not None or not d.load,
+                regions=(a.region, b.region, d.region),
+            ),
+            steps=self.mapper.steps(tile.shape),
+            load_c=load_c,
+            load_a=self._image(tile, a.region, kernel) if a.load else None,
+            load_b=self._weights(tile, b.region, kernel) if b.load else None,
+            free_a=a.freed,
+            free_b=b.freed,
+            first=d.load,
+            store=store,
+            label=f"tile {where}" + ("" if d.load and d.freed else f" from {kernel}"),
+        )
+
+    def _image(self, tile: ConvTile, region: int, kernel: str) -> Move:
+        where = self.mapper.image(tile, region)
+        pair = self.mapper.load
+        label = f"load A {tile.rows.start},{tile.columns.start} for {kernel}"
+        scratchpad = where.layout.by_rows(self.mapper.config.memory, pair.scratchpad)
+        if self.plan.windowed:
+            dram, nbytes = self._windows(tile)
+            return Move(dram=dram, scratchpad=scratchpad, nbytes=nbytes, label=label)
+        part = self.image.subview(
+            (where.rows.first, where.columns.first, tile.channels.start),
+            (where.rows.count, where.columns.count, len(tile.channels)),
+            (where.rows.step, where.columns.step, 1),
+        )
+        return Move(
+            dram=_padded(pair, part, [self._whole(tile)]),
+            scratchpad=scratchpad,
+            nbytes=part.nbytes,
+            label=label,
+        )
+
+    def _windows(self, tile: ConvTile) -> tuple[BufferDescriptor, int]:
+        """What reads a kernel row's columns for each output, and the bytes of them that exist.
+
+        A run that begins before an image row or ends behind it is clipped to it. One that is longer
+        than what the kernel covers, to fill whole K steps, reads the pixels behind it: their
+        weights are zero.
+        """
+        rows = self.mapper.problem.rows.reach(tile.rows, tile.down)
+        columns, image = tile.columns, self.image
+        _, width, channels = image.sizes
+        row = image.strides[0]
+        # A row's first byte is 0; the run of output x begins at x * step - before.
+        step, limit = self._stride * channels, width * channels
+        first = columns.start * step - self._before * channels + tile.channels.start
+        useful = len(tile.channels)
+        walk = BufferDescriptor(
+            base=image.first_address + rows.first * row + first,
+            bounds=(len(columns), rows.count),
+            strides=(step, rows.step * row),
+            run_length=self._whole(tile),
+            guards=(Guard(offset=first, limit=limit, run=1, strides=(step,)),),
+        )
+        starts = [first + index * step for index in range(len(columns))]
+        there = sum(max(min(start + useful, limit) - max(start, 0), 0) for start in starts)
+        return walk, rows.count * there
+
+    def _weights(self, tile: ConvTile, region: int, kernel: str) -> Move:
+        layout, pair = self.mapper.layout_b(tile.shape, region), self.mapper.load
+        pieces = (tile.down, tile.across, tile.channels, tile.filters)
+        part = self.weights.subview([p.start for p in pieces], [len(p) for p in pieces])
+        return Move(
+            dram=_padded(pair, part, [self._whole(tile), layout.row_bytes]),
+            scratchpad=layout.by_rows(self.mapper.config.memory, pair.scratchpad),
+            nbytes=part.nbytes,
+            label=f"load B {kernel},{tile.filters.start}",
+        )
+
+    def _outputs(self, pair: DmaPair, ref: MemRef, tile: ConvTile, region: int, label: str) -> Move:
+        pieces = (tile.rows, tile.columns, tile.filters)
+        part = ref.subview([p.start for p in pieces], [len(p) for p in pieces])
+        layout = self.mapper.layout_d(tile.shape, region)
+        return Move(
+            dram=_padded(pair, part, [layout.row_bytes // ref.itemsize]),
+            scratchpad=self.mapper.by_pixels(tile, pair, region),
+            nbytes=part.nbytes,
+            label=label,
+        )
+
+    def _whole(self, tile: ConvTile) -> int:
+        """Channels of a tile in whole K steps."""
+        return self.mapper.blocks(len(tile.channels)) * self.mapper.array.ku
+
+
+def _padded(pair: DmaPair, part: MemRef, sizes: Sequence[int]) -> BufferDescriptor:
+    """The DRAM mover's walk of `part` with its last dimensions padded to `sizes`."""
+    after = [0] * (len(part.sizes) - len(sizes))
+    after += [size - had for size, had in zip(sizes, part.sizes[-len(sizes) :], strict=True)]
+    return lower(pair.dram, part, padding=[(0, count) for count in after])
+
+
+def _flattened(weights: MemRef) -> MemRef:
+    """A kernel row's columns and channels as channels of one column."""
+    down, across, channels, filters = weights.sizes
+    row, _, step, one = weights.strides
+    return replace(
+        weights,
+        sizes=(down, 1, across * channels, filters),
+        strides=(row, across * channels * step, step, one),
+    )
