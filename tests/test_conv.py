@@ -1,5 +1,6 @@
 """Convolutions on the gateware."""
 
+import json
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 import weft
 from support.convolutions import Problem, check_convolution, problems
 from support.engines import FASTEST, needs_compiler
+from weft import cli
 
 SAME = ((1, 1), (1, 1))
 KINDS = [
@@ -91,3 +93,15 @@ def test_a_partial_result_comes_back_in_time() -> None:
     assert dev.counters()["C"]["accesses"] > 0
     assert counters["array_starved_c"] == 0
     assert report.cycles_ideal >= 0.95 * counters["array_active"]
+
+
+def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    letters = {"h": 7, "w": 6, "c": 3, "k": 5, "r": 3, "s": 3, "pad": 1, "stride": 2}
+    options = [text for name, value in letters.items() for text in (f"--{name}", str(value))]
+    command = ["run", "conv", "--config", "tiny", "--engine", FASTEST, *options, "--bias", "--json"]
+    assert cli.main(command) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["ok"]
+    # 4 x 3 outputs and 5 filters are 4 x 1 x 2 tiles; a kernel row of 9 bytes takes 3 words.
+    assert result["cycles_ideal"] == result["array"]["steps"] == 4 * 2 * 3 * 3
+    assert result["dma"]["bytes_written"] == 4 * 4 * 3 * 5

@@ -1,95 +1,112 @@
-"""Run a matrix product with random operands on a device, check it, and say what it cost."""
+"""Run a workload with random operands on a device, check it, and say what it cost."""
 
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from .hw.config import AcceleratorConfig
+from .hw.config import AcceleratorConfig, ArrayConfig
 from .hw.errors import ConfigError
 from .sim.simulation import MEMORY_BYTES
 from .sw.device import Device
+from .sw.run_array import ArrayReport
 
-__all__ = ["GemmWorkload", "run_gemm"]
+__all__ = ["Trial", "Workload", "filled", "run_workload"]
 
 OPERAND_LIMIT = 1 << 28
 """Bytes of operands and result; far beyond what a simulation finishes."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class GemmWorkload:
-    """``out = a @ b``, plus ``c`` with `accumulate`: int8 operands of full range, int32 results."""
+class Trial:
+    """A workload with its operands on a device: `run` makes `out`, which must be `expected`."""
 
-    m: int
-    n: int
-    k: int
-    accumulate: bool = False
+    run: Callable[[], ArrayReport]
+    out: npt.NDArray[np.int32]
+    expected: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload(ABC):
+    """Something for the array, with int8 operands of full range and int32 results.
+
+    Parameters
+    ----------
+    seed
+        Of the operands.
+    """
+
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        for name in ("m", "n", "k"):
-            if getattr(self, name) < 1:
-                raise ConfigError(name, getattr(self, name), "must be at least 1")
-        if self.bytes > OPERAND_LIMIT:
-            raise ConfigError(
-                "m, n, k",
-                (self.m, self.n, self.k),
-                f"operands and result take {self.bytes} bytes, the limit is {OPERAND_LIMIT}",
-            )
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """Its kind and shape."""
 
     @property
+    @abstractmethod
     def bytes(self) -> int:
         """Bytes of DRAM that operands and result take."""
-        results = 2 if self.accumulate else 1
-        return self.m * self.k + self.k * self.n + 4 * results * self.m * self.n
+
+    @property
+    @abstractmethod
+    def macs(self) -> int: ...
+
+    @abstractmethod
+    def steps(self, array: ArrayConfig) -> int:
+        """About how many steps the array takes."""
+
+    @abstractmethod
+    def as_dict(self) -> dict[str, Any]: ...
+
+    @abstractmethod
+    def begin(self, device: Device) -> Trial:
+        """Put operands on `device`."""
 
     @property
     def memory_bytes(self) -> int:
         """A DRAM size with room for them."""
         return max(MEMORY_BYTES, (self.bytes + (1 << 20)) // 4096 * 4096)
 
-    @property
-    def macs(self) -> int:
-        return self.m * self.n * self.k
-
     def predicted_cycles(self, config: AcceleratorConfig) -> int:
         """Roughly how long it runs on `config`: the array's steps or the DMA's beats, if longer."""
-        steps = beats = 0
-        if config.array is not None:
-            array = config.array
-            tiles = -(-self.m // array.mu) * -(-self.n // array.nu)
-            steps = tiles * -(-self.k // array.ku)
-        if config.dma is not None:
-            beats = self.bytes // config.dma.data_bytes
+        steps = 0 if config.array is None else self.steps(config.array)
+        beats = 0 if config.dma is None else self.bytes // config.dma.data_bytes
         return max(steps, beats)
 
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "kind": "gemm",
-            "m": self.m,
-            "n": self.n,
-            "k": self.k,
-            "accumulate": self.accumulate,
-            "layout": "row-major",
-            "out": "int32",
-            "seed": self.seed,
-        }
+    def check_size(self, names: str, values: tuple[int, ...]) -> None:
+        """Refuse what takes too much memory."""
+        if self.bytes > OPERAND_LIMIT:
+            limit = f"operands and result take {self.bytes} bytes, the limit is {OPERAND_LIMIT}"
+            raise ConfigError(names, values, limit)
 
 
-def run_gemm(
+def filled(
+    device: Device, shape: tuple[int, ...], dtype: npt.DTypeLike, random: np.random.Generator
+) -> npt.NDArray[Any]:
+    """An array on `device`, of full range."""
+    array, limits = device.allocate(shape, dtype), np.iinfo(np.dtype(dtype))
+    array[...] = random.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+    return array
+
+
+def run_workload(
     device: Device,
-    workload: GemmWorkload,
+    workload: Workload,
     *,
     engine: str,
     meter: AbstractContextManager[object] | None = None,
 ) -> dict[str, Any]:
-    """Run `workload` on `device`; the result as ``weft run gemm --json`` prints it.
+    """Run `workload` on `device`; the result as ``weft run --json`` prints it.
 
-    `engine` names what carries the device. A `meter` is entered around the product alone, without
+    `engine` names what carries the device. A `meter` is entered around the work alone, without
     making its operands, checking its result and reading the counters.
 
     ``dma.bus_utilization`` is the share of both data channels' capacity over ``cycles_total`` that
@@ -98,30 +115,16 @@ def run_gemm(
     """
     array, dma = device.config.array, device.config.dma
     if array is None or dma is None:
-        raise ConfigError("config", device.config.name, "a matrix product needs [array] and [dma]")
-    random = np.random.default_rng(workload.seed)
-    M, N, K = workload.m, workload.n, workload.k
-    a = device.allocate((M, K), np.int8)
-    b = device.allocate((K, N), np.int8)
-    out = device.allocate((M, N), np.int32)
-    a[:] = random.integers(-128, 128, (M, K), np.int8)
-    b[:] = random.integers(-128, 128, (K, N), np.int8)
-    # Modulo 2**32, as the accumulators are.
-    expected = np.asarray(a, np.int64) @ np.asarray(b, np.int64)
-    c = None
-    if workload.accumulate:
-        c = device.allocate((M, N), np.int32)
-        c[:] = random.integers(-(1 << 31), 1 << 31, (M, N), np.int32)
-        expected = expected + np.asarray(c)
-    expected = expected.astype(np.int32)
-
+        needs = f"{workload.title} needs [array] and [dma]"
+        raise ConfigError("config", device.config.name, needs)
+    trial = workload.begin(device)
     device.clear_counters()
     started = time.perf_counter()
     with meter or nullcontext():
-        report = device.gemm(a, b, out=out, c=c)
+        report = trial.run()
     seconds = time.perf_counter() - started
 
-    error = np.abs(np.asarray(out, np.int64) - expected)
+    error = np.abs(np.asarray(trial.out, np.int64) - trial.expected)
     wrong = np.argwhere(error)
     counters = device.array_counters()
     active = counters["array_active"]
@@ -157,6 +160,7 @@ def run_gemm(
         "config_hash": device.config.hash,
         "tiles": report.tiles,
         "via": report.via,
+        "elements": trial.out.size,
         "mismatches": len(wrong),
         "first_mismatch": wrong[0].tolist() if len(wrong) else None,
     }

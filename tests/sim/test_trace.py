@@ -11,6 +11,7 @@ import pytest
 
 from weft.config import load_config
 from weft.engines import dram_parameters
+from weft.gemm_workload import GemmWorkload
 from weft.hw.config import AcceleratorConfig
 from weft.hw.mover.monitor import Counted
 from weft.hw.observer import trace_layout
@@ -21,7 +22,7 @@ from weft.sw.descriptor import BufferDescriptor
 from weft.sw.device import Device
 from weft.sw.errors import DeviceError
 from weft.sw.program import PushedTask
-from weft.workload import GemmWorkload, run_gemm
+from weft.workload import run_workload
 
 TINY = load_config("tiny")
 WAITS = {
@@ -48,7 +49,7 @@ class Run:
         self.device.program.log = self.tasks
 
     def gemm(self, m: int, n: int, k: int, **options: Any) -> dict[str, Any]:
-        return run_gemm(self.device, GemmWorkload(m=m, n=n, k=k, **options), engine="python")
+        return run_workload(self.device, GemmWorkload(m=m, n=n, k=k, **options), engine="python")
 
     def timeline(self) -> dict[str, Any]:
         return timeline(
@@ -260,7 +261,7 @@ def test_a_task_without_rows_a_reset_and_a_product_as_if_nobody_looked() -> None
     check_sums(value, result)
 
     plain = AmaranthSimulation(TINY, memory_bytes=1 << 20)
-    expected = run_gemm(Device(plain, TINY), GemmWorkload(m=4, n=5, k=6), engine="python")
+    expected = run_workload(Device(plain, TINY), GemmWorkload(m=4, n=5, k=6), engine="python")
     for key in ("cycles_total", "movers", "array"):
         assert result[key] == expected[key]
     with pytest.raises(SimulationError, match="without observed=True"):

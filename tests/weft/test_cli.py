@@ -12,14 +12,29 @@ import pytest
 from click.testing import CliRunner
 
 from weft import cli
-from weft.commands.run import verdict
+from weft.commands.execute import verdict
+from weft.gemm_workload import GemmWorkload
 from weft.hw.config import AcceleratorConfig
 from weft.hw.errors import ConfigError
+from weft.sim.golden.conv import convolve
 from weft.sw import ArrayReport
-from weft.workload import GemmWorkload
 
 GEMM = ["run", "gemm", "--m", "2", "--n", "3", "--k", "4"]
+CONV = ["run", "conv", "--h", "5", "--w", "6", "--c", "3", "--k", "2", "--r", "3", "--s", "3"]
 COUNTERS = ("active", "starved", "blocked", "conflict", "accesses")
+
+
+REPORT = ArrayReport(
+    via="program",
+    cycles_total=100,
+    cycles_ideal=10,
+    macs=24,
+    dma_calls=3,
+    dma_bds=4,
+    bytes_read=20,
+    bytes_written=24,
+    tiles=1,
+)
 
 
 class FakeDevice:
@@ -40,17 +55,12 @@ class FakeDevice:
         full = a.astype(np.int64) @ b.astype(np.int64) + (0 if c is None else c)
         out[:] = full.astype(np.int32)
         out[-1, -1] += 5 * self.wrong
-        return ArrayReport(
-            via="program",
-            cycles_total=100,
-            cycles_ideal=10,
-            macs=24,
-            dma_calls=3,
-            dma_bds=4,
-            bytes_read=20,
-            bytes_written=24,
-            tiles=1,
-        )
+        return REPORT
+
+    def conv(self, image: Any, weights: Any, out: Any, bias: Any, **options: Any) -> ArrayReport:
+        out[:] = convolve(image, weights, addend=bias, **options)
+        out[-1, -1, -1] += 5 * self.wrong
+        return REPORT
 
     def counters(self) -> dict[str, dict[str, int]]:
         return {m.name: dict.fromkeys(COUNTERS, 1) for m in self.config.movers}
@@ -84,8 +94,8 @@ def _fake(monkeypatch: pytest.MonkeyPatch) -> None:
     def opened(config: Any, engine: str, **options: Any) -> Any:
         return FakeSimulation()
 
-    monkeypatch.setattr("weft.commands.run.open_simulation", opened)
-    monkeypatch.setattr("weft.commands.run.Device", FakeDevice)
+    monkeypatch.setattr("weft.commands.execute.open_simulation", opened)
+    monkeypatch.setattr("weft.commands.execute.Device", FakeDevice)
 
 
 def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -122,6 +132,20 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ([*GEMM, "--transpose-a"], "--transpose-a is not built yet"),
         ([*GEMM, "--transpose-b"], "--transpose-b is not built yet"),
         ([*GEMM, "--out", "int8"], "--out int8 is not built yet"),
+        (CONV[:-2], "Missing option '--s'"),
+        ([*CONV, "--r", "0"], "'--r': 0 is not in the range x>=1"),
+        ([*CONV, "--stride", "0"], "'--stride': 0 is not in the range x>=1"),
+        ([*CONV, "--stride", "2,1,1"], "'--stride': 2,1,1 are 3 numbers: must be 1 or 2"),
+        ([*CONV, "--pad", "1,x"], "'--pad': '1,x' is not whole numbers with commas"),
+        ([*CONV, "--pad", "1,2,3"], "'--pad': 1,2,3 are 3 numbers: must be 1 or 2 or 4"),
+        ([*CONV, "--pad", "1,-1"], "'--pad': -1 is not in the range x>=0"),
+        (
+            [*CONV, "--s", "8"],
+            "columns: a kernel of 8 with dilation 1 covers 8, the image",
+        ),
+        ([*CONV, "--dilation", "3,1"], "rows: a kernel of 3 with dilation 3 covers 7, the image"),
+        ([*CONV, "--h", "99999", "--w", "99999"], "operands and result take"),
+        ([*CONV, "--out", "int8"], "--out int8 is not built yet"),
         ([*GEMM, "--backpressure", "1"], "'--backpressure': 1.0 is not in the range"),
         ([*GEMM, "--latency", "-1"], "'--latency': -1 is not"),
         ([*GEMM, "--seed", "-1"], "'--seed': -1 is not"),
@@ -151,7 +175,7 @@ def test_several_lines_become_one(
     def fail(name: object) -> None:
         raise ConfigError("a", 1, "first\n  second\n")
 
-    monkeypatch.setattr("weft.commands.run.load_config", fail)
+    monkeypatch.setattr("weft.commands.execute.load_config", fail)
     assert complaint(capsys, *GEMM) == "weft: error: a = 1: first; second\n"
 
 
@@ -161,7 +185,7 @@ def test_a_host_without_room(
     def fail(name: object) -> None:
         raise MemoryError("no room for 9 bytes")
 
-    monkeypatch.setattr("weft.commands.run.load_config", fail)
+    monkeypatch.setattr("weft.commands.execute.load_config", fail)
     assert complaint(capsys, *GEMM) == "weft: error: out of memory: no room for 9 bytes\n"
 
 
@@ -169,7 +193,7 @@ def test_interruption(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     def interrupt(name: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("weft.commands.run.load_config", interrupt)
+    monkeypatch.setattr("weft.commands.execute.load_config", interrupt)
     assert cli.main(GEMM) == 130
     assert capsys.readouterr().err.strip() == "weft: error: interrupted"
 
@@ -188,7 +212,8 @@ def test_as_a_process() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["run"], ["run", "gemm"], ["generate"], ["bench"], ["bench", "simspeed"]]
+    "arguments",
+    [[], ["run"], ["run", "gemm"], ["run", "conv"], ["generate"], ["bench"], ["bench", "simspeed"]],
 )
 def test_every_command_has_help(arguments: list[str]) -> None:
     result = CliRunner().invoke(cli.weft, [*arguments, "--help"])
@@ -237,6 +262,45 @@ def test_json_is_one_object_with_the_agreed_keys(capsys: pytest.CaptureFixture[s
     assert result["via"] == "program"
     assert result["array"] == {"active": 20, "steps": 10, "bubbles": 2}
     assert result["banks"] == [0, 1234]
+
+
+@pytest.mark.usefixtures("_fake")
+def test_a_convolution_has_the_same_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*GEMM, "--json"]) == 0
+    product = json.loads(capsys.readouterr().out)
+    options = ["--stride", "2,1", "--pad", "0,1,1,0", "--bias", "--dilation", "1", "--seed", "3"]
+    assert cli.main([*CONV, *options, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert list(result) == list(product)
+    assert result["workload"] == {
+        "kind": "conv",
+        "h": 5,
+        "w": 6,
+        "c": 3,
+        "k": 2,
+        "r": 3,
+        "s": 3,
+        "stride": [2, 1],
+        "pad": [[0, 1], [1, 0]],
+        "dilation": [1, 1],
+        "bias": True,
+        "layout": "nhwc",
+        "out": "int32",
+        "seed": 3,
+    }
+    assert result["ok"] is True
+    assert result["macs"] == 2 * 5 * 2 * 27
+    assert cli.main([*CONV, "--stride", "2"]) == 0
+    assert "conv 5x6x3 to 2, 3x3 by 2x2 int8 on datamaestro" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_fake")
+def test_a_wrong_convolution_exits_with_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(FakeDevice, "wrong", True)
+    assert cli.main(CONV) == 1
+    assert "1 of 24 elements differ from numpy's, first at [2, 3, 1]" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("_fake")

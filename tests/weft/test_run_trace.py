@@ -52,11 +52,11 @@ def test_a_run_that_fails_leaves_one_too(
 
     asked: dict[str, Any] = {}
     monkeypatch.setattr(
-        "weft.commands.run.open_simulation",
+        "weft.commands.execute.open_simulation",
         lambda *arguments, **options: asked.update(options) or FailedSimulation(),
     )
-    monkeypatch.setattr("weft.commands.run.Device", Device)
-    monkeypatch.setattr("weft.commands.run.run_gemm", fail)
+    monkeypatch.setattr("weft.commands.execute.Device", Device)
+    monkeypatch.setattr("weft.commands.execute.run_workload", fail)
     path = tmp_path / "run.json"
     assert cli.main([*GEMM, "--trace", str(path)]) == 2
     assert capsys.readouterr().err == "weft: error: the array is on strike\n"

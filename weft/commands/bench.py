@@ -14,10 +14,11 @@ from rich.table import Table
 
 from ..config import load_config
 from ..engines import open_simulation
+from ..gemm_workload import GemmWorkload
 from ..hw.config import AcceleratorConfig, ArrayConfig
 from ..sim.simulation import Simulation
 from ..sw.device import Device
-from ..workload import GemmWorkload, run_gemm
+from ..workload import run_workload
 from .bench_dma import dma
 from .common import commit, json_option, print_json, progress
 
@@ -193,10 +194,9 @@ def _measure_engine(system: AcceleratorConfig, engine: str, load: Load) -> Itera
 
         def product() -> tuple[bool, Meter]:
             meter = Meter(simulation)
-            return run_gemm(device, workload, engine=engine, meter=meter)["ok"], meter
+            return run_workload(device, workload, engine=engine, meter=meter)["ok"], meter
 
-        name = f"gemm {workload.m}x{workload.n}x{workload.k}"
-        for work, action in (("idle", idle), (name, product)):
+        for work, action in (("idle", idle), (workload.title, product)):
             ok, meter = action()
             yield {
                 "config": system.name,

@@ -1,0 +1,77 @@
+"""A matrix product as a workload."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .hw.config import ArrayConfig
+from .hw.errors import ConfigError
+from .sw.device import Device
+from .workload import Trial, Workload, filled
+
+__all__ = ["GemmWorkload"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GemmWorkload(Workload):
+    """``out = a @ b``, plus ``c`` with `accumulate`."""
+
+    m: int
+    n: int
+    k: int
+    accumulate: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("m", "n", "k"):
+            if getattr(self, name) < 1:
+                raise ConfigError(name, getattr(self, name), "must be at least 1")
+        self.check_size("m, n, k", (self.m, self.n, self.k))
+
+    @property
+    def title(self) -> str:
+        return f"gemm {self.m}x{self.n}x{self.k}"
+
+    @property
+    def bytes(self) -> int:
+        results = 2 if self.accumulate else 1
+        return self.m * self.k + self.k * self.n + 4 * results * self.m * self.n
+
+    @property
+    def macs(self) -> int:
+        return self.m * self.n * self.k
+
+    def steps(self, array: ArrayConfig) -> int:
+        tiles = -(-self.m // array.mu) * -(-self.n // array.nu)
+        return tiles * -(-self.k // array.ku)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "kind": "gemm",
+            "m": self.m,
+            "n": self.n,
+            "k": self.k,
+            "accumulate": self.accumulate,
+            "layout": "row-major",
+            "out": "int32",
+            "seed": self.seed,
+        }
+
+    def begin(self, device: Device) -> Trial:
+        random = np.random.default_rng(self.seed)
+        a = filled(device, (self.m, self.k), np.int8, random)
+        b = filled(device, (self.k, self.n), np.int8, random)
+        out = device.allocate((self.m, self.n), np.int32)
+        expected = np.asarray(a, np.int64) @ np.asarray(b, np.int64)
+        c = None
+        if self.accumulate:
+            c = filled(device, (self.m, self.n), np.int32, random)
+            expected = expected + np.asarray(c)
+        # Modulo 2**32, as the accumulators are.
+        return Trial(
+            run=lambda: device.gemm(a, b, out=out, c=c),
+            out=out,
+            expected=expected.astype(np.int32),
+        )
