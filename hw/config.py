@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from .errors import ConfigError
+from .registry import EXTENSIONS
 
 __all__ = [
     "AcceleratorConfig",
@@ -52,11 +53,8 @@ SWITCH = "switch"
 ROUTE_BITS = 8
 """Width of a BD's route: a mask of the switch's sinks, or the index of one of its sources."""
 
-EXTENSIONS = ("add_constant", "compare", "crc32c", "xor")
-"""Stream operators that a mover can have."""
-
-RESULTS = ("compare", "crc32c")
-"""Those of them that find something, for the record of the task."""
+MAX_EXTENSIONS = 8
+"""A descriptor enables each by a bit."""
 
 MAX_DESCRIPTORS = 64
 """The `next` field of a descriptor has six bits."""
@@ -227,9 +225,10 @@ class MoverConfig:
     descriptors, queue_depth
         BD slots, and entries of the task queue.
     extensions
-        Stream operators between a source and the switch, at most one: ``add_constant``; ``xor``;
-        ``crc32c`` or ``compare``, whose results stand in the records of tasks. A source with
-        ``compare`` is a sink of the switch as well: of what its own stream is compared with.
+        Stream operators by their names in :data:`~weft.hw.registry.EXTENSIONS`, in the order in
+        which the stream goes through them: on the beats of a ``read`` mover, then on the bytes
+        between a source and the switch. A source with ``compare`` is a sink of the switch as
+        well: of what its own stream is compared with.
     """
 
     name: str
@@ -273,21 +272,7 @@ class MoverConfig:
         _check_range(f"{where}.descriptors", self.descriptors, 1, MAX_DESCRIPTORS)
         _check_range(f"{where}.queue_depth", self.queue_depth, 1, 64)
         _check_range(f"{where}.guards", self.guards, 0, 4)
-        for extension in self.extensions:
-            known = ", ".join(EXTENSIONS)
-            _check(extension in EXTENSIONS, f"{where}.extensions", extension, f"is none of {known}")
-        _check(
-            not self.extensions or (self.is_source and self.bind == SWITCH),
-            f"{where}.extensions",
-            self.extensions,
-            "a stream operator sits between a source and the switch",
-        )
-        _check(
-            len(self.extensions) <= 1,
-            f"{where}.extensions",
-            self.extensions,
-            "a mover has one operator word, and so at most one stream operator",
-        )
+        self._check_extensions(f"{where}.extensions")
         if self.is_scratchpad:
             _check(
                 len(self.spatial_bounds) in range(1, 4),
@@ -324,6 +309,46 @@ class MoverConfig:
                 _check(not value, f"{where}.{name}", value, "a DRAM mover has no scratchpad port")
             _check(self.bind != "export", f"{where}.bind", self.bind, "a DRAM stream stays inside")
 
+    def _check_extensions(self, where: str) -> None:
+        names = self.extensions
+        for name in names:
+            known = ", ".join(EXTENSIONS)
+            _check(name in EXTENSIONS, where, name, f"is none of {known}")
+            _check(
+                self._works_on_beats(name) or self._works_on_bytes(name),
+                where,
+                name,
+                "works on the beats of a read mover"
+                if EXTENSIONS[name].beats
+                else "works on the bytes between a source and the switch",
+            )
+        _check(len(set(names)) == len(names), where, names, "each name stands once")
+        _check(len(names) <= MAX_EXTENSIONS, where, names, f"at most {MAX_EXTENSIONS}")
+        _check(
+            names == (*self.beat_extensions, *self.byte_extensions),
+            where,
+            names,
+            "those that work on beats come before those that work on bytes",
+        )
+        results = [name for name in names if EXTENSIONS[name].result]
+        _check(len(results) <= 1, where, results, "a record has the result of one of them")
+
+    def _works_on_beats(self, name: str) -> bool:
+        return self.kind == "read" and bool(EXTENSIONS[name].beats)
+
+    def _works_on_bytes(self, name: str) -> bool:
+        return self.is_source and self.bind == SWITCH and bool(EXTENSIONS[name].bytes)
+
+    @property
+    def beat_extensions(self) -> tuple[str, ...]:
+        """Those of its extensions that work on marked beats."""
+        return tuple(name for name in self.extensions if self._works_on_beats(name))
+
+    @property
+    def byte_extensions(self) -> tuple[str, ...]:
+        """Those of its extensions that work on the DMA's bytes."""
+        return tuple(name for name in self.extensions if not self._works_on_beats(name))
+
     @property
     def is_scratchpad(self) -> bool:
         return self.kind in SCRATCHPAD_KINDS
@@ -356,7 +381,7 @@ class MoverConfig:
     @property
     def has_result(self) -> bool:
         """Whether one of its stream operators finds something."""
-        return any(extension in RESULTS for extension in self.extensions)
+        return any(EXTENSIONS[name].result for name in self.extensions)
 
     def reaches(self, bank: int) -> bool:
         """Whether one of its channels is wired to `bank`."""
@@ -684,6 +709,15 @@ class AcceleratorConfig:
             mover.reach,
             f"must be 0 (all) or a power of two of at most {self.memory.banks}",
         )
+        beat_bytes = mover.channels * self.memory.word_bytes
+        for name in mover.beat_extensions:
+            kind = EXTENSIONS[name]
+            _check(
+                kind.takes(beat_bytes),
+                f"{where}.extensions",
+                name,
+                f"takes {kind.shape}, not beats of {beat_bytes} bytes",
+            )
         if mover.shares_ports_with:
             other = next((m for m in self.movers if m.name == mover.shares_ports_with), None)
             _check(

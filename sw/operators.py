@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Shape
 
-from ..hw.dma.operators.add_constant import add_constant_word
+from ..hw.bus.elements import add_constant_word
 from ..hw.dma.operators.castagnoli import STATE_BITS
 from ..hw.dma.operators.compare import EQUAL, LAST_OFFSET
 from .errors import MappingError, RecordError

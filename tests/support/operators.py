@@ -4,6 +4,8 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from amaranth.hdl import Module, Signal
+
 from support.bench import feed, run, stalls, watch
 
 __all__ = ["as_beats", "as_bytes", "operate", "random_bds"]
@@ -101,5 +103,8 @@ def operate(
 
     benches = [give(index) for index in range(len(inputs))]
     benches += [take(index) for index in range(len(outputs))]
-    run(dut, benches, background=[watch(stream) for stream, _ in outputs], limit=limit)
+    clocked = Module()
+    clocked.submodules.dut = dut
+    clocked.d.sync += Signal(name="alive").eq(1)  # of wires alone there would be no clock
+    run(clocked, benches, background=[watch(stream) for stream, _ in outputs], limit=limit)
     return taken, times

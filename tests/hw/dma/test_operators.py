@@ -9,9 +9,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import flipped
 
 from support.operators import as_beats, as_bytes, operate, random_bds
+from weft.hw.bus.elements import add_constant_word
 from weft.hw.bus.wires import adopt
 from weft.hw.dma.operators import AddConstant, Compare, Crc32c, Xor
-from weft.hw.dma.operators.add_constant import add_constant_word
 from weft.hw.dma.operators.compare import EQUAL
 from weft.hw.dma.switch import StreamSwitch
 from weft.sim.golden.operators import add_constant, compared, crc32c, fill
