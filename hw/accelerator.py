@@ -33,10 +33,6 @@ from .bus.wires import adopt
 from .config import ARRAY_PORTS, SWITCH, AcceleratorConfig
 from .dma import Mm2sPort, S2mmPort
 from .dma.dense import DenseBeats
-from .dma.operators.add_constant import AddConstant
-from .dma.operators.compare import Compare
-from .dma.operators.crc32c import Crc32c
-from .dma.operators.xor import Xor
 from .dma.recorder import Recorder
 from .dma.share import ReadShare, WriteShare, id_bits
 from .dma.switch import StreamSwitch
@@ -45,6 +41,7 @@ from .memory import PortShare, Scratchpad, memory_ports
 from .mover import LockBank, LockHost, Mover
 from .mover.locks import lock_set
 from .observer import Observer, trace_layout
+from .registry import EXTENSIONS
 from .sequencer import Sequencer
 from .streamer import ReadPort, WritePort
 from .unit import unit_streams
@@ -57,12 +54,6 @@ _PORTS: dict[str, Any] = {
     "write": WritePort,
     "mm2s": Mm2sPort,
     "s2mm": S2mmPort,
-}
-_EXTENSIONS: dict[str, Any] = {
-    "add_constant": AddConstant,
-    "compare": Compare,
-    "crc32c": Crc32c,
-    "xor": Xor,
 }
 _READ = ("ar", "r")
 _WRITE = ("aw", "w", "b")
@@ -162,10 +153,12 @@ class Accelerator(wiring.Component):
             bits = None if parameters is None else config.beat_bits(parameters)
             self._array = GemmArray(array=config.array, parameter_bits=bits)
         self._extensions = {
-            mover.name: _EXTENSIONS[extension](width=config.dma.data_bits)
+            mover.name: {
+                name: EXTENSIONS[name].load(EXTENSIONS[name].bytes)(width=config.dma.data_bits)
+                for name in mover.byte_extensions
+                if config.dma is not None
+            }
             for mover in config.movers
-            for extension in mover.extensions
-            if config.dma is not None
         }
         self._switch = None
         if config.dma is not None and config.switch_sources:
@@ -368,16 +361,16 @@ class Accelerator(wiring.Component):
                 adopt(dense, "i", flipped(source))
                 source = dense.o
                 yield f"dense_{name}", dense, ()
-            operator = self._extensions.get(name)
-            if operator is not None:
+            for extension, operator in self._extensions[name].items():
                 adopt(operator, "i", flipped(source))
-                adopt(operator, "operator", flipped(mover.core.operator))
+                told = getattr(mover.core, f"extension_{extension}")
+                adopt(operator, "operator", flipped(told))
                 source = operator.o
-                if config.has_result:
+                if EXTENSIONS[extension].result:
                     adopt(mover.core, "result", flipped(operator.o_result))
-                if config.compares:
+                if extension == "compare":
                     adopt(operator, "route", flipped(mover.core.route))
-                yield f"extension_{name}", operator, (name,)
+                yield f"extension_{name}_{extension}", operator, (name,)
             if config.bind == SWITCH:
                 streams[name] = source
             else:
@@ -410,7 +403,9 @@ class Accelerator(wiring.Component):
     def _source_route(self, name: str) -> Any:
         """Where the switch is to take a BD of this source."""
         mover = self._movers[name]
-        return self._extensions[name].source_route if mover.config.compares else mover.core.route
+        if not mover.config.compares:
+            return mover.core.route
+        return self._extensions[name]["compare"].source_route
 
     def _sink(self, name: str) -> tuple[Any, Any, Value]:
         """What takes a stream of the switch for a mover: the stream, its routes, and ``finished``.
@@ -420,7 +415,7 @@ class Accelerator(wiring.Component):
         mover = self._movers[name]
         if not mover.config.compares:
             return mover.port.i, mover.core.route, mover.port.finished
-        compare = self._extensions[name]
+        compare = self._extensions[name]["compare"]
         return compare.i_other, compare.sink_route, compare.finished
 
     def _elaborate_switch(self, m: Module, switch: StreamSwitch) -> None:

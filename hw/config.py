@@ -330,6 +330,12 @@ class MoverConfig:
             names,
             "those that work on beats come before those that work on bytes",
         )
+        _check(
+            "compare" not in names[:-1],
+            where,
+            names,
+            "compare comes last: it is where two streams of the switch meet",
+        )
         results = [name for name in names if EXTENSIONS[name].result]
         _check(len(results) <= 1, where, results, "a record has the result of one of them")
 

@@ -76,11 +76,7 @@ EXTENSIONS: dict[str, ExtensionKind] = {
         shape="a multiple of 8 bytes",
     ),
     "max_pool": ExtensionKind(beats="extensions.max_pool:MaxPool"),
-    "crc32c": ExtensionKind(
-        bytes="dma.operators.crc32c:Crc32c", parameter_bits=32, result=True
-    ),
-    "compare": ExtensionKind(
-        bytes="dma.operators.compare:Compare", parameter_bits=32, result=True
-    ),
+    "crc32c": ExtensionKind(bytes="dma.operators.crc32c:Crc32c", parameter_bits=32, result=True),
+    "compare": ExtensionKind(bytes="dma.operators.compare:Compare", parameter_bits=32, result=True),
     "xor": ExtensionKind(bytes="dma.operators.xor:Xor", parameter_bits=32),
 }

@@ -169,6 +169,7 @@ class BlockedLayout:
         loops: tuple[tuple[int, int], ...],
         *,
         operator: int = 0,
+        extensions: tuple[str, ...] = (),
     ) -> BufferDescriptor:
         """The descriptor with which `mover` walks whole tiles, a beat each.
 
@@ -181,6 +182,7 @@ class BlockedLayout:
             spatial_strides=consecutive(memory, mover),
             mode=self.mode,
             operator=operator,
+            extensions=extensions,
         )
 
 

@@ -11,7 +11,6 @@ from .descriptor import BufferDescriptor
 from .errors import SequenceError
 from .lower import lower
 from .memref import MemRef
-from .operators import compare
 from .transfer import ScratchpadAddress, Step, joined
 
 __all__ = ["compare_steps"]
@@ -57,7 +56,7 @@ def compare_steps(
     for mover, other, place in zip(ends, ends[::-1], places, strict=True):
         walk = joined(_walk(config, mover, place, nbytes or known[0]), mover, other)
         if mover is comparer:
-            walk = replace(walk, extensions=("compare",), operator=compare(), record=1)
+            walk = replace(walk, extensions=("compare",), record=1)
         steps.append((mover.name, walk))
     return steps, comparer.name
 

@@ -7,8 +7,8 @@ mover and its memory, and packs with the gateware's own layout. Nothing is maske
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from amaranth.hdl import Shape
@@ -47,10 +47,11 @@ class BufferDescriptor:
     pad
         Byte that stands for what a guard excludes.
     operator
-        Word for the stream operator: of the array bit 0, C is present; of an extension what
-        :mod:`weft.sw.operators` gives.
+        Word for the array: bit 0, C is present.
     extensions
         Names of the mover's stream operators that the stream goes through.
+    parameters
+        Their parameters by name, as :mod:`weft.sw.operators` gives them; one that is missing is 0.
     route
         Names of the movers at the other end of the stream, where that goes through the switch:
         every sink of a source, or the source of a sink. With the extension ``compare`` a source
@@ -97,6 +98,7 @@ class BufferDescriptor:
     release_id: int = 0
     release_delta: int = 0
     extensions: tuple[str, ...] = ()
+    parameters: Mapping[str, int] = field(default_factory=dict, hash=False)
     route: tuple[str, ...] = ()
     record: int = 0
     iteration_size: int = 0
@@ -129,6 +131,11 @@ class BufferDescriptor:
             dimensions = range(len(spec.mover.spatial_bounds))
             values["spatial_strides"] = tuple(view.spatial_strides[i] for i in dimensions)
         values["extensions"] = _named(view.extensions, spec.mover.extensions)
+        values["parameters"] = {
+            name: view.parameters[name]
+            for name in _parameters(spec)
+            if name in values["extensions"] and view.parameters[name]
+        }
         if spec.has_route:
             meets = "compare" in values["extensions"]
             ends = spec.config.switch_ends(spec.mover, meets=meets)
@@ -202,15 +209,14 @@ class _Encoder:
     def stream(self, descriptor: BufferDescriptor) -> dict[str, Any]:
         """What the stream goes through, and where to."""
         operator, extensions, route = descriptor.operator, descriptor.extensions, descriptor.route
-        if self.mover.extensions:
-            self.require_off("operator", operator, "extensions", len(extensions))
-        elif self.spec.has_operator:
+        if self.spec.has_operator:
             limit = f"must be from 0 to {OPERATOR_LIMIT}"
             self.require(0 <= operator <= OPERATOR_LIMIT, "operator", operator, limit)
         known = self.mover.extensions
         limit = f"each is one of {', '.join(known)}, once" if known else "the mover has none"
         self.require_names("extensions", extensions, known, limit)
-        values = {"extensions": sum(1 << known.index(name) for name in extensions)}
+        values: dict[str, Any] = {"extensions": sum(1 << known.index(name) for name in extensions)}
+        values |= self.parameters(descriptor)
         if not self.spec.has_route:
             limit = "a BD chooses the other end of its stream only on the switch"
             self.require(not route, "route", route, limit)
@@ -227,6 +233,16 @@ class _Encoder:
         self.require_names("route", route, others, limit)
         self.require(len(route) == 1, "route", route, limit)
         return values | {"route": ends.index(route[0])}
+
+    def parameters(self, descriptor: BufferDescriptor) -> dict[str, Any]:
+        """A word for each extension of the mover that takes one."""
+        known, given = _parameters(self.spec), descriptor.parameters
+        for name, value in given.items():
+            place = f"parameters[{name}]"
+            text = f"has no meaning without {name} in extensions"
+            self.require(name in descriptor.extensions, place, value, text)
+            self.require(name in known, place, value, "the extension takes none")
+        return {"parameters": {name: given.get(name, 0) for name in known}} if known else {}
 
     def check_chain(self, descriptor: BufferDescriptor) -> None:
         self.require_flag("use_next", descriptor.use_next)
@@ -419,6 +435,13 @@ def _named(mask: int, names: Sequence[str]) -> tuple[str, ...]:
 
 def _has(spec: Descriptor, name: str) -> bool:
     return any(key == name for key, _ in spec.layout)
+
+
+def _parameters(spec: Descriptor) -> tuple[str, ...]:
+    """Extensions of the mover that take a parameter."""
+    if not _has(spec, "parameters"):
+        return ()
+    return tuple(name for name, _ in spec.layout["parameters"].shape)
 
 
 def _guard_fields(spec: Descriptor) -> tuple[str, ...]:

@@ -394,6 +394,8 @@ class Device:
         """``out = a @ b (+ c)``: int8 operands, int32 result modulo 2**32, any M, N, K >= 1.
 
         Matrices lie in device memory, row-major with any distance between rows; `c` may be `out`.
+        `a` and `b` may lie transposed (``x.T`` of a row-major x) where their movers have the
+        extension ``transposer``: that costs no copy and no cycle.
         The product is compiled and run: by the sequencer, as one program that the device memory
         must have room for as well, or over the register bus where there is none. `timeout` is in
         cycles, for every single wait.

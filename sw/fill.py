@@ -80,7 +80,7 @@ def fill_steps(
     if uniform:
         nothing = replace(nothing, pad=pattern & 0xFF)
     else:
-        nothing = replace(nothing, extensions=("xor",), operator=pattern)
+        nothing = replace(nothing, extensions=("xor",), parameters={"xor": pattern})
     if isinstance(target, MemRef):
         walks = [lower(taker, piece) for piece in slices(taker, target)]
     else:

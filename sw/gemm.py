@@ -2,7 +2,9 @@
 
 Pure functions of the configuration and the shape; nothing here talks to a device. A lies in the
 scratchpad as [M/mu][K/ku] tiles of mu x ku operands, B as [K/ku][N/nu] tiles of ku x nu, D as
-[M/mu][N/nu] tiles of mu x nu accumulators. C is loaded where D will be written: the array reads a
+[M/mu][N/nu] tiles of mu x nu accumulators. An operand that lies transposed in DRAM lies so in the
+scratchpad, A as [K/ku][M/mu] tiles of ku x mu, B as [N/nu][K/ku] tiles of nu x ku, and its mover's
+transposer turns each tile. C is loaded where D will be written: the array reads a
 tile of C before it can write that tile of D.
 """
 
@@ -20,10 +22,18 @@ from .errors import MappingError
 from .placement import Placement, Region, bound_mover
 from .transfer import DmaPair
 
-__all__ = ["GemmMapper", "GemmTask", "TileShape"]
+__all__ = ["GemmForm", "GemmMapper", "GemmTask", "TileShape"]
 
 MAX_ROWS = (1 << BOUND_BITS) - 1
 """Rows of a matrix that one descriptor loop walks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GemmForm:
+    """How the operands lie in DRAM: row after row, or `transposed_a`, `transposed_b`."""
+
+    transposed_a: bool = False
+    transposed_b: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,14 +89,21 @@ class GemmMapper:
         A system with an array and a DMA.
     placement
         Where tiles stand; by default :meth:`Placement.single`.
+    form
+        How the operands lie.
 
     Raises
     ------
     MappingError
-        The configuration lacks one of them.
+        The configuration lacks one of them, or the form asks for an extension that a mover lacks.
     """
 
-    def __init__(self, config: AcceleratorConfig, placement: Placement | None = None) -> None:
+    def __init__(
+        self,
+        config: AcceleratorConfig,
+        placement: Placement | None = None,
+        form: GemmForm | None = None,
+    ) -> None:
         if config.array is None or config.dma is None:
             raise MappingError(f"configuration {config.name} has no array with a DMA to feed it")
         self.config = config
@@ -97,33 +114,35 @@ class GemmMapper:
         self.placement = placement or Placement.single(config)
         self._ends = [DmaPair.find(config, kind).scratchpad for kind in ("mm2s", "s2mm")]
         self._narrow_rows: dict[tuple[int, int], list[int]] = {}
+        self.form = form or GemmForm()
+        for operand in "ab":
+            if self._transposed(operand):
+                self._require(operand, "transposer", f"{operand} lies transposed")
 
     @classmethod
-    def for_product(cls, config: AcceleratorConfig, M: int, N: int, K: int) -> GemmMapper:
+    def for_product(
+        cls, config: AcceleratorConfig, M: int, N: int, K: int, form: GemmForm | None = None
+    ) -> GemmMapper:
         """The mapper for a product: with all of the scratchpad for its only tile, or with half of
         it for each of two at a time.
 
         Raises
         ------
         MappingError
-            Not even a tile of one array step fits the scratchpad.
+            Not even a tile of one array step fits the scratchpad, or as the constructor.
         """
-        single, double = cls(config), cls(config, Placement.double(config))
+        single, double = cls(config, form=form), cls(config, Placement.double(config), form)
         if single.fits(TileShape(m=M, n=N, k=K)) or double.deepest(K) is None:
             return single
         return double
 
     def layout_a(self, shape: TileShape, region: int = 0) -> BlockedLayout:
-        rows, width = self.array.mu, self.array.ku * self.operand
-        return self._layout(
-            self.placement.a[region], "a", rows, width, shape.m, shape.k * self.operand
-        )
+        tile, matrix = (self.array.mu, self.array.ku), (shape.m, shape.k)
+        return self._operand_layout("a", self.placement.a[region], tile, matrix)
 
     def layout_b(self, shape: TileShape, region: int = 0) -> BlockedLayout:
-        rows, width = self.array.ku, self.array.nu * self.operand
-        return self._layout(
-            self.placement.b[region], "b", rows, width, shape.k, shape.n * self.operand
-        )
+        tile, matrix = (self.array.ku, self.array.nu), (shape.k, shape.n)
+        return self._operand_layout("b", self.placement.b[region], tile, matrix)
 
     def layout_d(self, shape: TileShape, region: int = 0) -> BlockedLayout:
         rows, width = self.array.mu, self.array.nu * self.accumulator
@@ -142,7 +161,9 @@ class GemmMapper:
     def deepest(self, K: int) -> int | None:
         """As much of K as a tile can have; None if the smallest tile does not fit."""
         ku = self.array.ku
-        depths = _candidates(K, ku, math.lcm(self.beat, ku), self.placement.a[0].size)
+        along = self._transposed("b") or not self._transposed("a")  # K runs along rows in DRAM
+        wide = math.lcm(self.beat, ku) if along else ku
+        depths = _candidates(K, ku, wide, self.placement.a[0].size)
         return _largest(depths, lambda k: self.fits(TileShape(m=1, n=1, k=k)))
 
     def tile_shape(self, M: int, N: int, K: int) -> TileShape:
@@ -155,6 +176,7 @@ class GemmMapper:
         """
         mu, nu, ku = self.array.mu, self.array.nu, self.array.ku
         wide_n = math.lcm(self.beat, nu)
+        wide_m = math.lcm(self.beat, mu) if self._transposed("a") else mu
         k = self.deepest(K)
         if k is None:
             raise MappingError(
@@ -163,7 +185,7 @@ class GemmMapper:
             )
         best: tuple[tuple[int, int], TileShape] | None = None
         columns = _candidates(N, nu, wide_n, self.placement.d[0].size)
-        for m in _candidates(M, mu, mu, self.placement.d[0].size):
+        for m in _candidates(M, mu, wide_m, self.placement.d[0].size):
             n = _largest(columns, lambda n, m=m: self.fits(TileShape(m=m, n=n, k=k)))  # type: ignore[misc]
             if n is None:
                 break
@@ -231,11 +253,17 @@ class GemmMapper:
         down, across, deep = self._counts(shape)
         layouts = (self.layout_a, self.layout_b, self.layout_d)
         a, b, d = (layout(shape, region) for layout, region in zip(layouts, regions, strict=True))
+        a_down, a_deep = a.row_pitch, a.tile_pitch
+        b_deep, b_across = b.row_pitch, b.tile_pitch
+        if self._transposed("a"):
+            a_down, a_deep = a_deep, a_down
+        if self._transposed("b"):
+            b_deep, b_across = b_across, b_deep
         walk_d = ((across, d.tile_pitch), (down, d.row_pitch))
         walks = {
             **({"array.c": (d, walk_d)} if with_c else {}),
-            "array.a": (a, ((deep, a.tile_pitch), (across, 0), (down, a.row_pitch))),
-            "array.b": (b, ((deep, b.row_pitch), (across, b.tile_pitch), (down, 0))),
+            "array.a": (a, ((deep, a_deep), (across, 0), (down, a_down))),
+            "array.b": (b, ((deep, b_deep), (across, b_across), (down, 0))),
             "array.d": (d, walk_d),
         }
         return {
@@ -244,9 +272,31 @@ class GemmMapper:
                 bound_mover(self.config, port),
                 loops,
                 operator=int(with_c and port == "array.a"),
+                extensions=("transposer",) if self._transposed(port.removeprefix("array.")) else (),
             )
             for port, (layout, loops) in walks.items()
         }
+
+    def _transposed(self, operand: str) -> bool:
+        form = self.form
+        return {"a": form.transposed_a, "b": form.transposed_b}.get(operand, False)
+
+    def _require(self, operand: str, extension: str, why: str) -> None:
+        mover = bound_mover(self.config, f"array.{operand}")
+        if extension not in mover.extensions:
+            raise MappingError(
+                f"{why}, and mover {mover.name} of configuration {self.config.name} has no "
+                f"{extension}"
+            )
+
+    def _operand_layout(
+        self, operand: str, region: Region, tile: tuple[int, int], matrix: tuple[int, int]
+    ) -> BlockedLayout:
+        """Of A or B: tiles of rows x columns operands for a matrix, which may lie transposed."""
+        if self._transposed(operand):
+            tile, matrix = (tile[1], tile[0]), (matrix[1], matrix[0])
+        size = self.operand
+        return self._layout(region, operand, tile[0], tile[1] * size, matrix[0], matrix[1] * size)
 
     def _counts(self, shape: TileShape) -> tuple[int, int, int]:
         array = self.array

@@ -22,7 +22,7 @@ class GemmPasses:
     mapper
         The mapping.
     a, b, out, c
-        The matrices.
+        The matrices; a and b have the mapper's form.
     """
 
     def __init__(
@@ -49,9 +49,13 @@ class GemmPasses:
             load_c = self._move(self._load, part, d, f"load C {m},{n}")
         if tile.load_a:
             part = self.a.subview((m, k), (shape.m, shape.k))
+            if mapper.form.transposed_a:
+                part = part.transpose()
             load_a = self._move(self._load, part, a, f"load A {m},{k}")
         if tile.load_b:
             part = self.b.subview((k, n), (shape.k, shape.n))
+            if mapper.form.transposed_b:
+                part = part.transpose()
             load_b = self._move(self._load, part, b, f"load B {k},{n}")
         if tile.last:
             part = self.out.subview((m, n), (shape.m, shape.n))

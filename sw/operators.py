@@ -1,4 +1,4 @@
-"""Operator words, what a descriptor tells the stream operator of its mover; and results."""
+"""Parameters, what a descriptor tells the stream operators of its mover; and results."""
 
 from __future__ import annotations
 

@@ -7,14 +7,29 @@ import numpy.typing as npt
 
 from ..hw.config import AcceleratorConfig
 from .errors import MappingError
-from .gemm import GemmMapper
+from .gemm import GemmForm, GemmMapper
 from .gemm_passes import GemmPasses
 from .memref import MemRef
 from .run_array import ArrayRunner
 
-__all__ = ["check_operands", "gemm_runner"]
+__all__ = ["check_operands", "gemm_form", "gemm_runner"]
 
 OPERAND, ACCUMULATOR = np.dtype(np.int8), np.dtype(np.int32)
+
+
+def gemm_form(a: MemRef, b: MemRef) -> GemmForm:
+    """How the operands lie: transposed is one whose columns alone are contiguous."""
+    return GemmForm(transposed_a=_is_transposed(a), transposed_b=_is_transposed(b))
+
+
+def _is_transposed(ref: MemRef) -> bool:
+    """Whether the columns of a matrix are contiguous and its rows are not."""
+    return _is_apart(ref) and not _is_apart(ref.transpose())
+
+
+def _is_apart(ref: MemRef) -> bool:
+    """Whether the elements of a row of a matrix do not follow each other."""
+    return ref.sizes[1] > 1 and ref.strides[1] != 1
 
 
 def check_operands(a: MemRef, b: MemRef, out: MemRef, c: MemRef | None) -> tuple[int, int, int]:
@@ -23,8 +38,8 @@ def check_operands(a: MemRef, b: MemRef, out: MemRef, c: MemRef | None) -> tuple
     Raises
     ------
     MappingError
-        A wrong type or shape, an empty matrix, rows that are not contiguous, or a result that lies
-        over an operand (c itself may be the result).
+        A wrong type or shape, an empty matrix, rows that are not contiguous (of a and b: rows or
+        columns), or a result that lies over an operand (c itself may be the result).
     """
     operands = {"a": (a, OPERAND), "b": (b, OPERAND), "out": (out, ACCUMULATOR)}
     if c is not None:
@@ -34,9 +49,11 @@ def check_operands(a: MemRef, b: MemRef, out: MemRef, c: MemRef | None) -> tuple
             raise MappingError(f"{name} has dtype {ref.dtype}: must be {dtype}")
         if len(ref.sizes) != 2 or 0 in ref.sizes:
             raise MappingError(f"{name} has shape {ref.sizes}: must be a matrix, not empty")
-        if ref.sizes[1] > 1 and ref.strides[1] != 1:
+        may_turn = name in ("a", "b")
+        if _is_apart(ref) and not (may_turn and _is_transposed(ref)):
+            what = "row or a column" if may_turn else "row"
             raise MappingError(
-                f"{name} has strides {ref.strides}: the elements of a row must be contiguous"
+                f"{name} has strides {ref.strides}: the elements of a {what} must be contiguous"
             )
     (M, K), N = a.sizes, b.sizes[1]
     wanted = {"b": (b, (K, N)), "out": (out, (M, N))}
@@ -50,7 +67,8 @@ def check_operands(a: MemRef, b: MemRef, out: MemRef, c: MemRef | None) -> tuple
         raise MappingError(f"out has strides {out.strides}: its rows overlap")
     for name, (ref, _) in operands.items():
         in_place = name == "c" and np.array_equal(_row_order(ref), _row_order(out))
-        if name != "out" and not in_place and _overlaps(ref, out):
+        lines = ref.transpose() if _is_transposed(ref) else ref
+        if name != "out" and not in_place and _overlaps(lines, out):
             raise MappingError(f"out lies over {name}, which is still read when tiles are stored")
     return M, N, K
 
@@ -85,7 +103,7 @@ def gemm_runner(
         The product is impossible.
     """
     M, N, K = check_operands(a, b, out, c)
-    mapper = GemmMapper.for_product(config, M, N, K)
+    mapper = GemmMapper.for_product(config, M, N, K, gemm_form(a, b))
     return ArrayRunner(
         config,
         placement=mapper.placement,

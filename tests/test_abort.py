@@ -273,7 +273,7 @@ def test_an_operator_forgets_with_its_mover(bench: Bench) -> None:
     """Neither a beat nor a constant of an aborted BD is left between mover and switch."""
     dev, data = bench.dev, bench.fresh(bench.beat * 20)
     bench.fill(1, data)
-    adds = {"extensions": ("add_constant",), "operator": add_constant(1, 1)}
+    adds = {"extensions": ("add_constant",), "parameters": {"add_constant": add_constant(1, 1)}}
     bench.start("P", 1, REGION, data.size, **adds)
     out = dev.allocate(data.size, np.uint8)
     bench.start("S2MM1", 1, out.device_address, data.size)

@@ -48,7 +48,7 @@ def core(seq: RuntimeSequence, length: int, ring: bool = False) -> None:
         contiguous(CROSSING.memory, CROSSING.mover(name), base=base, length=4 * length)
         for name, base in (("P", INBOX), ("Q", OUTBOX))
     )
-    adds = {"extensions": ("add_constant",), "operator": add_constant(1, 4)}
+    adds = {"extensions": ("add_constant",), "parameters": {"add_constant": add_constant(1, 4)}}
     tasks = {
         "P": locked(
             BufferDescriptor(**vars(read) | adds | {"route": ("Q",)}), token_in.acquire_ge(1)

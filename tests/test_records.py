@@ -312,7 +312,8 @@ def test_the_crc_of_random_copies(machines: Callable[..., Bench], seed: int) -> 
             at = 8 * toss.randrange((page - size) // 8)
             wants, follows = toss.random() < 0.7, toss.getrandbits(32) * toss.randrange(2)
             ends = {"route": (sink,), "record": int(toss.random() < 0.8)}
-            given = {"extensions": ("crc32c",), "operator": crc32c(follows)} if wants else {}
+            parameters = {"crc32c": crc32c(follows)}
+            given = {"extensions": ("crc32c",), "parameters": parameters} if wants else {}
             bench.write(name, slot, first + at, size, **given | ends)
             bench.write(sink, slot, into, size, route=(name,))
             crc = golden(data[at : at + size].tobytes(), follows) if wants else None
@@ -333,7 +334,7 @@ def test_the_crc_of_what_a_fault_spoilt(machines: Callable[..., Bench]) -> None:
     bench = machines(1)
     out = bench.dev.allocate(1000, np.uint8)
     start = bench.base + BAD - 100
-    given = {"extensions": ("crc32c",), "operator": 0}
+    given = {"extensions": ("crc32c",)}
     read, _ = bench.copy(start, out.device_address, 300, **given)
     bench.fails("MM2S0", read)
     record = bench.dev.record("MM2S0", read)
@@ -381,7 +382,7 @@ def test_an_abort_writes_the_records_of_what_is_over(
     bench.write("S2MM0", 3, data.device_address, 8, route=("X",), **nothing)
     for slot in range(3):
         size, follows = 8 * toss.randint(1, 40), toss.choice([{}, {"use_next": 1, "next": 3}])
-        given = {"extensions": ("crc32c",), "operator": 0} if toss.randrange(2) else {}
+        given = {"extensions": ("crc32c",)} if toss.randrange(2) else {}
         bench.write("X", slot, 0, size, route=("S2MM0",), **given | follows)
         bench.write("S2MM0", slot, data.device_address, size, route=("X",), **follows)
         pushed.append((size, toss.randint(1, 3)))
@@ -400,7 +401,7 @@ def test_an_abort_writes_the_records_of_what_is_over(
             # A source's record does not wait for what nobody takes any more.
             assert record.nbytes == size * repeat or (name == "X" and record.nbytes < size * repeat)
     # All goes on.
-    bench.write("X", 0, 0, 200, route=("S2MM0",), extensions=("crc32c",), operator=0)
+    bench.write("X", 0, 0, 200, route=("S2MM0",), extensions=("crc32c",))
     bench.write("S2MM0", 0, data.device_address, 200, route=("X",))
     tokens = {name: dev.push(name, 0) for name in ("X", "S2MM0")}
     for name, token in tokens.items():
@@ -458,7 +459,7 @@ def test_random_transfers_are_recorded(machines: Callable[..., Bench], seed: int
                 if index == 0:
                     given += size
                     if walk.extensions == ("crc32c",):
-                        found = golden(world.given(name, walk).tobytes(), walk.operator)
+                        found = golden(world.given(name, walk).tobytes(), walk.parameters["crc32c"])
                 elif mover.is_source:
                     found = next(differences)
                 elif name in ("S2MM0", "S2MM1"):
@@ -484,7 +485,7 @@ def test_a_mover_without_a_ring_writes_no_record(machines: Callable[..., Bench])
     dev: Any = Device(bench.simulation, CROSSING)
     bench.dev, taken = dev, dev.allocate(2 * 64 * 40, np.uint8)
     before = bytes(dev.transport.memory)
-    given = {"extensions": ("crc32c",), "operator": 0}
+    given = {"extensions": ("crc32c",)}
     for _ in range(40):
         read, written = bench.copy(taken.device_address, taken.device_address, 64, **given)
         dev.wait("MM2S0", read)

@@ -1,6 +1,7 @@
 """The whole system: driver, RTL and DRAM model together."""
 
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -113,6 +114,50 @@ def check_without_a_copy(dev: Any, M: int, N: int, K: int) -> None:
 )
 def test_odd_shapes_are_exact_without_a_host_copy(tiny: Any, shape: tuple[int, int, int]) -> None:
     check_without_a_copy(tiny, *shape)
+
+
+@pytest.mark.parametrize(
+    ("shape", "transposed"),
+    [
+        ((5, 7, 9), "a"),
+        ((9, 6, 5), "b"),
+        ((12, 20, 17), "ab"),
+        ((1, 1, 6), "ab"),
+        ((3, 40, 1), "ab"),
+    ],
+)
+def test_operands_that_lie_transposed(
+    tiny: Any, shape: tuple[int, int, int], transposed: str
+) -> None:
+    check_transposed(tiny, shape, transposed)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("engine", ENGINES)
+def test_random_operands_that_lie_transposed(engine: str) -> None:
+    dev, toss = weft.simulate("tiny", engine), random.Random(5)
+    for _ in range(20):
+        shape = (toss.randint(1, 70), toss.randint(1, 70), toss.choice([1, 9, 64, 200]))
+        check_transposed(dev, shape, toss.choice(["a", "b", "ab"]))
+
+
+def check_transposed(dev: Any, shape: tuple[int, int, int], transposed: str) -> None:
+    """The product is exact, and takes no memory but for the program."""
+    M, N, K = shape
+    draw = np.random.default_rng(sum(shape))
+    a = dev.allocate((K, M), np.int8).T if "a" in transposed else dev.allocate((M, K), np.int8)
+    b = dev.allocate((N, K), np.int8).T if "b" in transposed else dev.allocate((K, N), np.int8)
+    a[:], b[:] = draw.integers(-128, 128, (M, K)), draw.integers(-128, 128, (K, N))
+    out = dev.allocate((M, N), np.int32)
+    copies = dev.stats.host_copies
+    with allocations(dev) as programs:
+        report = dev.gemm(a, b, out=out)
+    np.testing.assert_array_equal(out, product(a, b))
+    assert [array.dtype for array in programs] == [np.uint64]
+    assert dev.stats.host_copies == copies
+    assert report.bytes_read >= a.nbytes + b.nbytes
+    for array in (a.T if "a" in transposed else a, b.T if "b" in transposed else b, out):
+        dev.free(array)
 
 
 @pytest.mark.soak

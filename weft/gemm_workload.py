@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .hw.config import ArrayConfig
 from .hw.errors import ConfigError
@@ -17,12 +18,17 @@ __all__ = ["GemmWorkload"]
 
 @dataclass(frozen=True, kw_only=True)
 class GemmWorkload(Workload):
-    """``out = a @ b``, plus ``c`` with `accumulate`."""
+    """``out = a @ b``, plus ``c`` with `accumulate`.
+
+    With `transpose_a` a lies in DRAM as [k][m], with `transpose_b` b as [n][k].
+    """
 
     m: int
     n: int
     k: int
     accumulate: bool = False
+    transpose_a: bool = False
+    transpose_b: bool = False
 
     def __post_init__(self) -> None:
         for name in ("m", "n", "k"):
@@ -54,6 +60,8 @@ class GemmWorkload(Workload):
             "n": self.n,
             "k": self.k,
             "accumulate": self.accumulate,
+            "transpose_a": self.transpose_a,
+            "transpose_b": self.transpose_b,
             "layout": "row-major",
             "out": "int32",
             "seed": self.seed,
@@ -61,8 +69,8 @@ class GemmWorkload(Workload):
 
     def begin(self, device: Device) -> Trial:
         random = np.random.default_rng(self.seed)
-        a = filled(device, (self.m, self.k), np.int8, random)
-        b = filled(device, (self.k, self.n), np.int8, random)
+        a = self._operand(device, (self.m, self.k), random, transposed=self.transpose_a)
+        b = self._operand(device, (self.k, self.n), random, transposed=self.transpose_b)
         out = device.allocate((self.m, self.n), np.int32)
         expected = np.asarray(a, np.int64) @ np.asarray(b, np.int64)
         c = None
@@ -75,3 +83,12 @@ class GemmWorkload(Workload):
             out=out,
             expected=expected.astype(np.int32),
         )
+
+    @staticmethod
+    def _operand(
+        device: Device, shape: tuple[int, int], random: np.random.Generator, *, transposed: bool
+    ) -> npt.NDArray[np.int8]:
+        """An int8 matrix on `device`, row-major or as the transpose of one that is."""
+        if transposed:
+            return filled(device, shape[::-1], np.int8, random).T
+        return filled(device, shape, np.int8, random)

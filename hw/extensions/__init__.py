@@ -4,6 +4,6 @@ Source: DataMaestro, section III-E.
 """
 
 from .chain import Chain
-from .extension import Extension
+from .extension import Extension, extension_setting
 
-__all__ = ["Chain", "Extension"]
+__all__ = ["Chain", "Extension", "extension_setting"]

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 from amaranth.hdl import Module
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..bus.cut import Cut
-from ..bus.streams import compute_beat, present_fields
+from ..bus.streams import compute_beat
 from ..bus.wires import adopt
-from .extension import Extension
+from .extension import Extension, extension_setting
 
-__all__ = ["Chain", "extension_setting"]
-
-
-def extension_setting(parameter_bits: int) -> data.StructLayout:
-    """Of one BD: whether it goes through the extension, ``enable``, and its ``parameter``."""
-    return present_fields({"enable": 1, "parameter": parameter_bits})
+__all__ = ["Chain"]
 
 
 class _Stage(wiring.Component):
@@ -29,7 +25,7 @@ class _Stage(wiring.Component):
 
     Members
     -------
-    setting : stream of :func:`extension_setting`
+    setting : stream of :func:`~weft.hw.extensions.extension.extension_setting`
     i, o : stream of :func:`~weft.hw.bus.streams.compute_beat`
     """
 
@@ -89,7 +85,7 @@ class Chain(wiring.Component):
     Members
     -------
     i, o : stream of :func:`~weft.hw.bus.streams.compute_beat`
-    <name of the extension> : stream of :func:`extension_setting`
+    <name of the extension> : stream of :func:`~weft.hw.extensions.extension.extension_setting`
         One for each BD, in order, taken with the last of its beats that comes there.
 
     Source: DataMaestro, section III-E (datapath extensions).
@@ -124,7 +120,7 @@ class Chain(wiring.Component):
                 cut = m.submodules[f"{name}_cut"] = Cut(compute_beat(extension.width))
                 stages.append(cut)
         adopt(stages[0], "i", self.i)
-        for before, after in zip(stages, stages[1:], strict=False):
+        for before, after in pairwise(stages):
             adopt(after, "i", wiring.flipped(before.o))
         adopt(stages[-1], "o", self.o)
         return m

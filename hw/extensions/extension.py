@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import ClassVar, Self
 
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..bus.streams import compute_beat
+from ..bus.streams import compute_beat, present_fields
 from ..config import MoverConfig
 
-__all__ = ["Extension"]
+__all__ = ["Extension", "extension_setting"]
+
+
+def extension_setting(parameter_bits: int) -> data.StructLayout:
+    """Of one BD: whether it goes through the extension, ``enable``, and its ``parameter``."""
+    return present_fields({"enable": 1, "parameter": parameter_bits})
 
 
 class Extension(wiring.Component):

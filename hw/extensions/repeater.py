@@ -34,7 +34,7 @@ class Repeater(Extension):
         replayed = Signal(BOUND_BITS)
         last = Signal()
         m.d.comb += [
-            last.eq((replayed + 1 >= parameter.count)),
+            last.eq(replayed + 1 >= parameter.count),
             self.o.valid.eq(self.i.valid),
             self.i.ready.eq(self.o.ready & last),
             self.o.payload.data.eq(given.data),

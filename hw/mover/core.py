@@ -18,7 +18,7 @@ from .descriptor import Descriptor
 from .flight import IN_FLIGHT, Flight, in_flight
 from .gate import AcquireGate
 from .iteration import ITERATION_WORDS, fits
-from .loader import Loader, mover_task, queued_task
+from .loader import Loader, beside_data, mover_task, queued_task
 from .locks import LockClientSignature
 from .monitor import ActivityMonitor
 from .port import PortSignature
@@ -89,10 +89,9 @@ class MoverCore(wiring.Component):
         As PUSH, for whoever can wait. ``ready`` is combinational from registers.
     locks : :class:`~weft.hw.mover.locks.LockClientSignature`
     port : :class:`~weft.hw.mover.port.PortSignature`
-    operator : stream of 32 bits; only if a stream operator takes them
-    route : stream of `descriptor.route`; only if the mover is on the switch
-        Operator word and route of every execution with rows, in order, from the cycle of its first
-        row on.
+    operator, extension_<name>, route : stream; those of :func:`~weft.hw.mover.loader.beside_data`
+        What operators and switch are told of every execution with rows, in order, from the cycle of
+        its first row on.
     records : :class:`~weft.hw.bus.record.RecordClientSignature`; only with `dma.records`
     result : stream of :func:`~weft.hw.bus.record.operator_result`; only if an operator has one
         Of every execution with rows, in order.
@@ -151,15 +150,16 @@ class MoverCore(wiring.Component):
             "refused": Out(1),
             "busy": Out(1),
         }
-        if self.descriptor.has_operator:
-            members["operator"] = Out(stream.Signature(32))
+        self._beside = beside_data(self.descriptor)
+        for name, shape in self._beside.items():
+            members[name] = Out(stream.Signature(shape))
         dma = None if mover.is_scratchpad else config.dma
         self._windows = 0 if dma is None else dma.windows
         if dma is not None and dma.windows:
             layout = data.ArrayLayout(window_layout(dma.address_bits), dma.windows)
             members["windows"] = Out(layout)
         if self.descriptor.has_route:
-            members |= {"route": Out(stream.Signature(self.descriptor.route)), "apart": In(1)}
+            members["apart"] = In(1)
         self._recorded = self.descriptor.has_records
         if self._recorded:
             assert config.dma is not None
@@ -235,16 +235,12 @@ class MoverCore(wiring.Component):
         adopt(monitor, "busy", self.busy)
         # What goes beside the data may wait for those of every BD in flight, and of one that is not
         # any more.
-        if self.descriptor.has_operator:
-            operators = Queue(32, depth=flight.depth + 1)
-            m.submodules.operators = abortable(operators)
-            adopt(operators, "i", wiring.flipped(loader.o_operator))
-            adopt(operators, "o", self.operator)
+        for name, shape in self._beside.items():
+            queue = Queue(shape, depth=flight.depth + 1)
+            m.submodules[f"{name}_queue"] = abortable(queue)
+            adopt(queue, "i", wiring.flipped(getattr(loader, f"o_{name}")))
+            adopt(queue, "o", getattr(self, name))
         if self.descriptor.has_route:
-            routes = Queue(self.descriptor.route, depth=flight.depth + 1)
-            m.submodules.routes = abortable(routes)
-            adopt(routes, "i", wiring.flipped(loader.o_route))
-            adopt(routes, "o", self.route)
             adopt(monitor, "apart", self.apart)
 
         if self._recorded:

@@ -1,8 +1,8 @@
 """The buffer descriptor (BD): one grid of 32-bit words for every mover.
 
-Words w0-w7 are the same everywhere; loops, spatial strides or run length, and guards follow, and
-what a mover does not have is absent. The hardware views a BD through :attr:`Descriptor.layout`, and
-the driver packs with the same object.
+Words w0-w7 are the same everywhere; loops, spatial strides or run length, guards and the parameters
+of extensions follow, and what a mover does not have is absent. The hardware views a BD through
+:attr:`Descriptor.layout`, and the driver packs with the same object.
 
 Loop strides are stored as *deltas*: what the address changes by when loop l is the outermost one
 that steps, which is its stride less the rewind of the loops inside::
@@ -22,6 +22,8 @@ it, the last of its chain or one that failed a check, has ``record``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Shape, signed, unsigned
 from amaranth.lib import data
 
@@ -37,6 +39,7 @@ from ..config import (
     MoverConfig,
 )
 from ..errors import ConfigError
+from ..registry import EXTENSIONS
 
 __all__ = ["MAX_WORDS", "RUN_LENGTH_BITS", "Descriptor", "dram_settings", "scratchpad_settings"]
 
@@ -91,7 +94,8 @@ class Descriptor:
         of a run exists iff ``0 <= value + run * i < limit`` for all of them. Scratchpad: {offset,
         limit, coefficient, dimension, deltas}, and a channel exists iff ``0 <= value + coefficient
         * i < limit``, with i its index along spatial ``dimension``. With a limit of 0 nothing
-        exists. Where guards can exclude the first channel, ``base`` is signed.
+        exists. Where guards can exclude the first channel, ``base`` is signed. ``parameters`` has a
+        word for each of the mover's extensions that takes one, by its name.
     words : int
         Length in 32-bit words.
     unsupported : tuple of str
@@ -122,6 +126,9 @@ class Descriptor:
             place("run_length", unsigned(RUN_LENGTH_BITS))
         if mover.guards:
             place("guards", data.ArrayLayout(_guard(mover), mover.guards))
+        parameters = [name for name in mover.extensions if EXTENSIONS[name].parameter_bits]
+        if parameters:
+            place("parameters", _parameters(parameters))
         self.words = word
         if self.words > MAX_WORDS:
             raise ConfigError(
@@ -153,8 +160,8 @@ class Descriptor:
 
     @property
     def has_operator(self) -> bool:
-        """Whether a stream operator takes this mover's operator words (the array takes A's)."""
-        return self.mover.bind == "array.a" or bool(self.mover.extensions)
+        """Whether the array takes this mover's operator words."""
+        return self.mover.bind == "array.a"
 
     @property
     def has_route(self) -> bool:
@@ -214,6 +221,15 @@ def scratchpad_settings(memory: MemoryConfig, mover: MoverConfig) -> data.Struct
             "dimensions": data.ArrayLayout(Shape.cast(range(dimensions)), mover.guards),
         }
     )
+
+
+def _parameters(names: Sequence[str]) -> data.Layout:
+    """One word for each."""
+    fields = {
+        name: data.Field(unsigned(EXTENSIONS[name].parameter_bits), 32 * index)
+        for index, name in enumerate(names)
+    }
+    return data.FlexibleLayout(32 * len(names), fields)
 
 
 def _guard(mover: MoverConfig) -> data.Layout:

@@ -1,6 +1,7 @@
 """From a pushed task to loops that run: BD prefetch, checks, chains, repeats."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
@@ -8,13 +9,15 @@ from amaranth.lib.wiring import In, Out
 
 from ..agu.row import temporal_task
 from ..bus.fault import TAG_BITS, FaultCode
+from ..extensions import extension_setting
+from ..registry import EXTENSIONS
 from .descriptor import Descriptor
 from .flight import flight_entry
 from .iteration import Iteration, fits
 from .locks import lock_acquire
 from .reporter import reported_execution
 
-__all__ = ["Loader", "mover_task", "queued_task"]
+__all__ = ["Loader", "beside_data", "mover_task", "queued_task"]
 
 
 def mover_task() -> data.StructLayout:
@@ -31,6 +34,25 @@ def queued_task(address_bits: int) -> data.StructLayout:
     return data.StructLayout(fields | {"base": address_bits, "fits": 1})
 
 
+def beside_data(descriptor: Descriptor) -> dict[str, Any]:
+    """What operators and switch are told of every execution with rows, by name.
+
+    ``operator``: the array's word. ``extension_<name>``, of each extension: on beats an
+    :func:`~weft.hw.extensions.extension.extension_setting`; on bytes its parameter, and 0 where the
+    BD does not enable it. ``route``: a BD's.
+    """
+    mover, shapes = descriptor.mover, dict[str, Any]()
+    if descriptor.has_operator:
+        shapes["operator"] = 32
+    for name in mover.extensions:
+        bits = EXTENSIONS[name].parameter_bits
+        on_bytes = name in mover.byte_extensions
+        shapes[f"extension_{name}"] = bits if on_bytes else extension_setting(bits)
+    if descriptor.has_route:
+        shapes["route"] = descriptor.route
+    return shapes
+
+
 class Loader(wiring.Component):
     """Takes tasks, reads and checks their BDs, and hands them to the address generator.
 
@@ -40,9 +62,10 @@ class Loader(wiring.Component):
     So executions follow each other without a bubble, within chains, tasks and between them.
     ``i.ready`` is combinational from ``o.ready``.
 
-    An execution is handed over together with its ``o_flight`` entry, its route and its operator
-    word: ``o`` is valid only when all side queues have room, so a full one delays and nothing is
-    dropped. What it acquires goes to the gate behind the address generator with the same handshake.
+    An execution is handed over together with its ``o_flight`` entry, its route and what operators
+    are told: ``o`` is valid only when all side queues have room, so a full one delays and nothing
+    is dropped. What it acquires goes to the gate behind the address generator with the same
+    handshake.
 
     A BD that fails a check moves nothing, and neither does one with a bound or a run length of 0.
     It waits until everything before it has retired, acquires its lock if it has one, and only then
@@ -70,9 +93,7 @@ class Loader(wiring.Component):
     o_flight : stream of :func:`~weft.hw.mover.flight.flight_entry`
     tag : 4
         Of the entry that is accepted in this cycle.
-    o_operator : stream of 32 bits; only if a stream operator takes them
-        0 for one that the BD does not enable.
-    o_route : stream of `descriptor.route`; only if the mover is on the switch
+    o_<name> : stream of the shape that stands in :func:`beside_data`, for each name there
     records : 1; only with `dma.records`
         There is a place for records; without it no task has one.
     o_report : stream of :func:`~weft.hw.mover.reporter.reported_execution`; only with `dma.records`
@@ -122,10 +143,8 @@ class Loader(wiring.Component):
             "descriptor_loaded": Out(8),
             "reads": Out(8),
         }
-        if descriptor.has_operator:
-            members["o_operator"] = Out(stream.Signature(32))
-        if descriptor.has_route:
-            members["o_route"] = Out(stream.Signature(descriptor.route))
+        for name, shape in beside_data(descriptor).items():
+            members[f"o_{name}"] = Out(stream.Signature(shape))
         if descriptor.has_records:
             members |= {"records": In(1), "o_report": Out(stream.Signature(reported_execution()))}
         super().__init__(members)
@@ -161,6 +180,10 @@ class Loader(wiring.Component):
         if self._descriptor.has_route:
             yield self._route_fits()
 
+    def _enables(self, name: str) -> Value:
+        """Whether the current BD goes through the extension."""
+        return self.bd.extensions[self._descriptor.mover.extensions.index(name)]
+
     def _route_fits(self) -> Value:
         """Whether the route names others that there are."""
         mover, config, route = self._descriptor.mover, self._descriptor.config, self.bd.route
@@ -170,7 +193,7 @@ class Loader(wiring.Component):
         if not mover.compares:
             return names_sinks if mover.is_source else names_source
         return Mux(
-            self.bd.extensions[0],
+            self._enables("compare"),
             names_source & (route != sources.index(mover.name)),
             names_sinks & ~route[sinks.index(mover.name)],
         )
@@ -267,17 +290,16 @@ class Loader(wiring.Component):
             self.o_flight.payload.release_delta.eq(Mux(sound, bd.release_delta, 0)),
         ]
         sides = [self.o_flight]
+        sides += [getattr(self, f"o_{name}") for name in beside_data(self._descriptor)]
         if self._descriptor.has_operator:
-            sides.append(self.o_operator)
-            enabled = bd.extensions[0] if self._descriptor.mover.extensions else 1
-            m.d.comb += self.o_operator.payload.eq(Mux(enabled, bd.operator, 0))
+            m.d.comb += self.o_operator.payload.eq(bd.operator)
         if self._descriptor.has_route:
-            sides.append(self.o_route)
             route = self.o_route.payload
             if self._descriptor.mover.compares:
-                m.d.comb += [route.ends.eq(bd.route), route.meets.eq(bd.extensions[0])]
+                m.d.comb += [route.ends.eq(bd.route), route.meets.eq(self._enables("compare"))]
             else:
                 m.d.comb += route.eq(bd.route)
+        self._tell_extensions(m)
         m.d.comb += [side.valid.eq(handed) for side in sides[1:]]
         if self._descriptor.has_records:
             sides.append(self.o_report)
@@ -307,6 +329,18 @@ class Loader(wiring.Component):
             m.d.sync += self.loaded.eq(takes)
         return m
 
+    def _tell_extensions(self, m: Module) -> None:
+        """What each of the mover's extensions is to do with the execution."""
+        bd, mover = self.bd, self._descriptor.mover
+        for name in mover.extensions:
+            told, enable = getattr(self, f"o_extension_{name}").payload, self._enables(name)
+            if name in mover.byte_extensions:
+                m.d.comb += told.eq(Mux(enable, bd.parameters[name], 0))
+                continue
+            m.d.comb += told.enable.eq(enable)
+            if EXTENSIONS[name].parameter_bits:
+                m.d.comb += told.parameter.eq(bd.parameters[name])
+
     def _elaborate_report(
         self, m: Module, flaw: Signal, begun: Signal, empty: Signal, last: Signal
     ) -> None:
@@ -314,7 +348,8 @@ class Loader(wiring.Component):
         report, entry = self.o_report.payload, self.o_flight.payload
         # What stands in a slot that does not exist is not a BD.
         recorded = self.bd.record & self.records & (flaw != FaultCode.NO_DESCRIPTOR)
-        result = self.bd.extensions[0] if self._descriptor.mover.has_result else 0
+        names = self._descriptor.mover.extensions
+        result = Cat(self._enables(name) for name in names if EXTENSIONS[name].result).any()
         m.d.comb += [
             self.o_report.valid.eq(begun),
             report.last.eq(last),

@@ -32,6 +32,7 @@ from ...hw.mover.descriptor import Descriptor
 from ...hw.mover.flight import in_flight
 from ...hw.mover.iteration import ITERATION_WORDS
 from ...sw.errors import BusError
+from .extensions import extended
 from .locks import ModelLocks
 from .programs import ModelSequencer
 from .sequencer import Effect
@@ -463,16 +464,18 @@ class SystemModel:
             execution.left += len(pieces)
             return True
         data = self.scratchpad.read(walk)
-        if mover.config.bind in self.by_name:
-            self.towards_dram.append(data.reshape(-1))
-            execution.left += data.size
-            return True
         ends = np.arange(len(data)) == len(data) - 1
-        mover.beats.extend(
+        fetched = [
             Beat(row, bool(mark), bool(end))
             for row, mark, end in zip(data, walk.marks, ends, strict=True)
-        )
-        execution.left += len(data)
+        ]
+        beats = extended(fetched, walk.extensions, mover.config.spatial_bounds[-1])
+        if mover.config.bind in self.by_name:
+            self.towards_dram += [beat.data for beat in beats]
+            execution.left += sum(beat.data.size for beat in beats)
+            return True
+        mover.beats.extend(beats)
+        execution.left += len(beats)
         if mover.spec.has_operator and len(data):
             self.array.operators.append(walk.operator)
         return True

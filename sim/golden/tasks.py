@@ -16,6 +16,7 @@ from ...hw.bus.fault import FaultCode
 from ...hw.config import ArrayConfig, MemoryConfig
 from ...hw.gemm import array_operator, quantizer_parameters
 from ...hw.mover.descriptor import Descriptor
+from ...hw.registry import EXTENSIONS
 from .agu import indices, marks, rows
 from .gemm import matmul
 from .quantizer import quantize
@@ -49,8 +50,9 @@ class Walk:
 
     ``addresses`` is the byte address of every row; ``marks`` of a row whether it ends the marked
     loops; ``exists`` tells, a row each, of every byte of a run (DRAM) or every channel whether it
-    exists. ``next`` is the slot that follows, if one does; ``acquire`` is (lock, value, equal) and
-    ``release`` (lock, delta), if there is one; ``iterations`` is 0 where the BD does not iterate.
+    exists. ``extensions`` are those that it goes through, each with its parameter. ``next`` is the
+    slot that follows, if one does; ``acquire`` is (lock, value, equal) and ``release`` (lock,
+    delta), if there is one; ``iterations`` is 0 where the BD does not iterate.
     """
 
     addresses: npt.NDArray[np.int64]
@@ -60,6 +62,7 @@ class Walk:
     mode: int
     pad: int
     operator: int
+    extensions: tuple[tuple[str, int], ...] = ()
     next: int | None = None
     acquire: tuple[int, int, bool] | None = None
     release: tuple[int, int] | None = None
@@ -126,6 +129,11 @@ def decode(
         mode=view.mode,
         pad=view.pad,
         operator=view.operator,
+        extensions=tuple(
+            (name, view.parameters[name] if EXTENSIONS[name].parameter_bits else 0)
+            for bit, name in enumerate(mover.extensions)
+            if view.extensions >> bit & 1
+        ),
         next=view.next if view.use_next else None,
         acquire=(
             (view.acquire_id, view.acquire_value, bool(view.acquire_mode))

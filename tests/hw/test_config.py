@@ -84,27 +84,35 @@ def test_hash_depends_on_every_parameter() -> None:
                 "kind": "read",
                 "bind": "export",
                 "spatial_bounds": (8,),
-                "extensions": ("transposer",),
+                "extensions": ("turner",),
             },
-            r"movers.A.extensions = 'transposer': is none of add_constant",
+            r"movers.A.extensions = 'turner': is none of transposer, broadcaster",
         ),
         *(
             (
                 MoverConfig,
-                {"name": "S", "kind": kind, "bind": bind, "extensions": ("add_constant",)},
-                "a stream operator sits between a source and the switch",
+                {"name": "S", "kind": kind, "bind": bind, "extensions": (name,)},
+                f"movers.S.extensions = '{name}': works on the {place}",
             )
-            for kind, bind in (("s2mm", "switch"), ("mm2s", "Y"))
+            for kind, bind, name, place in (
+                ("s2mm", "switch", "xor", "bytes between a source and the switch"),
+                ("mm2s", "Y", "xor", "bytes between a source and the switch"),
+                ("mm2s", "switch", "transposer", "beats of a read mover"),
+                ("write", "switch", "transposer", "beats of a read mover"),
+            )
         ),
-        (
-            MoverConfig,
-            {
-                "name": "S",
-                "kind": "mm2s",
-                "bind": "switch",
-                "extensions": ("add_constant", "add_constant"),
-            },
-            "at most one stream operator",
+        *(
+            (
+                MoverConfig,
+                {"name": "S", "kind": "read", "bind": "switch", "extensions": names},
+                message,
+            )
+            for names, message in (
+                (("xor", "xor"), "each name stands once"),
+                (("compare", "xor"), "compare comes last"),
+                (("crc32c", "compare"), "a record has the result of one of them"),
+                (("xor", "add_constant"), "that work on beats come before those that work on"),
+            )
         ),
         (MoverConfig, {"name": "M", "kind": "mm2s", "bind": "export"}, "stays inside"),
         (
@@ -306,3 +314,15 @@ def test_a_source_that_compares_is_a_sink_and_takes_another_source() -> None:
     assert built.switch_ends(built.mover("R"), meets=True) == ("R", "S")
     with pytest.raises(ConfigError, match=r"movers.R.extensions = .*: there is no other source"):
         AcceleratorConfig.from_dict(values | {"movers": [comparer, rest]})
+
+
+def test_extensions_that_do_not_take_the_mover_s_beats():
+    mover = {"name": "A", "kind": "read", "bind": "export", "spatial_bounds": [4]}
+    plain = {"name": "plain", "memory": {"bank_bits": 64}}
+    message = "movers.A.extensions = 'transposer': takes a square tile of bytes, not beats of 32"
+    with pytest.raises(ConfigError, match=message):
+        AcceleratorConfig.from_dict(plain | {"movers": [mover | {"extensions": ["transposer"]}]})
+    movers = [mover | {"extensions": ["broadcaster", "add_constant"]}]
+    found = AcceleratorConfig.from_dict(plain | {"movers": movers}).mover("A")
+    assert found.beat_extensions == ("broadcaster", "add_constant")
+    assert found.byte_extensions == ()

@@ -134,7 +134,7 @@ class World:
         """What the records of its comparisons must have."""
         pairs = zip(transfer.source, transfer.compared, strict=False)
         return [
-            compared(self.given(*one).tobytes(), self.given(*other).tobytes(), other[1].operator)
+            compared(self.given(*one).tobytes(), self.given(*other).tobytes(), other[1].parameters["compare"])
             for one, other in pairs
         ]
 
@@ -146,11 +146,12 @@ class World:
         content, found = self._locate(mover, descriptor, where[where != NOWHERE])
         given[where != NOWHERE] = content[found]
         if "add_constant" in descriptor.extensions:
-            word, size = descriptor.operator, 1 << (descriptor.operator & 3)
+            word = descriptor.parameters["add_constant"]
+            size = 1 << (word & 3)
             constant = (word >> 2) - (word >> 31 << 30)
             given = np.frombuffer(summed(given.tobytes(), size, constant), np.uint8)
         if "xor" in descriptor.extensions:
-            given = given ^ np.frombuffer(fill(descriptor.operator, len(given)), np.uint8)
+            given = given ^ np.frombuffer(fill(descriptor.parameters["xor"], len(given)), np.uint8)
         return given
 
     def _locate(
@@ -286,7 +287,8 @@ def _transfer(config: AcceleratorConfig, toss: random.Random, walks: _Walks) -> 
                 if "add_constant" in mover.extensions:
                     constant = toss.randint(-(1 << 29), (1 << 29) - 1)
                     word = add_constant(constant, toss.choice([1, 2, 4, 8]))
-                walk = replace(walk, extensions=mover.extensions, operator=word)
+                (name,) = mover.extensions
+                walk = replace(walk, extensions=(name,), parameters={name: word})
             made.append((mover.name, walk))
         return made
 
@@ -305,7 +307,7 @@ def _transfer(config: AcceleratorConfig, toss: random.Random, walks: _Walks) -> 
                 run_length=length if toss.random() < 0.7 else toss.randint(1, LONGEST),
                 route=(source.name,),
                 extensions=("compare",),
-                operator=toss.choice([0, toss.randrange(100)]),
+                parameters={"compare": toss.choice([0, toss.randrange(100)])},
             )
             walks.next_region(False)
             others.append((name, other))

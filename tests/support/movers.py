@@ -3,7 +3,7 @@
 import random
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from support.bench import stalls
@@ -15,7 +15,12 @@ from weft.hw.mover import Descriptor, MoverCore
 from weft.sim.golden.agu import deltas
 from weft.sim.golden.mover import Bd, Task
 
-__all__ = ["CoreHost", "PortModel", "encode"]
+__all__ = ["CoreHost", "PortModel", "encode", "without_extensions"]
+
+
+def without_extensions(config: AcceleratorConfig) -> AcceleratorConfig:
+    """`config` with movers whose cores tell nobody but the array what to do."""
+    return replace(config, movers=tuple(replace(m, extensions=()) for m in config.movers))
 
 
 def encode(descriptor: Descriptor, bd: Bd, **fields: Any) -> int:

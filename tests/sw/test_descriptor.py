@@ -295,7 +295,12 @@ def test_every_field_without_hardware_is_refused_when_set() -> None:
         ("Y", {"route": ("X", "P")}, "names one of the sources"),
         ("Y", {"route": ("X",), "extensions": ("add_constant",)}, "the mover has none"),
         ("X", {"route": ("Y",), "record": 2}, "record = 2: must be 0 or 1"),
-        ("P", {"route": ("Y",), "operator": 5}, "operator = 5: has no meaning without extensions"),
+        ("P", {"route": ("Y",), "operator": 5}, "operator = 5: this hardware does not have"),
+        (
+            "P",
+            {"route": ("Y",), "parameters": {"add_constant": 5}},
+            r"parameters\[add_constant\] = 5: has no meaning without add_constant in extensions",
+        ),
         ("P", {"route": ("Y",), "extensions": ("crc",)}, "each is one of add_constant, once"),
         ("MM2S2", {"route": ("MM2S2",)}, "sinks Y, Q, S2MM0, S2MM1, each once"),
         (
@@ -315,8 +320,12 @@ def test_every_field_without_hardware_is_refused_when_set() -> None:
         ),
         (
             "P",
-            {"route": ("Y",), "extensions": ("add_constant",), "operator": 1 << 32},
-            "operator = 4294967296: must be from 0 to 4294967295",
+            {
+                "route": ("Y",),
+                "extensions": ("add_constant",),
+                "parameters": {"add_constant": 1 << 32},
+            },
+            "parameters.add_constant = 4294967296: must be from 0 to 4294967295",
         ),
     ],
 )
@@ -345,9 +354,11 @@ def test_streams_come_back_from_their_words() -> None:
             given = replace(given, run_length=9)
         if spec.mover.extensions:
             word = add_constant(-3, 2)
-            given = replace(given, extensions=spec.mover.extensions, operator=word)
+            names = spec.mover.extensions
+            parameters = dict.fromkeys(names, word)
+            given = replace(given, extensions=names, parameters=parameters)
         found = BufferDescriptor.decode(spec, given.encode(spec))
-        for name in ("route", "extensions", "operator"):
+        for name in ("route", "extensions", "parameters"):
             assert getattr(found, name) == getattr(given, name)
 
 

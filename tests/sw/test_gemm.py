@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.pages import named_config
-from weft.hw.config import MemoryConfig
+from weft.hw.config import AcceleratorConfig, MemoryConfig
 from weft.hw.mover.descriptor import Descriptor
 from weft.sw.errors import MappingError
-from weft.sw.gemm import GemmMapper, TileShape
+from weft.sw.gemm import GemmForm, GemmMapper, TileShape
 from weft.sw.placement import Placement
 
 TINY, DEFAULT = named_config("tiny"), named_config("datamaestro")
@@ -124,6 +124,56 @@ def test_the_array_s_movers_accept_their_descriptors(with_c: bool) -> None:
                 mover = config.bound_to(port)
                 assert mover is not None
                 descriptor.encode(Descriptor(config, mover))
+
+
+FORMS = [GemmForm(transposed_a=a, transposed_b=b) for a in (False, True) for b in (False, True)]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    config=st.sampled_from([TINY, DEFAULT]),
+    double=st.booleans(),
+    form=st.sampled_from(FORMS),
+    shape=shapes,
+)
+def test_operands_may_lie_transposed(
+    config: AcceleratorConfig, double: bool, form: GemmForm, shape: list[int]
+) -> None:
+    """Whatever the form, each tile holds what the array needs, and its movers accept the walks."""
+    M, N, K = shape
+    mapper = GemmMapper(config, Placement.double(config) if double else None, form)
+    tile = mapper.tile_shape(M, N, K)
+    assert mapper.fits(tile)
+    array = mapper.array
+    streams = mapper.streams(tile, with_c=False)
+    plain = GemmMapper(config).streams(tile, with_c=False)
+    for operand, turned in (("a", form.transposed_a), ("b", form.transposed_b)):
+        walk, mover = streams[f"array.{operand}"], config.bound_to(f"array.{operand}")
+        walk.encode(Descriptor(config, mover))
+        assert walk.extensions == (("transposer",) if turned else ())
+        assert walk.bounds == plain[f"array.{operand}"].bounds
+        # Where a tile of the operand begins, from where its first byte lies in the matrix.
+        layout = {"a": mapper.layout_a, "b": mapper.layout_b}[operand](tile)
+        rows, columns = (array.mu, array.ku) if operand == "a" else (array.ku, array.nu)
+        for index in itertools.product(*(range(min(bound, 3)) for bound in walk.bounds)):
+            deep, across, down = index
+            row, column = (
+                (down * rows, deep * columns) if operand == "a" else (deep * rows, across * columns)
+            )
+            if turned:
+                row, column = column, row
+            at = row // layout.tile_rows * layout.row_pitch
+            at += column // layout.tile_row_bytes * layout.tile_pitch
+            steps = sum(i * stride for i, stride in zip(index, walk.strides, strict=True))
+            assert walk.base + steps == layout.base + at
+
+
+def test_an_operand_that_lies_transposed_takes_a_transposer() -> None:
+    plain = replace(TINY, movers=tuple(replace(m, extensions=()) for m in TINY.movers))
+    with pytest.raises(
+        MappingError, match="a lies transposed, and mover A of configuration tiny has no transposer"
+    ):
+        GemmMapper(plain, form=GemmForm(transposed_a=True))
 
 
 def test_what_cannot_be_mapped_is_refused() -> None:

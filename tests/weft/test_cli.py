@@ -129,8 +129,6 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ([*GEMM, "--engine", "abacus"], "'abacus' is not one of"),
         ([*GEMM, "--layout", "blocked"], "--layout blocked is not built yet"),
         ([*GEMM, "--layout", "spiral"], "'spiral' is not one of"),
-        ([*GEMM, "--transpose-a"], "--transpose-a is not built yet"),
-        ([*GEMM, "--transpose-b"], "--transpose-b is not built yet"),
         ([*GEMM, "--out", "int8"], "--out int8 is not built yet"),
         (CONV[:-2], "Missing option '--s'"),
         ([*CONV, "--r", "0"], "'--r': 0 is not in the range x>=1"),

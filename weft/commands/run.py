@@ -74,17 +74,13 @@ def run() -> None:
 @click.option("--transpose-b", is_flag=True, help="B lies transposed in DRAM.")
 @click.option("--out", type=click.Choice(["int32", "int8"]), default="int32", show_default=True)
 @workload_command
-def gemm(
-    layout: str, transpose_a: bool, transpose_b: bool, out: str, **options: Any
-) -> GemmWorkload:
+def gemm(layout: str, out: str, **options: Any) -> GemmWorkload:
     """A matrix product: DRAM, DMA, scratchpad, array and all the way back.
 
     Exits with 1 where the result differs from numpy's.
     """
     for option, asked in (
         ("--layout blocked", layout != "row-major"),
-        ("--transpose-a", transpose_a),
-        ("--transpose-b", transpose_b),
         ("--out int8", out != "int32"),
     ):
         if asked:

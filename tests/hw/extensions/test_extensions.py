@@ -79,9 +79,7 @@ def check(
     ]
     inputs = [(dut.i, [payload(beat) for bd in bds for beat in bd])]
     for name in names:
-        inputs.append(
-            (getattr(dut, name), [setting(name, *chosen[name]) for chosen in settings])
-        )
+        inputs.append((getattr(dut, name), [setting(name, *chosen[name]) for chosen in settings]))
     (taken,), (times,) = operate(dut, inputs, [(dut.o, len(expected))], toss=toss)
     assert [as_payload(beat) for beat in taken] == [payload(beat) for beat in expected]
     return times
@@ -96,7 +94,9 @@ def test_every_extension_has_a_meaning():
 def test_one(name, seed):
     toss = random.Random(repr((name, seed)))
     bounds, word = toss.choice([((8,), 64), ((4, 2), 64), ((4,), 32), ((4, 4), 8)])
-    bounds, word = ((4,), 32) if name == "transposer" and bounds == (8,) and seed % 2 else (bounds, word)
+    bounds, word = (
+        ((4,), 32) if name == "transposer" and bounds == (8,) and seed % 2 else (bounds, word)
+    )
     dut = chain([name], bounds, word)
     width = next(iter(dut.extensions.values())).width // 8
     bds = [random_bd(toss, width) for _ in range(8)]

@@ -8,7 +8,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from support.bench import collect, run, stalls, watch
-from support.movers import CoreHost, PortModel, encode
+from support.crossing import CROSSING
+from support.movers import CoreHost, PortModel, encode, without_extensions
 from support.pages import named_config, read, write
 from weft.hw.bus.fault import FaultCode
 from weft.hw.bus.registers import DESCRIPTOR_STORE
@@ -16,7 +17,7 @@ from weft.hw.mover import MoverCore, StallCause
 from weft.hw.mover.core import IN_FLIGHT
 from weft.sim.golden.mover import Bd, Task, executions
 
-CONFIG = named_config("tiny")
+CONFIG = without_extensions(named_config("tiny"))
 
 
 def single(loops: int, base: int = 64, operator: int = 0) -> Bd:
@@ -287,6 +288,45 @@ def test_a_full_side_queue_delays_and_drops_nothing() -> None:
         await host.settled(ctx, 1)
 
     run(host.core, [program], background=[port.serve])
+
+
+def test_extensions_are_told_of_every_execution_with_rows() -> None:
+    """Those on beats whether they are enabled, those on bytes 0 if not; parameters with both."""
+    names = ("broadcaster", "repeater", "xor")
+    movers = [replace(m, extensions=names if m.name == "P" else ()) for m in CROSSING.movers]
+    host = CoreHost(replace(CROSSING, movers=tuple(movers)), "P")
+    core, told = host.core, {}
+    enables = [0b000, 0b001, 0b110, 0b111]
+    parameters = [{"repeater": 5 + slot, "xor": 0xFEED_0000 + slot} for slot in range(4)]
+
+    async def program(ctx):
+        for slot, enable in enumerate(enables):
+            fields = {"extensions": enable, "parameters": parameters[slot], "route": 1}
+            bd = encode(core.descriptor, single(4, base=8), **fields)
+            await host.store(ctx, slot, bd)
+        for slot in range(4):
+            await host.push(ctx, Task(descriptor=slot, repeat=1))
+
+    def taker(name):
+        async def take(ctx):
+            stream = getattr(core, name)
+            told[name] = await collect(ctx, stream, 8, stalls(0.5, name))
+
+        return take
+
+    streams = ("route", *(f"extension_{name}" for name in names))
+    port = PortModel(core)
+    run(core, [program, *map(taker, streams)], background=[port.serve])
+    twice = [slot for slot in range(4) for _ in range(2)]
+    assert [given.enable for given in told["extension_broadcaster"]] == [
+        enables[slot] & 1 for slot in twice
+    ]
+    assert [(given.enable, given.parameter) for given in told["extension_repeater"]] == [
+        (enables[slot] >> 1 & 1, parameters[slot]["repeater"]) for slot in twice
+    ]
+    assert told["extension_xor"] == [
+        parameters[slot]["xor"] if enables[slot] >> 2 else 0 for slot in twice
+    ]
 
 
 SCRATCHPAD_FAULTS = [

@@ -8,14 +8,14 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 
 from support.bench import run, watch
-from support.movers import CoreHost, PortModel, encode
+from support.movers import CoreHost, PortModel, encode, without_extensions
 from support.pages import named_config
 from weft.hw.bus.fault import FaultCode
 from weft.hw.bus.wires import adopt
 from weft.hw.mover import LockBank, LockClientSignature, StallCause
 from weft.sim.golden.mover import Bd, Task, executions
 
-CONFIG = named_config("tiny")
+CONFIG = without_extensions(named_config("tiny"))
 PARTNER, SPARE = 0, 1
 """The other client of the bank is the test."""
 
