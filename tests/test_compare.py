@@ -161,7 +161,9 @@ def test_what_is_copied_is_compared_on_the_way(machines: Callable[[int], Bench])
     bench.push("MM2S0", 0, a.device_address, 400, COMPARER, "S2MM0", "Y")
     bench.push("Y", 0, 0, 400, "MM2S0")
     ends = bench.push("S2MM0", 0, out.device_address, 400, "MM2S0")
-    token = bench.push(COMPARER, 0, b.device_address, 400, "MM2S0", **MEETS, parameters={"compare": compare(1000)})
+    token = bench.push(
+        COMPARER, 0, b.device_address, 400, "MM2S0", **MEETS, parameters={"compare": compare(1000)}
+    )
     assert bench.result(token) == 1211
     dev.wait("S2MM0", ends)
     np.testing.assert_array_equal(out, a)

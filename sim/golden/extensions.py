@@ -46,7 +46,7 @@ def _add_constant(beats: Sequence[Beat], parameter: int, copies: int) -> Iterato
 def _elementwise_add(beats: Sequence[Beat], parameter: int, copies: int) -> Iterator[Beat]:
     kind = SIZES[parameter]
     for group in _groups(beats):
-        total = sum(beat.data.view(kind).astype(object) for beat in group)
+        total = np.sum([beat.data.view(kind).astype(object) for beat in group], axis=0)
         yield _one(group, (total % (1 << 8 * np.dtype(kind).itemsize)).astype(kind).view(np.uint8))
 
 

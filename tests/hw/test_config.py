@@ -176,7 +176,7 @@ def test_a_quantizer_has_its_movers() -> None:
         (changed("A", bind="nobody"), "must be an array port, 'switch', a mover or 'export'"),
         (changed("MM2S0", bind="switch"), "movers.Y.bind = 'MM2S0': a DRAM mover and a"),
         (changed("X", bind="MM2S0"), "name each other"),
-        (changed("A", kind="write"), "d and e a write mover"),
+        (changed("A", kind="write", extensions=[]), "d and e a write mover"),
         (changed("A", bind="array.e"), "movers.A.bind = 'array.e': needs array.quantizer"),
         (quantized(), "exactly one mover binds array.e"),
         (quantized(PORT_E), "exactly one mover binds array.s"),

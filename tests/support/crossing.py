@@ -134,7 +134,11 @@ class World:
         """What the records of its comparisons must have."""
         pairs = zip(transfer.source, transfer.compared, strict=False)
         return [
-            compared(self.given(*one).tobytes(), self.given(*other).tobytes(), other[1].parameters["compare"])
+            compared(
+                self.given(*one).tobytes(),
+                self.given(*other).tobytes(),
+                other[1].parameters["compare"],
+            )
             for one, other in pairs
         ]
 
