@@ -229,6 +229,10 @@ class MoverConfig:
         which the stream goes through them: on the beats of a ``read`` mover, then on the bytes
         between a source and the switch. A source with ``compare`` is a sink of the switch as
         well: of what its own stream is compared with.
+    channel_enable
+        Whether a BD says which channels access memory (scratchpad movers).
+    byte_mask
+        Whether a BD says which bytes of every word are written (``write`` movers).
     """
 
     name: str
@@ -246,6 +250,8 @@ class MoverConfig:
     descriptors: int = 4
     queue_depth: int = 4
     extensions: tuple[str, ...] = ()
+    channel_enable: bool = False
+    byte_mask: bool = False
 
     def __post_init__(self) -> None:
         where = f"movers.{self.name}"
@@ -273,6 +279,18 @@ class MoverConfig:
         _check_range(f"{where}.queue_depth", self.queue_depth, 1, 64)
         _check_range(f"{where}.guards", self.guards, 0, 4)
         self._check_extensions(f"{where}.extensions")
+        _check(
+            not self.channel_enable or self.is_scratchpad,
+            f"{where}.channel_enable",
+            self.channel_enable,
+            "a DRAM mover has no channels",
+        )
+        _check(
+            not self.byte_mask or self.kind == "write",
+            f"{where}.byte_mask",
+            self.byte_mask,
+            "only a write mover masks bytes",
+        )
         if self.is_scratchpad:
             _check(
                 len(self.spatial_bounds) in range(1, 4),

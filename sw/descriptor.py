@@ -24,6 +24,8 @@ __all__ = ["BufferDescriptor", "Guard"]
 STEP_BITS = 32
 """Width of a stride or delta field."""
 
+_MASKS = ("channels", "byte_mask")
+
 OPERATOR_LIMIT = 1
 """The array knows bit 0 of its operator word (C is present)."""
 
@@ -52,6 +54,13 @@ class BufferDescriptor:
         Names of the mover's stream operators that the stream goes through.
     parameters
         Their parameters by name, as :mod:`weft.sw.operators` gives them; one that is missing is 0.
+    channels
+        A bit for each channel that accesses memory, channel 0 lowest; None is all of them. Another
+        one gives pad bytes, or drops its words; its addresses may be any (movers with a channel
+        enable).
+    byte_mask
+        A bit for each byte of a word that is written, the same for all; None is all of them (movers
+        with a byte mask).
     route
         Names of the movers at the other end of the stream, where that goes through the switch:
         every sink of a source, or the source of a sink. With the extension ``compare`` a source
@@ -99,6 +108,8 @@ class BufferDescriptor:
     release_delta: int = 0
     extensions: tuple[str, ...] = ()
     parameters: Mapping[str, int] = field(default_factory=dict, hash=False)
+    channels: int | None = None
+    byte_mask: int | None = None
     route: tuple[str, ...] = ()
     record: int = 0
     iteration_size: int = 0
@@ -152,6 +163,9 @@ class BufferDescriptor:
             )
             for g in range(spec.mover.guards)
         )
+        for name in _MASKS:
+            if _has(spec, name):
+                values[name] = None if view[name] == _all_ones(spec, name) else view[name]
         values["strides"] = _strides(bounds, [view.deltas[i] for i in range(spec.mover.loops)])
         return cls(bounds=bounds, **values)
 
@@ -191,6 +205,7 @@ class _Encoder:
                 self.require(value == 0, entry.name, value, "this hardware does not have the field")
             else:
                 values[entry.name] = value
+        values |= self.masks(descriptor)
         values |= self.stream(descriptor)
         for step in strides:
             self.require_step("strides", step, "a byte stride")
@@ -205,6 +220,17 @@ class _Encoder:
             self.check_addresses(descriptor, bounds, strides)
         bits = self.spec.layout.const(values).as_value().value
         return [bits >> 32 * word & 0xFFFF_FFFF for word in range(self.spec.words)]
+
+    def masks(self, descriptor: BufferDescriptor) -> dict[str, Any]:
+        """Which channels and bytes; all of those of a mover that has no choice."""
+        values = {}
+        for name in _MASKS:
+            mask = getattr(descriptor, name)
+            if _has(self.spec, name):
+                values[name] = _all_ones(self.spec, name) if mask is None else mask
+            else:
+                self.require(mask is None, name, mask, "this hardware does not have the field")
+        return values
 
     def stream(self, descriptor: BufferDescriptor) -> dict[str, Any]:
         """What the stream goes through, and where to."""
@@ -332,6 +358,7 @@ class _Encoder:
             spatial_strides=descriptor.spatial_strides,
             mode=descriptor.mode,
             guards=descriptor.guards,
+            channels=descriptor.channels,
         )
         # Left for rows that do not exist and for loops that never step.
         low = -(1 << self.spec.address_bits - 1) if self.mover.guards else 0
@@ -442,6 +469,10 @@ def _parameters(spec: Descriptor) -> tuple[str, ...]:
     if not _has(spec, "parameters"):
         return ()
     return tuple(name for name, _ in spec.layout["parameters"].shape)
+
+
+def _all_ones(spec: Descriptor, name: str) -> int:
+    return (1 << Shape.cast(spec.layout[name].shape).width) - 1
 
 
 def _guard_fields(spec: Descriptor) -> tuple[str, ...]:

@@ -50,8 +50,11 @@ def check_scratchpad(
     spatial_strides: Sequence[int],
     mode: int,
     guards: Sequence[Guard] = (),
+    channels: int | None = None,
 ) -> None:
     """Refuse a descriptor that would leave the memory or a channel's banks.
+
+    Of `channels`, a bit each, if they are given, the others are not looked at.
 
     Raises
     ------
@@ -63,10 +66,11 @@ def check_scratchpad(
     try:
         _check_all(memory, mover, base, bounds, strides, spatial_strides, mode)
     except DescriptorError:
-        if not guards:
+        if not guards and channels is None:
             raise
         rows = ExistingRows(mover.name, bounds, strides, guards)
-        _check_existing(memory, mover, base, rows, spatial_strides, mode)
+        enabled = -1 if channels is None else channels
+        _check_existing(memory, mover, base, rows, spatial_strides, mode, enabled)
 
 
 def _check_all(
@@ -120,13 +124,18 @@ def _check_existing(
     rows: ExistingRows,
     spatial_strides: Sequence[int],
     mode: int,
+    enabled: int,
 ) -> None:
-    """Refuse what a channel would do wrong in a row in which it exists."""
+    """Refuse what an enabled channel would do wrong in a row in which it exists."""
+    # The row addresses that the hardware takes, see hw/agu/spatial.
+    first_row, last_row = (-2, 2) if mover.guards else (0, 1)
     word, inner = memory.word_bytes, mover.spatial_bounds
     steps = [(bound - 1) * stride for bound, stride in rows.free]
     first = base + sum(step for step in steps if step < 0)
     last = base + sum(step for step in steps if step > 0)
     for channel, offset in enumerate(channel_offsets(inner, spatial_strides)):
+        if not enabled >> channel & 1:
+            continue
         parts = rows.parts([channel // math.prod(inner[:d]) % b for d, b in enumerate(inner)])
         if any(part.size == 0 for part in parts):
             continue
@@ -139,7 +148,7 @@ def _check_existing(
 
         for address in (low, high):
             inside, row = 0 <= address < memory.bytes, address - offset
-            near = -2 * memory.bytes <= row < 2 * memory.bytes
+            near = first_row * memory.bytes <= row < last_row * memory.bytes
             require(inside, address, f"leaves the scratchpad of {memory.bytes} bytes")
             require(near, address, f"lies in a row at {row}, too far outside the scratchpad")
         # An address of every remainder that there is: the lowest, and one step of a sum from it.

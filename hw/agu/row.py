@@ -4,7 +4,7 @@ from amaranth.hdl import signed
 from amaranth.lib import data
 
 from ..bus.streams import present_fields
-from ..config import MemoryConfig
+from ..config import MemoryConfig, MoverConfig
 
 __all__ = [
     "BOUND_BITS",
@@ -80,18 +80,20 @@ def temporal_row(address_bits: int, guards: int, settings: object) -> data.Struc
     )
 
 
-def channel_row(memory: MemoryConfig, channels: int) -> data.StructLayout:
+def channel_row(memory: MemoryConfig, mover: MoverConfig) -> data.StructLayout:
     """One row of word addresses, a channel each, after the bank remapper.
 
     A channel whose ``skip`` is set makes no access but keeps its place: a reader delivers the
-    BD's ``pad`` byte, a writer drops its data. It does not exist, or failed its address check;
-    ``error`` says that a channel of the row did.
+    BD's ``pad`` byte, a writer drops its data. It is not enabled, does not exist, or failed its
+    address check; ``error`` says that a channel of the row did. Of a mover with a ``byte_mask``,
+    that says which bytes of each word are written.
     """
     channel = data.StructLayout({"bank": range(memory.banks), "row": range(memory.rows), "skip": 1})
-    return data.StructLayout(
+    return present_fields(
         {
-            "channels": data.ArrayLayout(channel, channels),
+            "channels": data.ArrayLayout(channel, mover.channels),
             "pad": 8,
+            "byte_mask": memory.word_bytes if mover.byte_mask else 0,
             "mark": 1,
             "end": 1,
             "error": 1,

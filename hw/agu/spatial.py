@@ -1,5 +1,8 @@
 """The spatial address generation unit: from one row address to a word of every channel."""
 
+from functools import reduce
+from operator import and_
+
 from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -26,8 +29,8 @@ class SpatialAgu(wiring.Component):
     signed, and each channel's sum counts.
 
     Of a mover with guards only those channels exist that lie inside every window, see
-    :class:`~weft.hw.agu.window.ChannelWindows`. The others are skipped, and nothing is asked of
-    their addresses.
+    :class:`~weft.hw.agu.window.ChannelWindows`; of one with a channel enable only those that the BD
+    has among its ``channels``. The others are skipped, and nothing is asked of their addresses.
 
     A channel that exists fails, in this order of precedence, with ``ADDRESS_RANGE`` (negative, or
     not below the capacity), ``ALIGNMENT`` (not a multiple of a word) or ``REACH`` (with
@@ -48,7 +51,7 @@ class SpatialAgu(wiring.Component):
         Layout with ``tag``, ``mode`` (an index into ``memory.groups``), ``pad``,
         ``spatial_strides`` (an array with a signed number of bytes for each spatial dimension) and,
         of a mover with guards, ``limits``, ``coefficients`` and ``dimensions`` as `ChannelWindows`
-        takes them.
+        takes them; ``channels`` and ``byte_mask`` of one that has them.
 
     Members
     -------
@@ -87,7 +90,7 @@ class SpatialAgu(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(row)),
-                "o": Out(stream.Signature(channel_row(memory, mover.channels))),
+                "o": Out(stream.Signature(channel_row(memory, mover))),
                 "fault": Out(fault_report()),
             }
         )
@@ -122,6 +125,11 @@ class SpatialAgu(wiring.Component):
         pad = Signal(8)
         mark = Signal()
         end = Signal()
+        masks = {
+            name: Signal.like(row.settings[name])
+            for name in ("channels", "byte_mask")
+            if name in self._settings.members
+        }
 
         advance = ~self.o.valid | self.o.ready
         m.d.comb += self.i.ready.eq(~valid | advance)
@@ -137,6 +145,7 @@ class SpatialAgu(wiring.Component):
                 mark.eq(row.mark),
                 end.eq(row.end),
             ]
+            m.d.sync += [mask.eq(row.settings[name]) for name, mask in masks.items()]
             m.d.sync += [
                 near[index].eq(base + multiple(given[0], index) if index else base)
                 for index in range(bounds[0])
@@ -186,6 +195,7 @@ class SpatialAgu(wiring.Component):
             checking.d.comb += flaw.eq(Cat(found))
         flawed = too_far | unaligned | unreachable
         failing = skips = Signal(len(channels))
+        exists = [masks["channels"]] if "channels" in masks else []
         if self._mover.guards:
             m.submodules.windows = windows = ChannelWindows(mover=self._mover)
             m.d.comb += [
@@ -197,9 +207,11 @@ class SpatialAgu(wiring.Component):
                 for name in ("limits", "coefficients", "dimensions")
                 if name in windows.signature.members
             ]
-            skips = Signal(len(channels))
-            checking.d.comb += skips.eq(flawed | ~windows.exists)
-            flawed = flawed & windows.exists
+            exists.append(windows.exists)
+        if exists:
+            skips, asked = Signal(len(channels)), reduce(and_, exists)
+            checking.d.comb += skips.eq(flawed | ~asked)
+            flawed = flawed & asked
         checking.d.comb += failing.eq(flawed)
 
         # The lowest failing channel's indices; its address is summed again from them in the next
@@ -223,6 +235,8 @@ class SpatialAgu(wiring.Component):
                     self.o.payload.end.eq(end),
                     self.o.payload.error.eq(failing.any()),
                 ]
+                if "byte_mask" in masks:
+                    m.d.sync += self.o.payload.byte_mask.eq(masks["byte_mask"])
                 with m.If(failing.any()):
                     m.d.sync += [
                         blamed_row.eq(near[0]),

@@ -1,8 +1,8 @@
 """The buffer descriptor (BD): one grid of 32-bit words for every mover.
 
-Words w0-w7 are the same everywhere; loops, spatial strides or run length, guards and the parameters
-of extensions follow, and what a mover does not have is absent. The hardware views a BD through
-:attr:`Descriptor.layout`, and the driver packs with the same object.
+Words w0-w7 are the same everywhere; loops, spatial strides or run length, guards, masks of channels
+and bytes, and the parameters of extensions follow, and what a mover does not have is absent. The
+hardware views a BD through :attr:`Descriptor.layout`, and the driver packs with the same object.
 
 Loop strides are stored as *deltas*: what the address changes by when loop l is the outermost one
 that steps, which is its stride less the rewind of the loops inside::
@@ -94,8 +94,10 @@ class Descriptor:
         of a run exists iff ``0 <= value + run * i < limit`` for all of them. Scratchpad: {offset,
         limit, coefficient, dimension, deltas}, and a channel exists iff ``0 <= value + coefficient
         * i < limit``, with i its index along spatial ``dimension``. With a limit of 0 nothing
-        exists. Where guards can exclude the first channel, ``base`` is signed. ``parameters`` has a
-        word for each of the mover's extensions that takes one, by its name.
+        exists. Where guards can exclude the first channel, ``base`` is signed. ``channels`` has a
+        bit for each channel that accesses memory; ``byte_mask`` one for each byte of a word that is
+        written; both are there only where the mover has them. ``parameters`` has a word for each of
+        the mover's extensions that takes one, by its name.
     words : int
         Length in 32-bit words.
     unsupported : tuple of str
@@ -126,6 +128,10 @@ class Descriptor:
             place("run_length", unsigned(RUN_LENGTH_BITS))
         if mover.guards:
             place("guards", data.ArrayLayout(_guard(mover), mover.guards))
+        if mover.channel_enable:
+            place("channels", unsigned(mover.channels))
+        if mover.byte_mask:
+            place("byte_mask", unsigned(config.memory.word_bytes))
         parameters = [name for name in mover.extensions if EXTENSIONS[name].parameter_bits]
         if parameters:
             place("parameters", _parameters(parameters))
@@ -215,6 +221,8 @@ def scratchpad_settings(memory: MemoryConfig, mover: MoverConfig) -> data.Struct
             "tag": TAG_BITS,
             "mode": range(max(len(memory.groups), 2)),
             "pad": 8,
+            "channels": mover.channels if mover.channel_enable else 0,
+            "byte_mask": memory.word_bytes if mover.byte_mask else 0,
             "spatial_strides": data.ArrayLayout(stride, dimensions),
             "limits": data.ArrayLayout(unsigned(GUARD_BITS - 1), mover.guards),
             "coefficients": data.ArrayLayout(signed(COEFFICIENT_BITS), mover.guards),

@@ -219,6 +219,9 @@ class Loader(wiring.Component):
                 task.settings.tag.eq(self.tag),
                 task.settings.mode.eq(bd.mode),
             ]
+            settings = self._descriptor.settings.members
+            masks = [name for name in ("channels", "byte_mask") if name in settings]
+            m.d.comb += [task.settings[name].eq(bd[name]) for name in masks]
             m.d.comb += [
                 task.settings.spatial_strides[dimension].eq(bd.spatial_strides[dimension])
                 for dimension in range(len(mover.spatial_bounds))

@@ -65,7 +65,7 @@ class ReadChannel(wiring.Component):
         self._index = index
         super().__init__(
             {
-                "row": In(channel_row(memory, mover.channels)),
+                "row": In(channel_row(memory, mover)),
                 "push": In(1),
                 "push_pointer": In(range(mover.address_depth)),
                 "pop": In(1),

@@ -19,6 +19,7 @@ class WriteChannel(wiring.Component):
     """Stores the words of one channel, as soon as it has both address and word.
 
     - `push` enters the channel's address of `row`, where the port's `push_pointer` says.
+    - Of a mover with a byte mask, bytes that the row's does not have are not written.
     - `accept` enters the channel's word of `beat`, where the port's `accept_pointer` says. Of a
       beat with ``count``, bytes at and beyond it are not written.
     - The oldest address and word become a request together; with ``skip`` they are dropped.
@@ -65,7 +66,7 @@ class WriteChannel(wiring.Component):
         self._index = index
         super().__init__(
             {
-                "row": In(channel_row(memory, mover.channels)),
+                "row": In(channel_row(memory, mover)),
                 "beat": In(beat),
                 "push": In(1),
                 "push_pointer": In(range(mover.address_depth)),
@@ -100,13 +101,17 @@ class WriteChannel(wiring.Component):
         request = self.memory.req
 
         place = self.row.channels[self._index]
-        entry = data.StructLayout({"place": place.shape(), "end": 1})
+        masked = self._mover.byte_mask
+        mask_bits = size if masked else 0
+        entry = present_fields({"place": place.shape(), "byte_mask": mask_bits, "end": 1})
         m.submodules.addresses = addresses = Memory(shape=entry, depth=address_depth, init=[])
         address_in = addresses.write_port()
         address_out = addresses.read_port(domain="comb")
         adopt(address_in, "addr", self.push_pointer)
         adopt(address_in, "en", self.push)
         m.d.comb += [address_in.data.place.eq(place), address_in.data.end.eq(self.row.end)]
+        if masked:
+            m.d.comb += address_in.data.byte_mask.eq(self.row.byte_mask)
 
         # Apart from the addresses: a beat and a row seldom come in the same cycle.
         partial = "count" in self.beat.shape().members
@@ -138,7 +143,9 @@ class WriteChannel(wiring.Component):
                 request.payload.row.eq(head.place.row),
                 request.payload.write.eq(1),
                 request.payload.data.eq(word_out.data.data),
-                request.payload.strobe.eq(word_out.data.strobe if partial else ~0),
+                request.payload.strobe.eq(
+                    (word_out.data.strobe if partial else ~0) & (head.byte_mask if masked else ~0)
+                ),
                 end.eq(head.end),
                 address_out.addr.eq(following(address_out.addr, address_depth)),
                 word_out.addr.eq(following(word_out.addr, data_depth)),

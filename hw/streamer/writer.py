@@ -33,7 +33,8 @@ class WritePort(wiring.Component):
 
     A row accepted in cycle t is in the channels' FIFOs in t+3, a beat accepted in cycle t in t+1;
     when both are there the request follows in the next cycle. Skipped channels drop their word. Of
-    a beat with ``count`` the bytes at and beyond it are not written.
+    a beat with ``count`` the bytes at and beyond it are not written; nor are, of a mover with a
+    byte mask, those that the BD's does not have.
 
     Of `switch_beat` one is accepted only when its row is in the FIFOs: a BD takes as many beats as
     it has rows, each whole, and the next beat is the next BD's.

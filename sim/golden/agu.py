@@ -15,6 +15,7 @@ from weft.hw.bus.fault import FaultCode
 from weft.hw.config import MemoryConfig
 
 __all__ = [
+    "ALL",
     "Window",
     "channel_addresses",
     "deltas",
@@ -26,6 +27,10 @@ __all__ = [
     "marks",
     "rows",
 ]
+
+
+ALL = -1
+"""Every channel is enabled, every byte written."""
 
 
 def indices(bounds: Sequence[int]) -> NDArray[np.int64]:
@@ -68,10 +73,12 @@ class Window:
     dimension: int = 0
 
 
-def existing(spatial_bounds: Sequence[int], windows: Sequence[Window]) -> list[bool]:
-    """Which channels of a row are inside all `windows`."""
+def existing(
+    spatial_bounds: Sequence[int], windows: Sequence[Window], enabled: int = ALL
+) -> list[bool]:
+    """Which of the `enabled` channels of a row, a bit each, are inside all `windows`."""
     places = indices(spatial_bounds)
-    exists = np.ones(len(places), np.bool_)
+    exists = np.array([enabled >> channel & 1 for channel in range(len(places))], np.bool_)
     for window in windows:
         along = window.value + window.coefficient * places[:, window.dimension]
         exists &= (along >= 0) & (along < window.limit)
@@ -113,19 +120,19 @@ def flaws(
     group: int,
     reach: int,
     windows: Sequence[Window] = (),
+    enabled: int = ALL,
 ) -> list[FaultCode]:
     """Why each channel of a row may not access its address, or ``NONE``.
 
     Without `windows` a row address outside the scratchpad takes every channel with it, even one
-    that a spatial stride would bring back. A channel outside the windows makes no access, and so
-    has no flaw.
+    that a spatial stride would bring back. A channel outside the windows, or that is not `enabled`,
+    makes no access, and so has no flaw.
     """
+    there = existing(spatial_bounds, windows, enabled)
     if not windows and not 0 <= address < memory.bytes:
-        return [FaultCode.ADDRESS_RANGE] * math.prod(spatial_bounds)
+        return [FaultCode.ADDRESS_RANGE if each else FaultCode.NONE for each in there]
     addresses = channel_addresses(spatial_bounds, strides, address)
     return [
         flaw(memory, at, group, reach, channel) if exists else FaultCode.NONE
-        for channel, (at, exists) in enumerate(
-            zip(addresses, existing(spatial_bounds, windows), strict=True)
-        )
+        for channel, (at, exists) in enumerate(zip(addresses, there, strict=True))
     ]

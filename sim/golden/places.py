@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from weft.hw.config import AcceleratorConfig, MoverConfig
 from weft.sw.descriptor import BufferDescriptor
 
-from .agu import indices, locate, rows
+from .agu import ALL, indices, locate, rows
 
 __all__ = ["NOWHERE", "places", "scratchpad_bytes"]
 
 NOWHERE = -1
-"""The place of a byte that a guard excludes."""
+"""The place of a byte that is not accessed: a guard or a mask excludes it."""
 
 
 def places(
@@ -29,6 +29,10 @@ def places(
     else:
         within = np.arange(descriptor.run_length)
     found = starts[:, None] + within
+    if mover.is_scratchpad:
+        masks = (descriptor.channels, len(channels)), (descriptor.byte_mask, word)
+        on = [np.array([ALL if m is None else m]) >> np.arange(size) & 1 for m, size in masks]
+        found = np.where(np.outer(*on).reshape(-1) == 1, found, NOWHERE)
     for guard in descriptor.guards:
         strides = (*guard.strides, *[0] * (len(descriptor.bounds) - len(guard.strides)))
         value = rows(descriptor.bounds, strides, guard.offset)[:, None]

@@ -28,7 +28,11 @@ class Guard:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One BD of a scratchpad mover; strides in bytes, loop and dimension 0 innermost."""
+    """One BD of a scratchpad mover; strides in bytes, loop and dimension 0 innermost.
+
+    ``channels`` has a bit for each that is enabled, ``byte_mask`` one for each byte of a word that
+    is written.
+    """
 
     base: int
     bounds: tuple[int, ...]
@@ -38,6 +42,8 @@ class Task:
     mode: int = 0
     pad: int = 0
     mark_level: int = 0
+    channels: int = agu.ALL
+    byte_mask: int = agu.ALL
 
     @property
     def addresses(self) -> list[int]:
@@ -74,7 +80,7 @@ def touched(
     flaws = _flaws(memory, spatial_bounds, reach, task)
     for base, windows, codes in zip(task.addresses, task.windows, flaws, strict=True):
         addresses = agu.channel_addresses(spatial_bounds, task.spatial_strides, base)
-        exists = agu.existing(spatial_bounds, windows)
+        exists = agu.existing(spatial_bounds, windows, task.channels)
         yield [
             agu.locate(memory, address // memory.word_bytes, group)
             if there and code == FaultCode.NONE
@@ -96,4 +102,4 @@ def _flaws(
     group = memory.groups[task.mode]
     for base, windows in zip(task.addresses, task.windows, strict=True):
         strides = task.spatial_strides
-        yield agu.flaws(memory, spatial_bounds, strides, base, group, reach, windows)
+        yield agu.flaws(memory, spatial_bounds, strides, base, group, reach, windows, task.channels)

@@ -17,7 +17,7 @@ from ...hw.config import ArrayConfig, MemoryConfig
 from ...hw.gemm import array_operator, quantizer_parameters
 from ...hw.mover.descriptor import Descriptor
 from ...hw.registry import EXTENSIONS
-from .agu import indices, marks, rows
+from .agu import ALL, indices, marks, rows
 from .gemm import matmul
 from .quantizer import quantize
 
@@ -50,9 +50,10 @@ class Walk:
 
     ``addresses`` is the byte address of every row; ``marks`` of a row whether it ends the marked
     loops; ``exists`` tells, a row each, of every byte of a run (DRAM) or every channel whether it
-    exists. ``extensions`` are those that it goes through, each with its parameter. ``next`` is the
-    slot that follows, if one does; ``acquire`` is (lock, value, equal) and ``release`` (lock,
-    delta), if there is one; ``iterations`` is 0 where the BD does not iterate.
+    exists. ``extensions`` are those that it goes through, each with its parameter; ``byte_mask``
+    has a bit for each byte of a word that is written. ``next`` is the slot that follows, if one
+    does; ``acquire`` is (lock, value, equal) and ``release`` (lock, delta), if there is one;
+    ``iterations`` is 0 where the BD does not iterate.
     """
 
     addresses: npt.NDArray[np.int64]
@@ -63,6 +64,7 @@ class Walk:
     pad: int
     operator: int
     extensions: tuple[tuple[str, int], ...] = ()
+    byte_mask: int = ALL
     next: int | None = None
     acquire: tuple[int, int, bool] | None = None
     release: tuple[int, int] | None = None
@@ -120,6 +122,8 @@ def decode(
         else:
             along = values[:, None] + guard.run * np.arange(run)
         exists &= (along >= 0) & (along < guard.limit)
+    if mover.channel_enable:
+        exists &= np.array([view.channels >> each & 1 for each in range(channels.size)], np.bool_)
     empty = math.prod(bounds) == 0 or (not mover.is_scratchpad and run == 0)
     return Walk(
         addresses=addresses[:0] if empty else addresses,
@@ -134,6 +138,7 @@ def decode(
             for bit, name in enumerate(mover.extensions)
             if view.extensions >> bit & 1
         ),
+        byte_mask=view.byte_mask if mover.byte_mask else ALL,
         next=view.next if view.use_next else None,
         acquire=(
             (view.acquire_id, view.acquire_value, bool(view.acquire_mode))
@@ -190,7 +195,7 @@ class ModelScratchpad:
         banks, lines = self._places(walk.mode, every)
         for index in range(data.size):
             channel, byte = divmod(index, self.memory.word_bytes)
-            if there[channel]:
+            if there[channel] and walk.byte_mask >> byte & 1:
                 self.banks[banks[channel], lines[channel], byte] = data[index]
 
 

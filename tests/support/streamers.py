@@ -12,6 +12,7 @@ from weft.hw.bus.wires import adopt
 from weft.hw.config import AcceleratorConfig, MemoryConfig, MoverConfig
 from weft.hw.memory import PortShare, Requester, Scratchpad, memory_ports
 from weft.hw.streamer import ReadPort, WritePort
+from weft.sim.golden.agu import ALL
 from weft.sim.golden.streamer import Guard, Task
 
 from .bench import feed, stalls
@@ -91,6 +92,8 @@ def random_task(memory: MemoryConfig, mover: MoverConfig, toss: random.Random) -
         ),
         mode=toss.randrange(len(memory.groups)) if not mover.reach else 0,
         pad=toss.getrandbits(8),
+        channels=toss.getrandbits(mover.channels) if mover.channel_enable else ALL,
+        byte_mask=toss.getrandbits(word) if mover.byte_mask else ALL,
         mark_level=toss.randrange(len(bounds)),
     )
 
@@ -111,6 +114,10 @@ async def feed_rows(ctx: Any, port: Any, tasks: Iterable[Task], stall: Any = Non
             settings["coefficients"] = [guard.coefficient for guard in task.guards]
             if len(task.spatial_strides) > 1:
                 settings["dimensions"] = [guard.dimension for guard in task.guards]
+        for name in ("channels", "byte_mask"):
+            mask = getattr(port.core.rows.payload.settings, name, None)
+            if mask is not None:
+                settings[name] = getattr(task, name) & (1 << len(mask)) - 1
         count = len(task.addresses)
         for index, (address, mark, windows) in enumerate(
             zip(task.addresses, task.marks, task.windows, strict=True)

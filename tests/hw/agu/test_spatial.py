@@ -17,9 +17,17 @@ PROBABILITY = st.floats(0, 0.9)
 SMALL = MemoryConfig(banks=8, bank_bits=32, rows=16, groups=(8, 4, 1))
 
 
-def reader(bounds: tuple[int, ...], reach: int = 0, guards: int = 0) -> MoverConfig:
+def reader(
+    bounds: tuple[int, ...], reach: int = 0, guards: int = 0, enable: bool = False
+) -> MoverConfig:
     return MoverConfig(
-        name="R", kind="read", bind="export", spatial_bounds=bounds, reach=reach, guards=guards
+        name="R",
+        kind="read",
+        bind="export",
+        spatial_bounds=bounds,
+        reach=reach,
+        guards=guards,
+        channel_enable=enable,
     )
 
 
@@ -64,8 +72,9 @@ def verdict(
     group = memory.groups[chosen["mode"]]
     spread = (mover.spatial_bounds, chosen["spatial_strides"], given_row["address"])
     addresses = golden.channel_addresses(*spread)
-    codes = golden.flaws(memory, *spread, group, mover.reach, given_row["windows"])
-    exists = golden.existing(mover.spatial_bounds, given_row["windows"])
+    enabled = chosen.get("channels", golden.ALL)
+    codes = golden.flaws(memory, *spread, group, mover.reach, given_row["windows"], enabled)
+    exists = golden.existing(mover.spatial_bounds, given_row["windows"], enabled)
     failing = [(code, at) for code, at in zip(codes, addresses, strict=True) if code]
     leaves = {
         "channels": [
@@ -151,10 +160,14 @@ def windows(draw: st.DrawFn, bounds: tuple[int, ...]) -> golden.Window:
 
 
 @st.composite
-def workloads(draw: st.DrawFn, guards: int = 0) -> tuple[MoverConfig, list[dict[str, Any]]]:
+def workloads(
+    draw: st.DrawFn, guards: int = 0, enable: bool = False
+) -> tuple[MoverConfig, list[dict[str, Any]]]:
     """Movers of a few channels, and rows most of which are legal."""
     bounds = draw(st.sampled_from([(1,), (4,), (8,), (4, 8), (4, 2), (3, 5), (2, 3, 2), (1, 7)]))
-    mover = reader(bounds, draw(st.sampled_from([0, 0, 1, 2, 8])), guards)
+    if enable:
+        bounds = draw(st.sampled_from([(1,), (4, 2), (4, 8), (11, 3), (8, 5)]))
+    mover = reader(bounds, draw(st.sampled_from([0, 0, 1, 2, 8])), guards, enable)
     word, limit = SMALL.word_bytes, SMALL.bytes
     stride = st.one_of(
         st.integers(-8, 8).map(lambda words: words * word),
@@ -177,6 +190,8 @@ def workloads(draw: st.DrawFn, guards: int = 0) -> tuple[MoverConfig, list[dict[
         )
         for _ in range(draw(st.integers(1, 12)))
     ]
+    for each in rows if enable else ():
+        each["settings"]["channels"] = draw(st.integers(0, (1 << mover.channels) - 1))
     return mover, rows
 
 
@@ -194,6 +209,15 @@ def test_a_channel_outside_a_window_is_skipped_and_asked_nothing(
     data: st.DataObject, give: float, take: float, seed: int
 ) -> None:
     check(SMALL, *data.draw(workloads(data.draw(st.integers(1, 4)))), give, take, seed)
+
+
+@settings(max_examples=15, deadline=None)
+@given(data=st.data(), give=PROBABILITY, take=PROBABILITY, seed=st.integers(0, 1000))
+def test_a_channel_that_is_not_enabled_is_skipped_and_asked_nothing(
+    data: st.DataObject, give: float, take: float, seed: int
+) -> None:
+    """Above the 32nd too, with guards and without."""
+    check(SMALL, *data.draw(workloads(data.draw(st.integers(0, 2)), True)), give, take, seed)
 
 
 def test_a_row_with_guards_may_begin_on_either_side_of_the_scratchpad() -> None:

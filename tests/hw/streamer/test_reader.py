@@ -20,7 +20,15 @@ STREAM = Task(base=0, bounds=(2, 4, 2), strides=(8, 16, 64), spatial_strides=(2,
 
 
 def system(
-    *, stages=1, reach=0, address_depth=4, data_depth=4, high_priority=True, guards=0, bounds=(2, 2)
+    *,
+    stages=1,
+    reach=0,
+    address_depth=4,
+    data_depth=4,
+    high_priority=True,
+    guards=0,
+    bounds=(2, 2),
+    enable=False,
 ) -> AcceleratorConfig:
     return AcceleratorConfig(
         name="test",
@@ -35,6 +43,7 @@ def system(
                 spatial_bounds=bounds,
                 loops=3,
                 guards=guards,
+                channel_enable=enable,
                 reach=reach,
                 address_depth=address_depth,
                 data_depth=data_depth,
@@ -155,13 +164,14 @@ def check_retirement(config, mover, tasks, trace):
     depths=st.sampled_from([(2, 2), (3, 5), (4, 4), (8, 8)]),
     high=st.booleans(),
     guards=st.sampled_from([0, 1, 2, 4]),
+    enable=st.booleans(),
     rows=st.sampled_from([0.0, 0.5, 0.9]),
     take=st.sampled_from([0.0, 0.5, 0.9]),
     rivals=st.lists(st.sampled_from([0.0, 0.5]), max_size=2),
     seed=st.integers(0, 10_000),
 )
 def test_beats_are_the_words_of_the_rows(
-    stages, reach, depths, high, guards, rows, take, rivals, seed
+    stages, reach, depths, high, guards, enable, rows, take, rivals, seed
 ) -> None:
     config = system(
         stages=stages,
@@ -170,6 +180,7 @@ def test_beats_are_the_words_of_the_rows(
         data_depth=depths[1],
         high_priority=high,
         guards=guards,
+        enable=enable,
     )
     toss = random.Random(seed)
     tasks = [random_task(config.memory, config.movers[0], toss) for _ in range(toss.randint(1, 5))]

@@ -20,7 +20,16 @@ STREAM = Task(base=0, bounds=(2, 4, 2), strides=(8, 16, 64), spatial_strides=(2,
 
 
 def system(
-    *, stages=1, reach=0, depth=4, from_dram=False, shared=False, guards=0, bounds=(2, 2)
+    *,
+    stages=1,
+    reach=0,
+    depth=4,
+    from_dram=False,
+    shared=False,
+    guards=0,
+    bounds=(2, 2),
+    enable=False,
+    masked=False,
 ) -> AcceleratorConfig:
     """A write mover W; one that shares its ports with a reader R; or one fed by a DRAM mover."""
     channels = {"spatial_bounds": bounds, "loops": 3, "reach": reach}
@@ -33,6 +42,8 @@ def system(
             bind=bind,
             shares_ports_with=share,
             guards=guards,
+            channel_enable=enable,
+            byte_mask=masked,
             **channels,
             **depths,
         )
@@ -78,7 +89,7 @@ def expected_contents(config, mover, tasks, beats, before):
                 if place is not None:
                     kept = min(max(given.get("count", 8) - 2 * channel, 0), 2)
                     word = given["data"] >> 16 * channel & 0xFFFF
-                    words.write(*place, word, (1 << kept) - 1)
+                    words.write(*place, word, (1 << kept) - 1 & task.byte_mask)
                     writers[place].add(channel)
     return [
         words.read(bank, row) if len(writers[bank, row]) < 2 else None
@@ -168,15 +179,25 @@ def write_tasks(config, tasks, beats, *, rows=0.0, give=0.0, rivals=(), seed=0):
     depth=st.sampled_from([2, 3, 8]),
     partial=st.booleans(),
     guards=st.sampled_from([0, 1, 2, 4]),
+    enable=st.booleans(),
+    masked=st.booleans(),
     rows=st.sampled_from([0.0, 0.5, 0.9]),
     give=st.sampled_from([0.0, 0.5, 0.9]),
     rivals=st.lists(st.sampled_from([0.0, 0.5]), max_size=2),
     seed=st.integers(0, 10_000),
 )
 def test_beats_go_to_the_words_of_the_rows(
-    stages, reach, depth, partial, guards, rows, give, rivals, seed
+    stages, reach, depth, partial, guards, enable, masked, rows, give, rivals, seed
 ) -> None:
-    config = system(stages=stages, reach=reach, depth=depth, from_dram=partial, guards=guards)
+    config = system(
+        stages=stages,
+        reach=reach,
+        depth=depth,
+        from_dram=partial,
+        guards=guards,
+        enable=enable,
+        masked=masked,
+    )
     toss = random.Random(seed)
     tasks = [random_task(config.memory, config.movers[0], toss) for _ in range(toss.randint(1, 4))]
     count = sum(len(task.addresses) for task in tasks)
