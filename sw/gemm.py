@@ -20,6 +20,7 @@ from .blocked import BlockedLayout
 from .descriptor import BufferDescriptor
 from .errors import MappingError
 from .placement import Placement, Region, bound_mover
+from .residency import Use, residency
 from .transfer import DmaPair
 
 __all__ = ["GemmForm", "GemmMapper", "GemmTask", "TileShape"]
@@ -55,29 +56,18 @@ class GemmTask:
         First row, column and depth of the tile.
     shape
         Its extents, ragged at the edges.
-    load_a, load_b
-        Whether the operand is not in the scratchpad already.
-    free_a, free_b
-        Whether it is the last that uses what stands there.
-    first, last
-        Whether it begins and ends the accumulation over K of its D tile.
     a, b, d
-        Which of the placement's regions it uses.
+        Where its operands and its result stand, and whether this pass is the first and the last
+        that uses them. Of D that is the accumulation over K.
     """
 
     m: int
     n: int
     k: int
     shape: TileShape
-    load_a: bool
-    load_b: bool
-    free_a: bool
-    free_b: bool
-    first: bool
-    last: bool
-    a: int
-    b: int
-    d: int
+    a: Use
+    b: Use
+    d: Use
 
 
 class GemmMapper:
@@ -190,8 +180,8 @@ class GemmMapper:
             if n is None:
                 break
             down, across, chunks = -(-M // m), -(-N // n), -(-K // k)
-            loads_a = across if chunks > 1 else 1
-            loads_b = down if chunks > 1 or across > 1 else 1
+            loads_a = across if chunks > len(self.placement.a) else 1
+            loads_b = down if across * chunks > len(self.placement.b) else 1
             cost = (M * K * loads_a + K * N * loads_b, down * across)
             if best is None or cost < best[0]:
                 best = cost, TileShape(m=m, n=n, k=k)
@@ -207,34 +197,24 @@ class GemmMapper:
             for n in range(0, N, tile.n)
             for k in range(0, K, tile.k)
         ]
-        last = len(places) - 1
-        tasks: list[GemmTask] = []
-        a = b = d = -1  # loads of A and B, and tiles of D, less one
-        for index, (m, n, k) in enumerate(places):
-            before, after = places[index - 1], places[min(index + 1, last)]
-            load_a = index == 0 or (before[0], before[2]) != (m, k)
-            load_b = index == 0 or before[1:] != (n, k)
-            a, b, d = a + load_a, b + load_b, d + (k == 0)
-            tasks.append(
-                GemmTask(
-                    m=m,
-                    n=n,
-                    k=k,
-                    shape=TileShape(
-                        m=min(tile.m, M - m), n=min(tile.n, N - n), k=min(tile.k, K - k)
-                    ),
-                    load_a=load_a,
-                    load_b=load_b,
-                    free_a=index == last or (after[0], after[2]) != (m, k),
-                    free_b=index == last or after[1:] != (n, k),
-                    first=k == 0,
-                    last=k + tile.k >= K,
-                    a=a % len(self.placement.a),
-                    b=b % len(self.placement.b),
-                    d=d % len(self.placement.d),
-                )
+        uses = zip(
+            residency([(m, k) for m, _, k in places], len(self.placement.a)),
+            residency([(n, k) for _, n, k in places], len(self.placement.b)),
+            residency([(m, n) for m, n, _ in places], len(self.placement.d)),
+            strict=True,
+        )
+        return [
+            GemmTask(
+                m=m,
+                n=n,
+                k=k,
+                shape=TileShape(m=min(tile.m, M - m), n=min(tile.n, N - n), k=min(tile.k, K - k)),
+                a=a,
+                b=b,
+                d=d,
             )
-        return tasks
+            for (m, n, k), (a, b, d) in zip(places, uses, strict=True)
+        ]
 
     def steps(self, shape: TileShape) -> int:
         """Steps that the array needs for a tile, bubbles excluded."""

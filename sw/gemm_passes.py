@@ -41,41 +41,39 @@ class GemmPasses:
     def _pass(self, tile: GemmTask) -> ArrayPass:
         mapper, shape = self.mapper, tile.shape
         m, n, k = tile.m, tile.n, tile.k
-        a, b = mapper.layout_a(shape, tile.a), mapper.layout_b(shape, tile.b)
-        d = mapper.layout_d(shape, tile.d)
+        regions = (tile.a.region, tile.b.region, tile.d.region)
+        a, b = mapper.layout_a(shape, regions[0]), mapper.layout_b(shape, regions[1])
+        d = mapper.layout_d(shape, regions[2])
         load_c = load_a = load_b = store = None
-        if tile.first and self.c is not None:
+        if tile.d.load and self.c is not None:
             part = self.c.subview((m, n), (shape.m, shape.n))
             load_c = self._move(self._load, part, d, f"load C {m},{n}")
-        if tile.load_a:
+        if tile.a.load:
             part = self.a.subview((m, k), (shape.m, shape.k))
             if mapper.form.transposed_a:
                 part = part.transpose()
             load_a = self._move(self._load, part, a, f"load A {m},{k}")
-        if tile.load_b:
+        if tile.b.load:
             part = self.b.subview((k, n), (shape.k, shape.n))
             if mapper.form.transposed_b:
                 part = part.transpose()
             load_b = self._move(self._load, part, b, f"load B {k},{n}")
-        if tile.last:
+        if tile.d.freed:
             part = self.out.subview((m, n), (shape.m, shape.n))
             store = self._move(self._store, part, d, f"store {m},{n}")
-        whole = tile.first and tile.last
         return ArrayPass(
             streams=mapper.streams(
-                shape,
-                with_c=self.c is not None or not tile.first,
-                regions=(tile.a, tile.b, tile.d),
+                shape, with_c=self.c is not None or not tile.d.load, regions=regions
             ),
             steps=mapper.steps(shape),
             load_c=load_c,
             load_a=load_a,
             load_b=load_b,
-            free_a=int(tile.free_a),
-            free_b=int(tile.free_b),
-            first=tile.first,
+            free_a=tile.a.freed,
+            free_b=tile.b.freed,
+            first=tile.d.load,
             store=store,
-            label=f"tile {m},{n}" + ("" if whole else f" from k {k}"),
+            label=f"tile {m},{n}" + ("" if tile.d.load and tile.d.freed else f" from k {k}"),
         )
 
     def _move(self, pair: DmaPair, part: MemRef, layout: BlockedLayout, label: str) -> Move:

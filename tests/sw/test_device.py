@@ -95,8 +95,8 @@ def test_odd_shapes_and_shapes_beyond_the_scratchpad(
     assert report.tiles == len(tiles)
     assert (len(tiles) > 1) == (shape in [(65, 33, 17), (64, 64, 128), (10, 9, 600)])
     assert report.cycles_ideal >= -(-M // 4) * -(-N // 4) * -(-K // 4)
-    loads = sum(task.load_a + task.load_b + task.last for task in tiles)
-    assert report.dma_calls == loads + with_c * sum(task.first for task in tiles)
+    loads = sum(task.a.load + task.b.load + task.d.freed for task in tiles)
+    assert report.dma_calls == loads + with_c * sum(task.d.load for task in tiles)
     assert report.bytes_written == 4 * M * N
 
 

@@ -44,24 +44,19 @@ def test_tiles_fit_and_cover_the_product_once(mapper: GemmMapper, shape: list[in
         assert task.m + task.shape.m <= M
         assert task.n + task.shape.n <= N
         assert task.k + task.shape.k <= K
-        assert task.first == (task.k == 0)
-        assert task.last == (task.k + task.shape.k == K)
+        assert task.d.load == (task.k == 0)
+        assert task.d.freed == (task.k + task.shape.k == K)
     # A D tile stays in the scratchpad from its first to its last task.
     for before, task in itertools.pairwise(tasks):
-        assert task.first == before.last
-        assert task.first or (task.m, task.n) == (before.m, before.n)
-        assert task.load_a or (task.m, task.k) == (before.m, before.k)
-        assert task.load_b or (task.k, task.n) == (before.k, before.n)
-        # What is loaded takes the next region, which its last user has freed.
-        changes = {"a": task.load_a, "b": task.load_b, "d": task.first}
-        assert (task.load_a, task.load_b) == (before.free_a, before.free_b)
-        for name, changed in changes.items():
-            regions = len(getattr(mapper.placement, name))
-            assert getattr(task, name) == (getattr(before, name) + changed) % regions
-    assert tasks[0].load_a
-    assert tasks[0].load_b
-    assert tasks[-1].free_a
-    assert tasks[-1].free_b
+        assert task.d.load == before.d.freed
+        assert task.d.load or (task.m, task.n) == (before.m, before.n)
+    # What the choice of the tile counted on.
+    assert sum(task.d.load for task in tasks) == -(-M // tile.m) * -(-N // tile.n)
+    whole_a, whole_b = -(-M // tile.m) * -(-K // tile.k), -(-N // tile.n) * -(-K // tile.k)
+    kept_a = -(-K // tile.k) <= len(mapper.placement.a)
+    kept_b = whole_b <= len(mapper.placement.b)
+    assert sum(task.a.load for task in tasks) == whole_a * (1 if kept_a else -(-N // tile.n))
+    assert sum(task.b.load for task in tasks) == whole_b * (1 if kept_b else -(-M // tile.m))
 
 
 def test_the_paper_s_placement_keeps_the_operands_on_their_own_banks() -> None:
