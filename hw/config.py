@@ -566,8 +566,9 @@ class SequencerConfig:
     arguments
         64-bit argument registers.
     fetch_beats
-        Bus beats of program that are fetched ahead. For one 64-bit word a cycle their words must
-        cover the memory's latency, an eighth of themselves (a burst) and 10 cycles.
+        Bus beats of program that are fetched ahead. For so many bytes a cycle (16 are an
+        instruction with its payload, as far as a beat holds them) they must cover the memory's
+        latency, an eighth of themselves (a burst) and 10 cycles.
     """
 
     arguments: int = 8

@@ -37,7 +37,7 @@ class ArraySchedule:
     placement
         Where tiles stand.
     lock
-        Gives the lock of a name, set to a value before the first task.
+        Gives the lock of a name, set to a value before the first task that names it.
     """
 
     def __init__(
@@ -49,19 +49,23 @@ class ArraySchedule:
         self.config = config
         self.load = DmaPair.find(config, "mm2s")
         self.store = DmaPair.find(config, "s2mm")
-        self._free = {
-            "a": lock("A free", len(placement.a)),
-            "b": lock("B free", len(placement.b)),
-            "d": lock("D free", len(placement.d)),
-        }
-        self._full = {name: lock(f"{name.upper()} full", 0) for name in "abcd"}
-        self._partial = lock("D partial", 0)
+        self._lock = lock
+        self._regions = {"a": placement.a, "b": placement.b, "d": placement.d}
+
+    def _free(self, operand: str) -> Lock:
+        return self._lock(f"{operand.upper()} free", len(self._regions[operand]))
+
+    def _full(self, operand: str) -> Lock:
+        return self._lock(f"{operand.upper()} full", 0)
+
+    def _partial(self) -> Lock:
+        return self._lock("D partial", 0)
 
     def tasks(self, work: ArrayPass, *, final: bool) -> Iterator[list[Task]]:
         """The loads, the array's part and the store of a pass.
 
-        What stands in a list is to be pushed together. The last task of the `final` store raises
-        the interrupt: when it has retired, so has everything else.
+        What stands in a list belongs together. The last task of the `final` store raises the
+        interrupt: when it has retired, so has everything else.
         """
         # C is loaded where D will be written.
         for move, free, full in (
@@ -70,7 +74,7 @@ class ArraySchedule:
             (work.load_b, "b", "b"),
         ):
             if move is not None:
-                yield self._load(move, self._free[free], self._full[full])
+                yield self._load(move, self._free(free), self._full(full))
         parts = {port: self._parts(port, work) for port in work.streams}
         for part in range(max(map(len, parts.values()))):
             yield [
@@ -94,27 +98,27 @@ class ArraySchedule:
 
     def _parts(self, port: str, work: ArrayPass) -> list[BufferDescriptor]:
         """What an array's mover does in a pass: what it takes before that and gives after it."""
-        walk, free, full = work.streams[port], self._free, self._full
+        walk = work.streams[port]
         match port:
             case "array.a":
-                full_a = full["a"].acquire_ge() if work.load_a else None
-                return [locked(walk, full_a, free["a"].release(work.free_a))]
+                full_a = self._full("a").acquire_ge() if work.load_a else None
+                return [locked(walk, full_a, self._free("a").release(work.free_a))]
             case "array.b":
-                full_b = full["b"].acquire_ge() if work.load_b else None
-                return [locked(walk, full_b, free["b"].release(work.free_b))]
+                full_b = self._full("b").acquire_ge() if work.load_b else None
+                return [locked(walk, full_b, self._free("b").release(work.free_b))]
             case "array.c" if work.first:
-                return [locked(walk, full["c"].acquire_ge())]
+                return [locked(walk, self._full("c").acquire_ge())]
             case "array.c":
-                return [locked(half, self._partial.acquire_ge()) for half in _halves(walk)]
+                return [locked(half, self._partial().acquire_ge()) for half in _halves(walk)]
         # C is there where a region is: that of loaded C, or of a partial D.
-        free_d = None if "array.c" in work.streams else free["d"].acquire_ge()
+        free_d = None if "array.c" in work.streams else self._free("d").acquire_ge()
         if work.store is not None:
-            return [locked(walk, free_d, full["d"].release())]
-        first, *second = (locked(half, None, self._partial.release()) for half in _halves(walk))
+            return [locked(walk, free_d, self._full("d").release())]
+        first, *second = (locked(half, None, self._partial().release()) for half in _halves(walk))
         return [locked(first, free_d), *second]
 
     def _store(self, move: Move, final: bool) -> list[Task]:
-        walk = locked(move.scratchpad, self._full["d"].acquire_ge(), self._free["d"].release())
+        walk = locked(move.scratchpad, self._full("d").acquire_ge(), self._free("d").release())
         return [
             _task(self.store.at_scratchpad(walk), move.label),
             _task(self.store.at_dram(move.dram), move.label, interrupt=final),

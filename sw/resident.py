@@ -50,25 +50,26 @@ class TaskList:
         self._checked: set[tuple[str, BufferDescriptor]] = set()
         self._pushed: Counter[str] = Counter()
         self._awaited: Counter[str] = Counter()
-        self._locks: list[Lock] = []
+        self._locks: dict[str, Lock] = {}
         self.commands: list[Command] = []
 
     def lock(self, name: str, value: int) -> Lock:
-        """The next lock of the device, set to `value`.
+        """The lock of that name: the device's next one, set to `value`, where it is named first.
 
         Raises
         ------
         SequenceError
             The device has no more.
         """
-        if len(self._locks) == self._config.locks:
-            raise SequenceError(f"lock {name}: the device's {self._config.locks} are in use")
-        self._locks.append(Lock(len(self._locks), name))
-        self.commands.append(SetLock(self._locks[-1], value))
-        return self._locks[-1]
+        if name not in self._locks:
+            if len(self._locks) == self._config.locks:
+                raise SequenceError(f"lock {name}: the device's {self._config.locks} are in use")
+            self._locks[name] = Lock(len(self._locks), name)
+            self.commands.append(SetLock(self._locks[name], value))
+        return self._locks[name]
 
     def push(self, tasks: Sequence[Task]) -> list[Token]:
-        """Append tasks that belong together, one a mover: all descriptors, then all pushes.
+        """Append tasks that belong together, one a mover, each pushed as soon as it is written.
 
         Raises
         ------
@@ -79,17 +80,17 @@ class TaskList:
             if (task.mover, task.descriptor) not in self._checked:
                 task.descriptor.encode(self._specs[task.mover])
                 self._checked.add((task.mover, task.descriptor))
-        slots = [self._slot(task.mover, task.descriptor) for task in tasks]
-        tokens = []
-        for task, slot in zip(tasks, slots, strict=True):
-            self._pushed[task.mover] += 1
-            token = Token(task.mover, self._pushed[task.mover])
-            slot.task = token.count
-            base = None if slot.base == task.descriptor.base else task.descriptor.base
-            push = Push(token, slot.index, issue_token=task.interrupt, base=base, label=task.label)
-            self.commands.append(push)
-            tokens.append(token)
-        return tokens
+        return [self._append(task) for task in tasks]
+
+    def _append(self, task: Task) -> Token:
+        slot = self._slot(task.mover, task.descriptor)
+        self._pushed[task.mover] += 1
+        token = Token(task.mover, self._pushed[task.mover])
+        slot.task = token.count
+        base = None if slot.base == task.descriptor.base else task.descriptor.base
+        push = Push(token, slot.index, issue_token=task.interrupt, base=base, label=task.label)
+        self.commands.append(push)
+        return token
 
     def wait(self, token: Token) -> None:
         """Append a wait, unless one before implies it."""
@@ -100,7 +101,7 @@ class TaskList:
     @property
     def lock_resets(self) -> list[Command]:
         """Leave the locks as a reset does."""
-        return [lock.set(0) for lock in self._locks]
+        return [lock.set(0) for lock in self._locks.values()]
 
     def _slot(self, mover: str, descriptor: BufferDescriptor) -> _Slot:
         slots, kind = self._slots[mover], replace(descriptor, base=0)

@@ -142,7 +142,7 @@ def test_locks_from_the_host(dev: Any) -> None:
 def test_a_timeout_is_for_a_single_wait(dev: Any, memory: Any) -> None:
     a, out = memory
     with RuntimeSequence(dev) as seq:
-        for _ in range(6):
+        for _ in range(7):
             seq.dma_wait(seq.memcpy("in")(a, dev.scratchpad(0)))
             seq.memcpy("out")(dev.scratchpad(0), out)
     assert seq.run(via="program", timeout=400).cycles > 2 * 400

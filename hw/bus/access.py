@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .registers import PAGE_BYTES, RegisterBusSignature, RegisterMap
+from .registers import DESCRIPTOR_STORE, PAGE_BYTES, RegisterBusSignature, RegisterMap
 
 __all__ = ["PageDecoder", "RegisterAccessSignature", "register_access"]
 
@@ -55,11 +55,17 @@ class PageDecoder(wiring.Component):
     """Gives every access to its page, one at a time.
 
     A request is handed to its page in the cycle in which it is accepted, and the page's answer goes
-    back in the next, in which no request is accepted: two cycles an access. Of several masters that
-    ask at once the first is served, but it gives way when the access before, two cycles ago, was
-    its own: the first waits for one cycle, or for two right behind an access of its own; the second
-    for one access of the first. ``request.ready`` is combinational from the masters'
-    ``valid``.
+    back in the next. In that one no request is accepted: what a register does shows a cycle after
+    its write, and whoever comes next shall find it done. A write to a descriptor store does
+    nothing but be there, so another request may follow it at once::
+
+        cycle      t      t+1    t+2    t+3    t+4    t+5
+        request    slot   slot   slot   reg    -      slot
+        answer            slot   slot   slot   reg
+
+    Of several masters that ask at once the first is served, but it gives way when the access before
+    was its own and no cycle has been free since: the first waits for one cycle, the second for one
+    access of the first. ``request.ready`` is combinational from the masters' ``valid``.
 
     An address that is no multiple of 4, or beyond the last page, is answered with ``error`` and
     reaches no page. ``data`` is 0 with an error.
@@ -76,7 +82,7 @@ class PageDecoder(wiring.Component):
     masters : array of :class:`RegisterAccessSignature`
         The first is the one that shall not wait.
     pages : array of :class:`~weft.hw.bus.registers.RegisterBusSignature`
-        One a page, in the map's order. At least one cycle lies between two requests.
+        One a page, in the map's order.
     """
 
     def __init__(self, *, register_map: RegisterMap, masters: int) -> None:
@@ -98,45 +104,45 @@ class PageDecoder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         answering, asked, start = Signal(), Signal(), Signal()
+        acts = Signal()  # The access of the cycle before is done in this one.
         chosen = Signal(register_access(self._register_map.address_bits))
 
         def serve(master: Any) -> None:
             m.d.comb += [
                 asked.eq(1),
-                master.request.ready.eq(~answering),
+                master.request.ready.eq(~acts),
                 chosen.eq(master.request.payload),
             ]
 
         first, second = self.masters[0], self.masters[-1]
-        first_served, yields = Signal(), Signal()
+        yields = Signal()
         with m.If(first.request.valid & ~(yields & second.request.valid)):
             serve(first)
         if second is not first:
             with m.Elif(second.request.valid):
                 serve(second)
-            m.d.sync += yields.eq(answering & first_served)
-        page = chosen.address[(PAGE_BYTES - 1).bit_length() :]
-        legal = Signal()
+            with m.If(~acts):
+                m.d.sync += yields.eq(first.request.valid & first.request.ready)
+        offset_bits = (PAGE_BYTES - 1).bit_length()
+        offset, page = chosen.address[:offset_bits], chosen.address[offset_bits:]
+        legal, stores = Signal(), Signal()
         m.d.comb += [
-            start.eq(asked & ~answering),
-            legal.eq((chosen.address[:2] == 0) & (page < len(self._register_map.pages))),
+            start.eq(asked & ~acts),
+            stores.eq(chosen.write & (offset >= DESCRIPTOR_STORE)),
+            legal.eq((offset[:2] == 0) & (page < len(self._register_map.pages))),
         ]
         for index, port in enumerate(self.pages):
             m.d.comb += [
                 port.request.eq(start & legal & (page == index)),
                 port.write.eq(chosen.write),
-                port.offset.eq(chosen.address),
+                port.offset.eq(offset),
                 port.write_data.eq(chosen.data),
             ]
 
         served, refused = Signal.like(page), Signal()
-        m.d.sync += answering.eq(start)
+        m.d.sync += [answering.eq(start), acts.eq(start & ~stores)]
         with m.If(start):
-            m.d.sync += [
-                served.eq(page),
-                refused.eq(~legal),
-                first_served.eq(first.request.ready),
-            ]
+            m.d.sync += [served.eq(page), refused.eq(~legal)]
         error, read_data = Signal(), Signal(32)
         with m.If(answering):
             m.d.comb += error.eq(1)

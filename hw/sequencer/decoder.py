@@ -16,9 +16,11 @@ from ..bus.opcodes import (
     instruction,
 )
 from ..bus.registers import PAGE_BYTES
+from ..bus.wires import adopt
 from ..config import AcceleratorConfig
 from ..mover.locks import LOCK_DELTA_BITS
-from .fetcher import POSITION_BITS, WORD_BITS, program_word
+from .fetcher import POSITION_BITS, WORD_BITS, program_piece
+from .window import WordWindow
 
 __all__ = ["ProgramDecoder", "operation"]
 
@@ -39,11 +41,20 @@ def operation() -> data.StructLayout:
 
 
 class ProgramDecoder(wiring.Component):
-    """Joins each instruction with its payload, adds the arguments, and checks the fields.
+    """Takes each instruction with its payload, adds the arguments, and checks the fields.
 
-    A word is accepted in every cycle in which ``o`` is empty or being taken; the operation that it
-    completes is offered in the next. An instruction with a flaw becomes an operation as soon as the
-    flaw shows; what comes after it is meaningless until ``restart``.
+    An operation is made in every cycle in which ``o`` is empty or being taken, and offered in the
+    next: an instruction and its first payload word at once, or one more payload word of a
+    BLOCK_WRITE. It is made from the next two words of the program; of a bus of 64 bits, which
+    brings one a cycle, an instruction with a payload takes two cycles::
+
+        cycle    t          t+1          t+2          t+3          t+4
+        words    PUSH_AT    PUSH_AT      BLOCK_WRITE  3, 4         WRITE
+                 and base   and base     1, 2
+        o                   PUSH_AT      PUSH_AT      1, 2 -----   3, 4 -----
+
+    An instruction with a flaw becomes an operation as soon as the flaw shows; what comes after it
+    is meaningless until ``restart``.
 
     Parameters
     ----------
@@ -52,26 +63,29 @@ class ProgramDecoder(wiring.Component):
 
     Members
     -------
-    i : stream of :func:`~weft.hw.sequencer.fetcher.program_word`
+    i : stream of :func:`~weft.hw.sequencer.fetcher.program_piece`
     o : stream of :func:`operation`
     arguments : array of 64 bits
         Constant while a program runs.
     restart : 1
-        Pulse: what is held is forgotten, and the next word is that at ``restart_position``.
+        Pulse: what is held is forgotten, and the next instruction is that at ``restart_position``,
+        which lies in the next piece.
     restart_position : 32
     position : 32
-        That of the instruction being gathered.
+        That of the instruction of which the next operation will be.
     next_target : 8
         ``o.payload.target`` of the next cycle.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         assert config.sequencer is not None
+        assert config.dma is not None
         self._config = config
+        self._dma = config.dma
         self._arguments = config.sequencer.arguments
         super().__init__(
             {
-                "i": In(stream.Signature(program_word())),
+                "i": In(stream.Signature(program_piece(config.dma))),
                 "o": Out(stream.Signature(operation())),
                 "arguments": In(data.ArrayLayout(WORD_BITS, self._arguments)),
                 "restart": In(1),
@@ -87,50 +101,61 @@ class ProgramDecoder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        word, o = self.i.payload.word, self.o.payload
-        # The instruction: the word that comes, or the one whose payload comes.
-        gathering = Signal()
-        head, now = Signal(instruction()), Signal(instruction())
-        here, ahead = Signal(POSITION_BITS), Signal(POSITION_BITS)
+        m.submodules.window = window = WordWindow(dma=self._dma)
+        adopt(window, "i", self.i)
+        o, (first, second) = self.o.payload, window.words
+        ahead, head = Signal(POSITION_BITS), Signal(instruction())
+        continues = Signal()  # The first word is a payload of the block on `o`.
         m.d.comb += [
-            now.eq(Mux(gathering, head, word)),
-            self.position.eq(Mux(gathering, here, ahead)),
-            self.i.ready.eq(~self.o.valid | self.o.ready),
+            head.eq(first.word),
+            self.position.eq(Mux(continues, o.position, ahead)),
+            window.restart.eq(self.restart),
+            window.odd.eq(self.restart_position[0]),
         ]
         flaw = Signal(StopCode)
-        m.d.comb += flaw.eq(StopCode.NONE)
-        self._elaborate_checks(m, now, gathering, flaw)
+        self._elaborate_checks(m, head, continues, first, flaw)
 
-        taken, complete, more = Signal(), Signal(), Signal()
-        has_payload = self._among(now.op, *(op for op, form in FORMS.items() if form.payload))
-        is_block = now.op == Opcode.BLOCK_WRITE
+        # How many words the next operation takes, and whether it can be made.
+        sound, both, made, more = Signal(), Signal(), Signal(), Signal()
+        code = Signal(StopCode)
+        has_payload = self._among(head.op, *(op for op, form in FORMS.items() if form.payload))
+        is_block = head.op == Opcode.BLOCK_WRITE
+        left = Mux(continues, o.imm - 2, head.imm)
         m.d.comb += [
-            taken.eq(self.i.valid & self.i.ready),
-            complete.eq(taken & (gathering | ~has_payload | (flaw != StopCode.NONE))),
-            more.eq(is_block & (now.imm > 2)),
-            self.next_target.eq(Mux(complete, now.target, o.target)),
+            sound.eq(flaw == StopCode.NONE),
+            both.eq(~continues & has_payload & sound),
+            made.eq((window.level >= Mux(both, 2, 1)) & (~self.o.valid | self.o.ready)),
+            window.taken.eq(Mux(made, Mux(both, 2, 1), 0)),
+            more.eq((continues | is_block) & (left > 2) & sound),
+            code.eq(flaw),
+            self.next_target.eq(Mux(made & ~continues, head.target, o.target)),
         ]
+        with m.If(both):
+            # A mask has 32 bits.
+            with m.If((head.op == Opcode.MASKED_WRITE) & second.word[32:].any()):
+                m.d.comb += code.eq(StopCode.BAD_ARGUMENT)
+            self._elaborate_response(m, second.resp, code)
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
-        with m.If(taken):
-            m.d.sync += ahead.eq(ahead + 1)
-            with m.If(~gathering):
-                m.d.sync += [head.eq(word), here.eq(ahead), gathering.eq(has_payload)]
-            with m.Elif(more):
-                m.d.sync += [head.arg.eq(now.arg + 8), head.imm.eq(now.imm - 2)]
-            with m.Else():
-                m.d.sync += gathering.eq(0)
-        with m.If(complete):
+        with m.If(made):
             m.d.sync += [
                 self.o.valid.eq(1),
-                *(o[name].eq(now[name]) for name in ("op", "target", "arg", "imm")),
-                o.operand.eq(Mux(gathering, word + self._addend(now), now.imm)),
-                o.pair.eq((now.op == Opcode.ARG) | (is_block & (now.imm >= 2))),
-                o.position.eq(self.position),
-                o.code.eq(flaw),
+                ahead.eq(ahead + Mux(both, 2, 1)),
+                continues.eq(more),
+                o.imm.eq(left),
+                o.pair.eq(Mux(continues | is_block, left >= 2, head.op == Opcode.ARG)),
+                o.code.eq(code),
             ]
+            with m.If(continues):
+                m.d.sync += [o.arg.eq(o.arg + 8), o.operand.eq(first.word)]
+            with m.Else():
+                m.d.sync += [
+                    *(o[name].eq(head[name]) for name in ("op", "target", "arg")),
+                    o.operand.eq(Mux(has_payload, second.word + self._addend(head), head.imm)),
+                    o.position.eq(ahead),
+                ]
         with m.If(self.restart):
-            m.d.sync += [self.o.valid.eq(0), gathering.eq(0), ahead.eq(self.restart_position)]
+            m.d.sync += [self.o.valid.eq(0), continues.eq(0), ahead.eq(self.restart_position)]
         return m
 
     @staticmethod
@@ -149,8 +174,10 @@ class ProgramDecoder(wiring.Component):
         index = Mux(now.op == Opcode.ARG, low, high)
         return Mux((now.op == Opcode.ARG) | adds, self.arguments[index], 0)
 
-    def _elaborate_checks(self, m: Module, now: data.View, gathering: Value, flaw: Signal) -> None:
-        """The first flaw of the instruction `now`; the later assignment wins."""
+    def _elaborate_checks(
+        self, m: Module, now: data.View, continues: Value, first: data.View, flaw: Signal
+    ) -> None:
+        """The first flaw of what the word `first` is; the later assignment wins."""
         imm, arg = Value.cast(now.imm), Value.cast(now.arg)
         legal = Signal(instruction())
         known, target_good, argument_good = Signal(), Signal(), Signal(init=1)
@@ -188,19 +215,22 @@ class ProgramDecoder(wiring.Component):
                         case Opcode.LOOP:
                             m.d.comb += argument_good.eq((imm != 0) & (arg <= self.position))
         beyond_form = Value.cast(now) & ~Value.cast(legal)
-        with m.If(~gathering):
+        m.d.comb += flaw.eq(StopCode.NONE)
+        with m.If(~continues):
             with m.If(beyond_form.any() | ~argument_good):
                 m.d.comb += flaw.eq(StopCode.BAD_ARGUMENT)
             with m.If(~target_good):
                 m.d.comb += flaw.eq(StopCode.BAD_TARGET)
             with m.If(~known):
                 m.d.comb += flaw.eq(StopCode.BAD_OPCODE)
-        # A mask has 32 bits.
-        with m.Elif((now.op == Opcode.MASKED_WRITE) & self.i.payload.word[32:].any()):
-            m.d.comb += flaw.eq(StopCode.BAD_ARGUMENT)
-        with m.If(self.i.payload.resp == Response.SLVERR):
+        self._elaborate_response(m, first.resp, flaw)
+
+    @staticmethod
+    def _elaborate_response(m: Module, response: Value, flaw: Signal) -> None:
+        """A word that the bus did not give is a flaw before all others."""
+        with m.If(response == Response.SLVERR):
             m.d.comb += flaw.eq(StopCode.FETCH_SLVERR)
-        with m.If(self.i.payload.resp == Response.DECERR):
+        with m.If(response == Response.DECERR):
             m.d.comb += flaw.eq(StopCode.FETCH_DECERR)
 
     @staticmethod

@@ -25,16 +25,23 @@ __all__ = ["ProgramExecutor"]
 class ProgramExecutor(wiring.Component):
     """Executes operations in order until one ends the program.
 
-    Cycles of an operation, from the one in which it is offered on, if nobody makes it wait: a
-    register write 2 (a pair 4), a masked write 4, everything else 1. After a LOOP that goes back
-    comes the time of a new fetch. PUSH waits for room in the mover's queue, ACQUIRE for its lock,
-    WAIT for ``retired`` to reach its count. Payloads hold while they are stalled.
+    An operation takes one cycle if nobody makes it wait, a pair of register writes two, a masked
+    write three. The answer to a write comes while the next operation is executed::
+
+        cycle    t        t+1      t+2      t+3      t+4
+        i        pair -------      write    push     masked ...
+        access   low      high     write             read
+        answer            low      high     write             read
+
+    After a LOOP that goes back comes the time of a new fetch. PUSH waits for room in the mover's
+    queue, ACQUIRE for its lock, WAIT for ``retired`` to reach its count, an access for the pages.
+    Payloads hold while they are stalled.
 
     The program ends (``stopped`` is high for one cycle, with ``code``) at END, at an operation with
     a flaw, when a register access is answered with an error, and when ``faulted`` is set. Then
-    nothing more is begun, and what still waits is taken back, be it an access, a push or an
-    acquire: those who take them commit to nothing before. An access that is under way is finished.
-    While ``ready`` is low the same holds, without an end.
+    nothing more is begun, from that very cycle on, and what still waits is taken back, be it an
+    access, a push or an acquire: those who take them commit to nothing before. While ``ready`` is
+    low the same holds, without an end.
 
     Parameters
     ----------
@@ -55,6 +62,9 @@ class ProgramExecutor(wiring.Component):
     stopped : 1
     code : :class:`~weft.hw.bus.opcodes.StopCode`
         With ``stopped``.
+    refused : 1
+        With ``stopped``: the end is that of the operation of the cycle before, whose access was
+        answered with an error.
     running : 1
     jump : 1
         Pulse: the next operation is that at ``position``.
@@ -79,6 +89,7 @@ class ProgramExecutor(wiring.Component):
                 "faulted": In(1),
                 "stopped": Out(1),
                 "code": Out(StopCode),
+                "refused": Out(1),
                 "running": Out(1),
                 "jump": Out(1),
                 "position": Out(POSITION_BITS),
@@ -98,23 +109,27 @@ class ProgramExecutor(wiring.Component):
         now = self.i.payload
         execute = Signal()  # the operation may be begun, or go on, in this cycle
         done = Signal()  # and this cycle is its last
-        answering = Signal()
+        asked = Signal()  # the access of the cycle before is answered
         m.d.comb += [
+            self.refused.eq(asked & self.access.answer.error),
             execute.eq(
                 self.running
                 & self.ready
                 & self.i.valid
-                & ~answering
+                & ~self.refused
                 & ~self.faulted
                 & (now.code == StopCode.NONE)
             ),
             self.i.ready.eq(done),
         ]
+        m.d.sync += asked.eq(self.access.request.valid & self.access.request.ready)
         with m.If(self.begin):
             m.d.sync += self.running.eq(1)
         with m.Elif(self.stopped):
             m.d.sync += self.running.eq(0)
-        with m.If(self.running & self.ready & ~answering):
+        with m.If(self.refused):
+            m.d.comb += [self.stopped.eq(1), self.code.eq(StopCode.REGISTER)]
+        with m.Elif(self.running & self.ready):
             with m.If(self.faulted):
                 m.d.comb += [self.stopped.eq(1), self.code.eq(StopCode.MOVER)]
             with m.Elif(self.i.valid & (now.code != StopCode.NONE)):
@@ -138,7 +153,7 @@ class ProgramExecutor(wiring.Component):
             with case(Opcode.SET_LOCK):
                 m.d.comb += [self.lock_set.valid.eq(1), done.eq(self.lock_set.ready)]
             with m.Case(Opcode.WRITE, Opcode.MASKED_WRITE, Opcode.BLOCK_WRITE, Opcode.ARG):
-                self._elaborate_access(m, now, execute, answering, done)
+                self._elaborate_access(m, now, execute, done)
             with m.Case(Opcode.PUSH, Opcode.PUSH_AT):
                 self._elaborate_push(m, now, execute, done)
             with case(Opcode.LOOP):
@@ -155,18 +170,16 @@ class ProgramExecutor(wiring.Component):
         self._elaborate_loop(m, now, execute)
         return m
 
-    def _elaborate_access(
-        self, m: Module, now: Any, execute: Value, answering: Signal, done: Signal
-    ) -> None:
+    def _elaborate_access(self, m: Module, now: Any, execute: Value, done: Signal) -> None:
         """One access or two: the halves of a pair, or the read and the write of a masked write."""
         request, answer = self.access.request, self.access.answer
-        second = Signal()
+        second, reading = Signal(), Signal()
         is_masked = now.op == Opcode.MASKED_WRITE
         mask, kept = now.operand[:32], Signal(32)
         page_bits = (PAGE_BYTES - 1).bit_length()
         offset = Signal(page_bits)
         m.d.comb += [
-            request.valid.eq(execute),
+            request.valid.eq(execute & ~reading),
             offset.eq(now.arg + ((second & ~is_masked) << 2)),
             request.payload.address.eq(Cat(offset, now.target)),
             request.payload.write.eq(~is_masked | second),
@@ -175,18 +188,16 @@ class ProgramExecutor(wiring.Component):
             m.d.comb += request.payload.data.eq(kept | (now.imm & mask))
         with m.Else():
             m.d.comb += request.payload.data.eq(now.operand.word_select(second, 32))
-        with m.If(answering):
-            m.d.sync += [answering.eq(0), kept.eq(answer.data & ~mask)]
-            with m.If(answer.error):
-                m.d.comb += [self.stopped.eq(1), self.code.eq(StopCode.REGISTER)]
-                m.d.sync += second.eq(0)
-            with m.Elif((now.pair | is_masked) & ~second):
+        with m.If(reading):
+            m.d.sync += [reading.eq(0), second.eq(1), kept.eq(answer.data & ~mask)]
+        with m.Elif(request.valid & request.ready):
+            with m.If(is_masked & ~second):
+                m.d.sync += reading.eq(1)
+            with m.Elif(now.pair & ~second):
                 m.d.sync += second.eq(1)
             with m.Else():
                 m.d.comb += done.eq(1)
                 m.d.sync += second.eq(0)
-        with m.Elif(request.valid & request.ready):
-            m.d.sync += answering.eq(1)
         # A program that is stopped between the two begins its next one with the first.
         with m.If(self.begin):
             m.d.sync += second.eq(0)

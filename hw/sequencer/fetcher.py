@@ -1,6 +1,6 @@
 """The words of a program, fetched ahead of their use."""
 
-from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
+from amaranth.hdl import Module, Mux, ResetInserter, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,25 +8,36 @@ from ..bus.axi import Axi4Signature, Response
 from ..config import DmaConfig
 from ..dma.buffer import BeatBuffer
 
-__all__ = ["POSITION_BITS", "WORD_BITS", "ProgramFetcher", "program_word"]
+__all__ = ["POSITION_BITS", "WORD_BITS", "ProgramFetcher", "piece_words", "program_piece"]
 
 WORD_BITS = 64
 POSITION_BITS = 32
 
 
-def program_word() -> data.StructLayout:
-    """A 64-bit ``word`` of a program, and how the bus answered its beat."""
-    return data.StructLayout({"word": WORD_BITS, "resp": Response})
+def piece_words(dma: DmaConfig) -> int:
+    """How many words come at once: an instruction and its payload, where a beat holds two."""
+    return min(2, dma.data_bits // WORD_BITS)
+
+
+def program_piece(dma: DmaConfig) -> data.StructLayout:
+    """Consecutive ``words`` of a program, and how the bus answered the beat that they lie in.
+
+    The position of the first is a multiple of their number.
+    """
+    return data.StructLayout(
+        {"words": data.ArrayLayout(WORD_BITS, piece_words(dma)), "resp": Response}
+    )
 
 
 class ProgramFetcher(wiring.Component):
-    """Reads consecutive words in aligned bursts and gives them one a cycle.
+    """Reads a program in aligned bursts and gives it piece by piece, one a cycle.
 
-    ``jump`` in cycle t forgets whatever was fetched and goes on at word `position` of the program
-    at ``base``: its AR is raised in t+2, and a word answered in cycle t is offered in t+2. From
-    then on bursts of up to an eighth of `fetch_beats` are read ahead, as far as all their beats
-    have room, so ``r`` is always accepted. Beats in flight when a jump comes are thrown away as
-    they arrive; until they have, at most `fetch_beats` beats more are in flight beside them.
+    ``jump`` in cycle t forgets whatever was fetched and goes on with the piece that holds word
+    `position` of the program at ``base``: its AR is raised in t+2, and a beat that comes in cycle t
+    is offered in t+2. From then on bursts of up to an eighth of `fetch_beats` are read ahead, as
+    far as all their beats have room, so ``r`` is always accepted. Beats in flight when a jump comes
+    are thrown away as they arrive; until they have, at most `fetch_beats` beats more are in flight
+    beside them.
 
     Reading ahead goes beyond the end of a program, for at most `fetch_beats` beats: an error there
     counts only if its word is used. No burst crosses a multiple of its longest length, and so none
@@ -47,7 +58,7 @@ class ProgramFetcher(wiring.Component):
         A multiple of 64; constant between jumps.
     position : 32
         Counts with ``jump``.
-    o : stream of :func:`program_word`
+    o : stream of :func:`program_piece`
     ar, r : stream
         As in :class:`~weft.hw.bus.axi.Axi4Signature`.
     drain : 1
@@ -72,7 +83,7 @@ class ProgramFetcher(wiring.Component):
                 "stop": In(1),
                 "base": In(dma.address_bits),
                 "position": In(POSITION_BITS),
-                "o": Out(stream.Signature(program_word())),
+                "o": Out(stream.Signature(program_piece(dma))),
                 "ar": bus["ar"],
                 "r": bus["r"],
                 "drain": In(1),
@@ -93,7 +104,8 @@ class ProgramFetcher(wiring.Component):
         dma, room = self._dma, self._fetch_beats
         lane_bits = (dma.data_bytes - 1).bit_length()
         burst_bits = (self.burst_beats - 1).bit_length()
-        words = dma.data_bits // WORD_BITS
+        piece_bits = WORD_BITS * piece_words(dma)
+        pieces = dma.data_bits // piece_bits
         flush = Signal()
         m.d.comb += flush.eq(self.jump | self.stop)
         beat = data.StructLayout({"data": dma.data_bits, "resp": Response})
@@ -157,27 +169,27 @@ class ProgramFetcher(wiring.Component):
             buffer.i.payload.resp.eq(self.r.payload.resp),
         ]
 
-        # Words from a beat.
+        # Pieces of a beat.
         last = Signal()
-        held = buffer.o.payload
+        held, piece = buffer.o.payload, self.o.payload
         with m.If(buffer.o.valid):
-            m.d.comb += [self.o.valid.eq(1), self.o.payload.resp.eq(held.resp)]
+            m.d.comb += [self.o.valid.eq(1), piece.resp.eq(held.resp)]
         with m.Elif(running & behind & (reserved == 0)):
-            m.d.comb += [self.o.valid.eq(1), self.o.payload.resp.eq(Response.DECERR)]
+            m.d.comb += [self.o.valid.eq(1), piece.resp.eq(Response.DECERR)]
         m.d.comb += [
             taken.eq(buffer.o.valid & self.o.ready & last),
             buffer.o.ready.eq(self.o.ready & last),
         ]
-        if words == 1:
-            m.d.comb += [self.o.payload.word.eq(held.data), last.eq(1)]
+        if pieces == 1:
+            m.d.comb += [piece.words.eq(held.data), last.eq(1)]
             return m
-        index = Signal(range(words))
+        index = Signal(range(pieces))
         m.d.comb += [
-            self.o.payload.word.eq(held.data.word_select(index, WORD_BITS)),
-            last.eq(index == words - 1),
+            piece.words.eq(held.data.word_select(index, piece_bits)),
+            last.eq(index == pieces - 1),
         ]
         with m.If(self.jump):
-            m.d.sync += index.eq(Cat(self.position[: len(index)]))
+            m.d.sync += index.eq(self.position[piece_words(dma) - 1 :])
         with m.Elif(buffer.o.valid & self.o.ready):
             m.d.sync += index.eq(index + 1)
         return m

@@ -41,9 +41,10 @@ class Sequencer(wiring.Component):
 
     *Execution.* In the order of the program; see :class:`~weft.hw.sequencer.decoder.ProgramDecoder`
     for what is checked and :class:`~weft.hw.sequencer.executor.ProgramExecutor` for the cycles: one
-    for an instruction without a register access and one more for its payload, two for a register
-    write. WAIT counts from what ``retired`` was when the doorbell rang, or at most one cycle a
-    mover later: a program is immutable and can be run again.
+    an instruction, payload and all, and one a word that is written to a descriptor store; on a bus
+    of 64 bits an instruction with a payload takes two, for it takes them to come. WAIT counts from
+    what ``retired`` was when the doorbell rang, or at most one cycle a mover later: a program is
+    immutable and can be run again.
 
     *End.* At END or at the first error: the program's own, or any mover's, whenever it comes, and
     also one that stood before. POSITION, CYCLES and STATUS.op are kept. If RECORD is not 0, a
@@ -202,12 +203,15 @@ class Sequencer(wiring.Component):
         record = self._wide("record")
         bad_program = address[: PROGRAM_ALIGNMENT.bit_length() - 1].any() | self._too_high(address)
         bad_record = record[: RECORD_BYTES.bit_length() - 1].any() | self._too_high(record)
-        present = Signal(POSITION_BITS)
-        decoder = self._decoder
+        # Where the program is, kept until the next cycle: that is where it was if an access of
+        # that instruction is answered with an error.
+        decoder, present = self._decoder, Signal(POSITION_BITS)
+        op = Signal.like(status.op)
         m.d.comb += [
             present.eq(Mux(decoder.o.valid, decoder.o.payload.position, decoder.position)),
+            op.eq(Mux(decoder.o.valid, decoder.o.payload.op, Opcode.END)),
             page.status.eq(status),
-            page.position.eq(Mux(executor.running, present, position)),
+            page.position.eq(position),
             Cat(page.cycles_low, page.cycles_high).eq(cycles),
             outcome.status.eq(Mux(status.code == StopCode.NONE, 1, 2)),
             outcome.code.eq(status.code),
@@ -217,8 +221,6 @@ class Sequencer(wiring.Component):
             reporter.outcome.eq(outcome),
             reporter.record.eq(Mux(status.code == StopCode.RECORD_ADDRESS, 0, record)),
         ]
-        with m.If(executor.running):
-            m.d.comb += page.status.op.eq(Mux(decoder.o.valid, decoder.o.payload.op, Opcode.END))
         first_error = Signal(32)
         m.d.comb += outcome.first_error.eq(first_error)
 
@@ -227,12 +229,12 @@ class Sequencer(wiring.Component):
         m.d.comb += reporter.begin.eq(report)
         with m.If(executor.running):
             m.d.sync += cycles.eq(cycles + 1)
+            with m.If(~executor.refused):
+                m.d.sync += [status.op.eq(op), position.eq(present)]
         with m.If(executor.stopped):
             m.d.sync += [
                 report.eq(1),
                 status.code.eq(executor.code),
-                status.op.eq(page.status.op),
-                position.eq(present),
                 first_error.eq(self.first_error),
             ]
         with m.If(reporter.finished):

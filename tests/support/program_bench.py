@@ -13,7 +13,7 @@ from support.bench import run, watch
 from support.pages import write
 from weft.hw.bus.axi import Response
 from weft.hw.bus.opcodes import completion_record
-from weft.hw.bus.registers import PAGE_BYTES, RegisterMap
+from weft.hw.bus.registers import DESCRIPTOR_STORE, PAGE_BYTES, RegisterMap
 from weft.hw.config import AcceleratorConfig, DmaConfig, MemoryConfig, MoverConfig, SequencerConfig
 from weft.hw.sequencer import Sequencer
 from weft.sim.golden.sequencer import Effect, Player, Step
@@ -272,18 +272,17 @@ class Bench:
         counts = Cat(dut.retired)
         ctx.set(counts, _packed(retired))
         ctx.set(readies, 0)
-        shown = answered = run = rest = 0
+        shown = acts = run = rest = 0
         pushes = RegisterMap(self.config).pages[1].register("PUSH")
         ticks = ctx.tick().sample(
             valids, dut.done, dut.failed, reset, *(offer.payload for offer in offers)
         )
         while True:
             ready = sum((toss.random() >= self.stall) << i for i in range(len(offers)))
-            # An access is answered in the next cycle, in which none is accepted.
             if self.blocked:
                 ready &= 1
-            if ready & ~answered != shown:
-                shown = ready & ~answered
+            if ready & ~acts != shown:
+                shown = ready & ~acts
                 ctx.set(readies, shown)
             _, _, valid, done, failed, resetting, *payloads = await ticks
             if len(self.events) != run:
@@ -294,7 +293,9 @@ class Bench:
                 ctx.set(dut.first_error, 1 | 1 << 8 | 7 << 16)
             if done:
                 self.interrupts.append((self.cycle, bool(failed)))
-            answered = 0
+            acts = 0
+            # Only the answer to an access may be looked at.
+            ctx.set(dut.access.answer, {"error": 1, "data": 0xBAD})
             taken = valid & shown
             assert taken & taken - 1 == 0, "two things at once"
             for index in range(len(offers)):
@@ -303,8 +304,9 @@ class Bench:
                 payload = payloads[index]
                 effect: Effect
                 if index == 0:
-                    answered = 1
                     page, offset = divmod(payload.address, PAGE_BYTES)
+                    # In the next cycle none is accepted, but after a write to a descriptor store.
+                    acts = not (payload.write and offset >= DESCRIPTOR_STORE)
                     if payload.write:
                         effect = ("write", page, offset, payload.data)
                         error, value = not pages.write(page, offset, payload.data), 0xDEAD

@@ -23,6 +23,8 @@ MEMORY_BYTES = 8 << 20
 BUFFER_BEATS = 256
 """Of each direction: a bus of latency 100 is kept busy by bursts that wait for whole room."""
 FETCH_BEATS = 64
+QUEUED_TASKS = 64
+"""Writes of a bus of latency 100 that are pushed, one in two cycles, before their data come."""
 WORD_BITS = 64
 
 
@@ -54,7 +56,12 @@ def dma_system(data_bits: int, outstanding: int, *, sequencer: bool = False) -> 
             ),
             *(
                 MoverConfig(
-                    name=name, kind=kind, bind=SWITCH, loops=4, descriptors=4, queue_depth=16
+                    name=name,
+                    kind=kind,
+                    bind=SWITCH,
+                    loops=4,
+                    descriptors=4,
+                    queue_depth=QUEUED_TASKS,
                 )
                 for name, kind in (("MM2S0", "mm2s"), ("S2MM0", "s2mm"))
             ),

@@ -13,7 +13,12 @@ from support.pages import named_config
 from weft.hw.bus import AxiLiteBridge, PageDecoder
 from weft.hw.bus.access import RegisterAccessSignature
 from weft.hw.bus.axi import AxiLiteSignature, Response
-from weft.hw.bus.registers import PAGE_BYTES, RegisterBusSignature, RegisterMap
+from weft.hw.bus.registers import (
+    DESCRIPTOR_STORE,
+    PAGE_BYTES,
+    RegisterBusSignature,
+    RegisterMap,
+)
 from weft.hw.bus.wires import adopt
 
 MAP = RegisterMap(named_config("tiny"))
@@ -47,15 +52,21 @@ class Control(wiring.Component):
 async def flood(ctx, access, accesses, stall, answers) -> None:
     """Another master's accesses; what each was answered."""
     answers.clear()
-    for access_ in accesses:
-        while next(stall):
-            await ctx.tick()
-        ctx.set(access.request.payload, access_)
-        ctx.set(access.request.valid, 1)
-        await ctx.tick().until(access.request.ready)
-        ctx.set(access.request.valid, 0)
-        _, _, error, data = await ctx.tick().sample(access.answer.error, access.answer.data)
-        answers.append((bool(error), data))
+    asked, waiting, left = False, False, list(accesses)
+    while left or asked:
+        waiting = bool(left) and (waiting or not next(stall))
+        ctx.set(access.request.valid, waiting)
+        if waiting:
+            ctx.set(access.request.payload, left[0])
+        _, _, ready, error, data = await ctx.tick().sample(
+            access.request.ready, access.answer.error, access.answer.data
+        )
+        if asked:
+            answers.append((bool(error), data))
+        asked = waiting and bool(ready)
+        if asked:
+            del left[0]
+            waiting = False
 
 
 def is_mapped(address: int) -> bool:
@@ -95,7 +106,7 @@ def pages_of(dut: Control, log: list) -> list:
 addresses = st.builds(
     lambda page, word, skew: page * PAGE_BYTES + word * 4 + skew,
     st.sampled_from([0, 1, PAGES - 1, PAGES, (1 << MAP.address_bits - 14) - 1]),
-    st.sampled_from([0, 1, 2, 5, 0x7FF, 0xFFF]),
+    st.sampled_from([0, 1, 2, 5, 0xFFF, 0x1000, 0x1001, 0x1002, 0x1FFF]),
     st.sampled_from([0, 0, 0, 0, 1, 2, 3]),
 )
 words = st.integers(0, 2**32 - 1)
@@ -267,6 +278,45 @@ def test_the_bridge_waits_a_cycle_for_the_other_master_and_the_other_is_not_star
         assert sum(served) >= 100 / 5
 
     run(dut, [check], background=[flooding, *pages_of(dut, [])])
+
+
+@pytest.mark.parametrize("bridged", [False, True])
+def test_writes_to_a_descriptor_store_follow_one_another_and_nothing_follows_others(
+    bridged: bool,
+) -> None:
+    dut = Control(shared=True)
+    store, count = DESCRIPTOR_STORE, 60
+    accesses = [
+        {"address": PAGE_BYTES + offset, "write": write, "data": index}
+        for index, (offset, write) in enumerate([(store, 1), (store, 1), (4, 1), (store, 0)] * 15)
+    ]
+    answers: list = []
+    arrived: list = []
+
+    async def other(ctx):
+        await flood(ctx, dut.other, accesses, stalls(0, "o"), answers)
+
+    async def requests(ctx):
+        arrived.clear()
+        async for _, _, *seen in ctx.tick().sample(*(port.request for port in dut.pages)):
+            arrived.append(seen.index(1) if any(seen) else None)
+
+    async def reads(ctx):
+        if bridged:
+            await feed(ctx, dut.axil.ar, [{"addr": 0}] * 10)
+
+    async def data(ctx):
+        if bridged:
+            assert len(await collect(ctx, dut.axil.r, 10)) == 10
+
+    run(dut, [other, reads, data], background=[requests, *pages_of(dut, [])])
+    assert len(answers) == count
+    # Each of four accesses takes a cycle; after the third and the fourth, and a read of the
+    # bridge's, one is lost.
+    cycles = [cycle for cycle, page in enumerate(arrived) if page == 1]
+    bridge = sum(page == 0 for page in arrived[cycles[0] : cycles[-1]])
+    assert cycles[-1] - cycles[0] + 1 == count // 4 * 6 - 1 + 2 * bridge
+    assert bool(bridge) == bridged
 
 
 @pytest.mark.parametrize("masters", [0, 3])

@@ -10,7 +10,7 @@ from amaranth.back import verilog
 from support.program_bench import LOCKS, MOVERS, Bench, program_config
 from weft.hw.bus.axi import Response
 from weft.hw.bus.opcodes import Opcode, StopCode, instruction
-from weft.hw.bus.registers import RegisterMap
+from weft.hw.bus.registers import DESCRIPTOR_STORE, RegisterMap
 from weft.hw.errors import ConfigError
 from weft.hw.sequencer import Sequencer
 from weft.sw.words import ProgramWords
@@ -183,10 +183,15 @@ def programs(seed: int, **changes: Any) -> Bench:
             arguments=[draw.getrandbits(64) for _ in range(3)],
             errors=errors,
             record=draw.choice([0, RECORD, RECORD + 32]),
-            refused=frozenset({4 * draw.randrange(0x1FFE)} if draw.random() < 0.5 else ()),
             seed=seed,
             **changes,
         )
+        golden = bench.golden()
+        if golden is None:
+            continue
+        accesses = [e for step in golden[0] for e in step.effects if e[0] in ("write", "read")]
+        if accesses and draw.random() < 0.3:
+            bench.refused = frozenset({draw.choice(accesses)[2]})
         if bench.golden() is not None:
             return bench
 
@@ -288,7 +293,7 @@ def test_soft_resets_at_many_times(seed: int) -> None:
 
 
 def play(build: Callable[[ProgramWords], None], **changes: Any) -> Bench:
-    """A bench after a program without an error."""
+    """A bench after a program of which all is checked."""
     config = changes.pop("config", CONFIG)
     words = ProgramWords(config)
     build(words)
@@ -303,21 +308,28 @@ def gaps(bench: Bench) -> set[int]:
     return {b - a for a, b in pairwise(cycles)}
 
 
+STORE = DESCRIPTOR_STORE
+
+
 @pytest.mark.parametrize(
     ("op", "cycles", "bus"),
     [
         ("release", 1, (64, 128)),
         ("release", 1, (128, 64)),
-        ("release", 1, (256, 32)),
         ("release", 1, (512, 32)),
         ("push", 1, (512, 32)),
         ("push_at", 2, (64, 128)),
-        ("write", 2, (64, 128)),
-        ("block", 2, (512, 32)),
+        ("push_at", 1, (128, 128)),
+        ("push_at", 1, (512, 32)),
+        ("mixed", 1, (256, 64)),
+        ("register", 2, (64, 128)),
+        ("slot", 1, (64, 128)),
+        ("block", 1, (64, 128)),
+        ("blocks", 1, (512, 32)),
     ],
 )
 def test_cycles_of_an_instruction_at_latency_100(op: str, cycles: int, bus: Any) -> None:
-    count = 200 if cycles == 2 else 300
+    count = 300
 
     def build(words: ProgramWords) -> None:
         for index in range(count):
@@ -328,10 +340,18 @@ def test_cycles_of_an_instruction_at_latency_100(op: str, cycles: int, bus: Any)
                     words.push("P0", 0)
                 case "push_at":
                     words.push_at(NAMES[index % 2], 0, index, argument=1)
-                case "write":
+                case "mixed" if index % 3:
+                    words.release(0, 1)
+                case "mixed":
+                    words.push_at("P0", 0, index)
+                case "register":
                     words.write("P1", 8, index)
+                case "slot":
+                    words.write("P1", STORE, index)
+                case "blocks" if index % 5 == 0:
+                    words.block_write("P2", STORE + 4 * index, range(5))
         if op == "block":
-            words.block_write("P2", 0x4000, range(count))
+            words.block_write("P2", STORE, range(count))
 
     bench = play(build, config=program_config(*bus), latency=(100, 100))
     assert gaps(bench) == {cycles}
@@ -345,16 +365,51 @@ def test_cycles_of_the_others() -> None:
             words.acquire(0, 1)
             words.wait("P0", 0)
             words.masked_write("P0", 0, 1, 1)
-            words.argument("P0", 0, 0)
+            words.argument("P0", STORE, 0)
             words.loop(0, 1, words.position)
 
-    bench = play(build)
+    bench = play(build, config=program_config(128, 64))
     kinds = [event.effect[0] for event in bench.events[0]]
     cycles = [event.cycle for event in bench.events[0]]
-    assert kinds[:6] == ["set", "acquire", "read", "write", "write", "write"]
-    # A wait between acquire and read, whose payload comes in one more cycle; then an access in
-    # every second cycle, but for the payload of the second instruction, and the loop at the end.
-    assert [b - a for a, b in pairwise(cycles[:7])] == [1, 3, 2, 3, 2, 3]
+    assert kinds[:7] == ["set", "acquire", "read", "write", "write", "write", "set"]
+    # A wait between acquire and read; nothing behind an access to a register; and the loop.
+    assert [b - a for a, b in pairwise(cycles[:7])] == [1, 2, 2, 2, 1, 2]
+
+
+@pytest.mark.parametrize("offset", [8, STORE + 8])
+@pytest.mark.parametrize("following", ["push", "write", "end"])
+def test_nothing_follows_an_access_that_is_refused(offset: int, following: str) -> None:
+    def build(words: ProgramWords) -> None:
+        words.write("P1", offset - 4, 1)
+        words.block_write("P1", offset, [2, 3])
+        match following:
+            case "push":
+                words.push("P0", 0)
+            case "write":
+                words.write("P1", STORE, 4)
+
+    # The answer of the pair's second half comes when the next instruction is there.
+    for refused, done in ((offset, 2), (offset + 4, 3)):
+        bench = play(build, config=program_config(128, 64), refused=frozenset({refused}))
+        (result,) = bench.results
+        assert result["status"]["code"] == StopCode.REGISTER
+        assert (result["position"], result["status"]["op"]) == (1, Opcode.BLOCK_WRITE)
+        assert len(bench.events[0]) == done
+
+
+@pytest.mark.parametrize("bus", [(64, 16), (128, 16), (512, 8)])
+@pytest.mark.parametrize("start", range(4))
+def test_a_jump_to_any_word(bus: Any, start: int) -> None:
+    def build(words: ProgramWords) -> None:
+        for _ in range(start):
+            words.set_lock(0, 1)
+        words.release(1, 1)
+        words.push_at("P0", 0, 0x1234)
+        words.loop(0, 2, start)
+        words.release(2, 1)
+
+    bench = play(build, config=program_config(*bus))
+    assert len(bench.events[0]) == start + 5
 
 
 def test_the_first_fetch_and_a_jump() -> None:
