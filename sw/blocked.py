@@ -170,6 +170,7 @@ class BlockedLayout:
         *,
         operator: int = 0,
         extensions: tuple[str, ...] = (),
+        channels: int | None = None,
     ) -> BufferDescriptor:
         """The descriptor with which `mover` walks whole tiles, a beat each.
 
@@ -183,6 +184,7 @@ class BlockedLayout:
             mode=self.mode,
             operator=operator,
             extensions=extensions,
+            channels=channels,
         )
 
 

@@ -395,7 +395,8 @@ class Device:
 
         Matrices lie in device memory, row-major with any distance between rows; `c` may be `out`.
         `a` and `b` may lie transposed (``x.T`` of a row-major x) where their movers have the
-        extension ``transposer``: that costs no copy and no cycle.
+        extension ``transposer``: that costs no copy and no cycle. `c` may be a vector, which is
+        added to every row, where its mover has the extension ``broadcaster`` and a channel enable.
         The product is compiled and run: by the sequencer, as one program that the device memory
         must have room for as well, or over the register bus where there is none. `timeout` is in
         cycles, for every single wait.

@@ -31,10 +31,14 @@ MAX_ROWS = (1 << BOUND_BITS) - 1
 
 @dataclass(frozen=True, kw_only=True)
 class GemmForm:
-    """How the operands lie in DRAM: row after row, or `transposed_a`, `transposed_b`."""
+    """How the operands lie in DRAM: row after row, or `transposed_a`, `transposed_b`.
+
+    With `row_c`, C is one row, which is added to every row of the result.
+    """
 
     transposed_a: bool = False
     transposed_b: bool = False
+    row_c: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +112,9 @@ class GemmMapper:
         for operand in "ab":
             if self._transposed(operand):
                 self._require(operand, "transposer", f"{operand} lies transposed")
+        if self.form.row_c:
+            self._require("c", "broadcaster", "c is one row")
+            self._require("c", "channel_enable", "c is one row")
 
     @classmethod
     def for_product(
@@ -140,12 +147,33 @@ class GemmMapper:
             self.placement.d[region], "d", rows, width, shape.m, shape.n * self.accumulator
         )
 
+    def layout_row_c(self, shape: TileShape, region: int = 0) -> BlockedLayout:
+        """Of C where it is one row: behind D, a piece for each column of tiles.
+
+        The first channels of the array's mover read a piece; so it begins where they reach.
+        """
+        place, d = self.placement.d[region], self.layout_d(shape, region)
+        unit = max(bound_mover(self.config, "array.c").reach, 1) * self.config.memory.word_bytes
+        width = self.array.nu * self.accumulator
+        whole = math.lcm(self.beat, width)
+        return BlockedLayout(
+            base=place.base + -(-d.bytes // unit) * unit,
+            mode=place.mode,
+            tile_rows=1,
+            tile_row_bytes=width,
+            tile_pitch=-(-width // unit) * unit,
+            tiles_down=1,
+            tiles_across=-(-shape.n * self.accumulator // whole) * whole // width,
+        )
+
     def fits(self, shape: TileShape) -> bool:
         """Whether the tile's operands and result fit their regions."""
+        last = self.layout_row_c(shape) if self.form.row_c else self.layout_d(shape)
+        place = self.placement.d[0]
         return (
             self.layout_a(shape).bytes <= self.placement.a[0].size
             and self.layout_b(shape).bytes <= self.placement.b[0].size
-            and self.layout_d(shape).bytes <= self.placement.d[0].size
+            and last.base + last.bytes <= place.base + place.size
         )
 
     def deepest(self, K: int) -> int | None:
@@ -222,12 +250,18 @@ class GemmMapper:
         return down * across * deep
 
     def streams(
-        self, shape: TileShape, *, with_c: bool, regions: tuple[int, int, int] = (0, 0, 0)
+        self,
+        shape: TileShape,
+        *,
+        with_c: bool,
+        first: bool = True,
+        regions: tuple[int, int, int] = (0, 0, 0),
     ) -> dict[str, BufferDescriptor]:
         """Descriptors of the movers at the array by port, in the order in which to push them.
 
         The operands come first, so that the result's mover is still being told while the array
-        works; ``array.c`` is there only `with_c`. `regions` are those of A, B and D.
+        works; ``array.c`` is there only `with_c`: the first time C itself, then a partial D.
+        `regions` are those of A, B and D.
         """
         memory = self.config.memory
         down, across, deep = self._counts(shape)
@@ -239,9 +273,18 @@ class GemmMapper:
             a_down, a_deep = a_deep, a_down
         if self._transposed("b"):
             b_deep, b_across = b_across, b_deep
-        walk_d = ((across, d.tile_pitch), (down, d.row_pitch))
+        c = d
+        walk_c = walk_d = ((across, d.tile_pitch), (down, d.row_pitch))
+        extensions = {f"array.{name}": ("transposer",) for name in "ab" if self._transposed(name)}
+        channels = {}
+        if self.form.row_c and first:
+            c = self.layout_row_c(shape, regions[2])
+            walk_c = ((across, c.tile_pitch), (down, 0))
+            bounds = bound_mover(self.config, "array.c").spatial_bounds
+            extensions["array.c"] = ("broadcaster",)
+            channels["array.c"] = (1 << math.prod(bounds[:-1])) - 1
         walks = {
-            **({"array.c": (d, walk_d)} if with_c else {}),
+            **({"array.c": (c, walk_c)} if with_c else {}),
             "array.a": (a, ((deep, a_deep), (across, 0), (down, a_down))),
             "array.b": (b, ((deep, b_deep), (across, b_across), (down, 0))),
             "array.d": (d, walk_d),
@@ -252,7 +295,8 @@ class GemmMapper:
                 bound_mover(self.config, port),
                 loops,
                 operator=int(with_c and port == "array.a"),
-                extensions=("transposer",) if self._transposed(port.removeprefix("array.")) else (),
+                extensions=extensions.get(port, ()),
+                channels=channels.get(port),
             )
             for port, (layout, loops) in walks.items()
         }
@@ -261,12 +305,11 @@ class GemmMapper:
         form = self.form
         return {"a": form.transposed_a, "b": form.transposed_b}.get(operand, False)
 
-    def _require(self, operand: str, extension: str, why: str) -> None:
+    def _require(self, operand: str, part: str, why: str) -> None:
         mover = bound_mover(self.config, f"array.{operand}")
-        if extension not in mover.extensions:
+        if part not in mover.extensions and not getattr(mover, part, False):
             raise MappingError(
-                f"{why}, and mover {mover.name} of configuration {self.config.name} has no "
-                f"{extension}"
+                f"{why}, and mover {mover.name} of configuration {self.config.name} has no {part}"
             )
 
     def _operand_layout(

@@ -22,7 +22,7 @@ class GemmPasses:
     mapper
         The mapping.
     a, b, out, c
-        The matrices; a and b have the mapper's form.
+        The matrices, which have the mapper's form; c may be one of one row.
     """
 
     def __init__(
@@ -46,8 +46,13 @@ class GemmPasses:
         d = mapper.layout_d(shape, regions[2])
         load_c = load_a = load_b = store = None
         if tile.d.load and self.c is not None:
-            part = self.c.subview((m, n), (shape.m, shape.n))
-            load_c = self._move(self._load, part, d, f"load C {m},{n}")
+            place, part = d, self.c
+            if mapper.form.row_c:
+                place = mapper.layout_row_c(shape, regions[2])
+                part = part.subview((0, n), (1, shape.n))
+            else:
+                part = part.subview((m, n), (shape.m, shape.n))
+            load_c = self._move(self._load, part, place, f"load C {m},{n}")
         if tile.a.load:
             part = self.a.subview((m, k), (shape.m, shape.k))
             if mapper.form.transposed_a:
@@ -63,7 +68,10 @@ class GemmPasses:
             store = self._move(self._store, part, d, f"store {m},{n}")
         return ArrayPass(
             streams=mapper.streams(
-                shape, with_c=self.c is not None or not tile.d.load, regions=regions
+                shape,
+                with_c=self.c is not None or not tile.d.load,
+                first=tile.d.load,
+                regions=regions,
             ),
             steps=mapper.steps(shape),
             load_c=load_c,

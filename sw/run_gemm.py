@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,9 +19,17 @@ __all__ = ["check_operands", "gemm_form", "gemm_runner"]
 OPERAND, ACCUMULATOR = np.dtype(np.int8), np.dtype(np.int32)
 
 
-def gemm_form(a: MemRef, b: MemRef) -> GemmForm:
+def gemm_form(a: MemRef, b: MemRef, c: MemRef | None) -> GemmForm:
     """How the operands lie: transposed is one whose columns alone are contiguous."""
-    return GemmForm(transposed_a=_is_transposed(a), transposed_b=_is_transposed(b))
+    row_c = c is not None and len(c.sizes) == 1
+    return GemmForm(transposed_a=_is_transposed(a), transposed_b=_is_transposed(b), row_c=row_c)
+
+
+def as_matrix(ref: MemRef) -> MemRef:
+    """A vector as a matrix of one row; a matrix as it is."""
+    if len(ref.sizes) != 1:
+        return ref
+    return replace(ref, sizes=(1, *ref.sizes), strides=(ref.sizes[0], *ref.strides))
 
 
 def _is_transposed(ref: MemRef) -> bool:
@@ -33,7 +43,7 @@ def _is_apart(ref: MemRef) -> bool:
 
 
 def check_operands(a: MemRef, b: MemRef, out: MemRef, c: MemRef | None) -> tuple[int, int, int]:
-    """M, N and K of ``out = a @ b (+ c)``.
+    """M, N and K of ``out = a @ b (+ c)``; `c` may be a vector, for every row of the result.
 
     Raises
     ------
@@ -43,7 +53,7 @@ def check_operands(a: MemRef, b: MemRef, out: MemRef, c: MemRef | None) -> tuple
     """
     operands = {"a": (a, OPERAND), "b": (b, OPERAND), "out": (out, ACCUMULATOR)}
     if c is not None:
-        operands["c"] = (c, ACCUMULATOR)
+        operands["c"] = (as_matrix(c), ACCUMULATOR)
     for name, (ref, dtype) in operands.items():
         if ref.dtype != dtype:
             raise MappingError(f"{name} has dtype {ref.dtype}: must be {dtype}")
@@ -58,7 +68,7 @@ def check_operands(a: MemRef, b: MemRef, out: MemRef, c: MemRef | None) -> tuple
     (M, K), N = a.sizes, b.sizes[1]
     wanted = {"b": (b, (K, N)), "out": (out, (M, N))}
     if c is not None:
-        wanted["c"] = (c, (M, N))
+        wanted["c"] = (c, (M, N) if len(c.sizes) == 2 else (N,))
     for name, (ref, shape) in wanted.items():
         if ref.sizes != shape:
             raise MappingError(f"{name} has shape {ref.sizes}: with a of {a.sizes} must be {shape}")
@@ -103,10 +113,10 @@ def gemm_runner(
         The product is impossible.
     """
     M, N, K = check_operands(a, b, out, c)
-    mapper = GemmMapper.for_product(config, M, N, K, gemm_form(a, b))
+    mapper = GemmMapper.for_product(config, M, N, K, gemm_form(a, b, c))
     return ArrayRunner(
         config,
         placement=mapper.placement,
-        passes=GemmPasses(mapper, a=a, b=b, out=out, c=c),
+        passes=GemmPasses(mapper, a=a, b=b, out=out, c=None if c is None else as_matrix(c)),
         macs=M * N * K,
     )

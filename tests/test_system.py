@@ -132,6 +132,31 @@ def test_operands_that_lie_transposed(
     check_transposed(tiny, shape, transposed)
 
 
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (9, 10, 11),
+        (1, 3, 1),
+        *(pytest.param(large, marks=pytest.mark.soak) for large in ((5, 70, 200), (4, 16, 1664))),
+    ],
+)
+def test_a_row_that_is_added_to_every_row(tiny: Any, shape: tuple[int, int, int]) -> None:
+    """Only the words of one row of a tile are read for it, however many rows there are."""
+    a, b, out = operands(tiny, *shape)
+    bias = tiny.allocate(shape[1], np.int32)
+    bias[:] = np.random.default_rng(1).integers(-(1 << 31), 1 << 31, shape[1])
+    tiny.clear_counters()
+    report = tiny.gemm(a, b, out=out, c=bias)
+    wanted = product(a, b).astype(np.int64) + bias
+    np.testing.assert_array_equal(out, wanted.astype(np.int32))
+    assert report.bytes_read >= a.nbytes + b.nbytes + bias.nbytes
+    if report.tiles == 1:
+        tiles = -(-shape[0] // 4) * -(-shape[1] // 4)
+        assert tiny.counters()["C"]["accesses"] == 4 * tiles
+    for array in (a, b, out, bias):
+        tiny.free(array)
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("engine", ENGINES)
 def test_random_operands_that_lie_transposed(engine: str) -> None:

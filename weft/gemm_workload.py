@@ -18,7 +18,7 @@ __all__ = ["GemmWorkload"]
 
 @dataclass(frozen=True, kw_only=True)
 class GemmWorkload(Workload):
-    """``out = a @ b``, plus ``c`` with `accumulate`.
+    """``out = a @ b``, plus ``c`` with `accumulate`, or plus a row with `bias`.
 
     With `transpose_a` a lies in DRAM as [k][m], with `transpose_b` b as [n][k].
     """
@@ -27,6 +27,7 @@ class GemmWorkload(Workload):
     n: int
     k: int
     accumulate: bool = False
+    bias: bool = False
     transpose_a: bool = False
     transpose_b: bool = False
 
@@ -34,6 +35,8 @@ class GemmWorkload(Workload):
         for name in ("m", "n", "k"):
             if getattr(self, name) < 1:
                 raise ConfigError(name, getattr(self, name), "must be at least 1")
+        if self.accumulate and self.bias:
+            raise ConfigError("bias", self.bias, "excludes accumulate: there is one C")
         self.check_size("m, n, k", (self.m, self.n, self.k))
 
     @property
@@ -43,7 +46,8 @@ class GemmWorkload(Workload):
     @property
     def bytes(self) -> int:
         results = 2 if self.accumulate else 1
-        return self.m * self.k + self.k * self.n + 4 * results * self.m * self.n
+        operands = self.m * self.k + self.k * self.n
+        return operands + 4 * (results * self.m * self.n + self.bias * self.n)
 
     @property
     def macs(self) -> int:
@@ -60,6 +64,7 @@ class GemmWorkload(Workload):
             "n": self.n,
             "k": self.k,
             "accumulate": self.accumulate,
+            "bias": self.bias,
             "transpose_a": self.transpose_a,
             "transpose_b": self.transpose_b,
             "layout": "row-major",
@@ -74,8 +79,9 @@ class GemmWorkload(Workload):
         out = device.allocate((self.m, self.n), np.int32)
         expected = np.asarray(a, np.int64) @ np.asarray(b, np.int64)
         c = None
-        if self.accumulate:
-            c = filled(device, (self.m, self.n), np.int32, random)
+        if self.accumulate or self.bias:
+            shape = (self.n,) if self.bias else (self.m, self.n)
+            c = filled(device, shape, np.int32, random)
             expected = expected + np.asarray(c)
         # Modulo 2**32, as the accumulators are.
         return Trial(

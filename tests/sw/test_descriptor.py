@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from support.crossing import CROSSING
 from support.pages import named_config
+from weft.hw.config import AcceleratorConfig, MemoryConfig, MoverConfig
 from weft.hw.mover.descriptor import Descriptor
 from weft.sim.golden.agu import flaw, indices, locate, rows
 from weft.sim.golden.tasks import ModelScratchpad, Walk, decode
@@ -337,6 +338,104 @@ def test_impossible_streams(mover: str, change: dict[str, Any], message: str) ->
     )
     with pytest.raises(DescriptorError, match=message):
         replace(good, **change).encode(spec)
+
+
+MASKED = AcceleratorConfig(
+    name="masked",
+    memory=MemoryConfig(banks=8, bank_bits=32, rows=64, groups=(8, 1)),
+    movers=(
+        MoverConfig(
+            name="R", kind="read", bind="export", spatial_bounds=(8, 5), channel_enable=True
+        ),
+        MoverConfig(
+            name="W",
+            kind="write",
+            bind="export",
+            spatial_bounds=(4,),
+            reach=4,
+            guards=1,
+            channel_enable=True,
+            byte_mask=True,
+        ),
+    ),
+)
+
+
+def test_masks_come_back_from_their_words() -> None:
+    read, write = (Descriptor(MASKED, mover) for mover in MASKED.movers)
+    beat = BufferDescriptor(base=0, bounds=(2,), strides=(160,), spatial_strides=(4, 32))
+    for channels in (None, 0, 1 << 39 | 1 << 32 | 5):
+        given = replace(beat, channels=channels)
+        words = given.encode(read)
+        expected = (1 << 40) - 1 if channels is None else channels
+        assert words[-2] | words[-1] << 32 == expected
+        assert BufferDescriptor.decode(read, words).channels == channels
+    beat = BufferDescriptor(base=0, bounds=(2,), strides=(16,), spatial_strides=(4,))
+    for channels, mask in ((None, None), (5, 0b0110), (0, 0)):
+        given = replace(beat, channels=channels, byte_mask=mask)
+        found = BufferDescriptor.decode(write, given.encode(write))
+        assert (found.channels, found.byte_mask) == (channels, mask)
+
+
+@pytest.mark.parametrize(
+    ("mover", "change", "message"),
+    [
+        ("R", {"channels": 1 << 40}, "channels = 1099511627776: must be from 0 to 1099511627775"),
+        ("R", {"channels": -1}, "channels = -1: must be from 0"),
+        ("R", {"byte_mask": 1}, "byte_mask = 1: this hardware does not have the field"),
+        ("W", {"byte_mask": 16}, "byte_mask = 16: must be from 0 to 15"),
+        ("W", {"base": 4}, "channel 0 only reaches banks that are 0 modulo 4, not bank 1"),
+        ("W", {"base": 4, "channels": 8}, "channel 3 only reaches banks that are 3 modulo 4"),
+        ("R", {"base": 2020, "channels": 4}, "address = 2188: channel 2 leaves the scratchpad"),
+    ],
+)
+def test_impossible_masks(mover: str, change: dict[str, Any], message: str) -> None:
+    spec = Descriptor(MASKED, MASKED.mover(mover))
+    spatial = (4, 32)[: len(spec.mover.spatial_bounds)]
+    good = BufferDescriptor(base=0, bounds=(2,), strides=(160,), spatial_strides=spatial)
+    with pytest.raises(DescriptorError, match=message):
+        replace(good, **change).encode(spec)
+
+
+def test_a_channel_that_is_not_enabled_may_have_any_address() -> None:
+    spec = Descriptor(MASKED, MASKED.mover("R"))
+    # Of two rows of 160 bytes at the end of 2048, and at odd strides.
+    last = BufferDescriptor(base=1884, bounds=(2,), strides=(160,), spatial_strides=(4, 32))
+    with pytest.raises(DescriptorError, match="leaves the scratchpad"):
+        last.encode(spec)
+    replace(last, channels=1).encode(spec)
+    replace(last, channels=0, spatial_strides=(3, 5)).encode(spec)
+    replace(last, channels=1, spatial_strides=(3, 5)).encode(spec)
+    # The address of the row itself is one that the hardware steps.
+    with pytest.raises(DescriptorError, match="too far outside"):
+        replace(last, base=2048, spatial_strides=(-400, 0), channels=2).encode(spec)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    base=st.integers(0, 500).map(lambda n: 4 * n),
+    strides=st.tuples(st.sampled_from([4, 0, 8, -4, 6]), st.sampled_from([32, 0, -32, 400])),
+    channels=st.integers(0, (1 << 40) - 1) | st.integers(0, 39).map(lambda n: 1 << n),
+)
+def test_only_enabled_channels_are_judged(
+    base: int, strides: tuple[int, int], channels: int
+) -> None:
+    spec = Descriptor(MASKED, MASKED.mover("R"))
+    walk = BufferDescriptor(
+        base=base, bounds=(3,), strides=(64,), spatial_strides=strides, channels=channels
+    )
+    memory = MASKED.memory
+    every = rows((3, 8, 5), (64, *strides), base)
+    enabled = [channels >> n // 3 & 1 for n in range(every.size)]
+    wrong = [at for at, on in zip(every, enabled, strict=True) if on]
+    good = all(0 <= at <= memory.bytes - 4 and at % 4 == 0 for at in wrong)
+    if channels and base + 128 >= memory.bytes:
+        good = False  # a row that has left the scratchpad
+    if good:
+        walk.encode(spec)
+    else:
+        with pytest.raises(DescriptorError):
+            walk.encode(spec)
 
 
 def test_streams_come_back_from_their_words() -> None:

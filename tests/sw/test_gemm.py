@@ -163,6 +163,42 @@ def test_operands_may_lie_transposed(
             assert walk.base + steps == layout.base + at
 
 
+@settings(max_examples=20, deadline=None)
+@given(config=st.sampled_from([TINY, DEFAULT]), double=st.booleans(), shape=shapes)
+def test_a_row_of_c_stands_behind_d_where_its_first_channels_reach(
+    config: AcceleratorConfig, double: bool, shape: list[int]
+) -> None:
+    placement = Placement.double(config) if double else Placement.single(config)
+    mapper = GemmMapper(config, placement, GemmForm(row_c=True))
+    tile = mapper.tile_shape(*shape)
+    for region, place in enumerate(placement.d):
+        c, d = mapper.layout_row_c(tile, region), mapper.layout_d(tile, region)
+        assert d.base + d.bytes <= c.base
+        assert c.base + c.bytes <= place.base + place.size
+        assert c.row_bytes >= 4 * tile.n
+        streams = mapper.streams(tile, with_c=True, regions=(0, 0, region))
+        mover, walk = config.bound_to("array.c"), streams["array.c"]
+        walk.encode(Descriptor(config, mover))
+        assert walk.extensions == ("broadcaster",)
+        assert walk.channels == (1 << mover.spatial_bounds[0]) - 1
+        # Each tile of D meets the piece of its column.
+        assert walk.bounds == streams["array.d"].bounds
+        assert (walk.base, walk.strides) == (c.base, (c.tile_pitch, 0))
+        # A partial D is C without any of that.
+        later = mapper.streams(tile, with_c=True, first=False)["array.c"]
+        assert (later.extensions, later.channels) == ((), None)
+
+
+@pytest.mark.parametrize("part", ["broadcaster", "channel_enable"])
+def test_a_row_of_c_takes_a_broadcaster_and_a_channel_enable(part: str) -> None:
+    change: dict[str, object] = {"channel_enable": False}
+    if part == "broadcaster":
+        change = {"extensions": ()}
+    movers = tuple(replace(m, **change) if m.name == "C" else m for m in TINY.movers)
+    with pytest.raises(MappingError, match=f"c is one row, and mover C .* has no {part}"):
+        GemmMapper(replace(TINY, movers=movers), form=GemmForm(row_c=True))
+
+
 def test_an_operand_that_lies_transposed_takes_a_transposer() -> None:
     plain = replace(TINY, movers=tuple(replace(m, extensions=()) for m in TINY.movers))
     with pytest.raises(

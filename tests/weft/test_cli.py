@@ -129,6 +129,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ([*GEMM, "--engine", "abacus"], "'abacus' is not one of"),
         ([*GEMM, "--layout", "blocked"], "--layout blocked is not built yet"),
         ([*GEMM, "--layout", "spiral"], "'spiral' is not one of"),
+        ([*GEMM, "--accumulate", "--bias"], "bias = True: excludes accumulate"),
         ([*GEMM, "--out", "int8"], "--out int8 is not built yet"),
         (CONV[:-2], "Missing option '--s'"),
         ([*CONV, "--r", "0"], "'--r': 0 is not in the range x>=1"),

@@ -63,6 +63,7 @@ def run() -> None:
 @click.option("--n", type=COUNT, required=True, help="Columns of B and the result.")
 @click.option("--k", type=COUNT, required=True, help="Columns of A, rows of B.")
 @click.option("--accumulate", is_flag=True, help="Add a random int32 matrix C.")
+@click.option("--bias", is_flag=True, help="Add a random int32 row to every row.")
 @click.option(
     "--layout",
     type=click.Choice(["row-major", "blocked"]),
