@@ -66,7 +66,7 @@ def check_operands(a: MemRef, b: MemRef, out: MemRef, c: MemRef | None) -> tuple
                 f"{name} has strides {ref.strides}: the elements of a {what} must be contiguous"
             )
     (M, K), N = a.sizes, b.sizes[1]
-    wanted = {"b": (b, (K, N)), "out": (out, (M, N))}
+    wanted: dict[str, tuple[MemRef, tuple[int, ...]]] = {"b": (b, (K, N)), "out": (out, (M, N))}
     if c is not None:
         wanted["c"] = (c, (M, N) if len(c.sizes) == 2 else (N,))
     for name, (ref, shape) in wanted.items():
