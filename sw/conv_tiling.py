@@ -92,7 +92,31 @@ class ConvPlan:
     @property
     def fits(self) -> bool:
         """Whether every tile does, those at the edges included."""
-        return all(map(self.mapper.fits, {tile.shape for tile in self.tiles()}))
+        problem, shape = self.mapper.problem, self.shape
+        lengths = (
+            {len(piece) for piece in _cuts(extent, size)[-2:]}
+            for extent, size in (
+                (problem.rows.outputs, shape.rows),
+                (problem.columns.outputs, shape.columns),
+                (problem.filters, shape.filters),
+                (problem.rows.kernel, shape.down),
+                (problem.columns.kernel, shape.across),
+                (problem.channels, shape.channels),
+            )
+        )
+        return all(
+            self.mapper.fits(
+                ConvShape(
+                    rows=rows,
+                    columns=columns,
+                    filters=filters,
+                    down=down,
+                    across=across,
+                    channels=channels,
+                )
+            )
+            for rows, columns, filters, down, across, channels in itertools.product(*lengths)
+        )
 
 
 def plan_convolution(

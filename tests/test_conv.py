@@ -38,7 +38,7 @@ def test_a_convolution_of_every_kind() -> None:
         assert (report.tiles > 1) or problem not in KINDS[-2:]
 
 
-@settings(max_examples=20 if FASTEST == "verilator" else 2, deadline=None)
+@settings(max_examples=10 if FASTEST == "verilator" else 2, deadline=None)
 @given(
     problem=problems(10, 12),
     bias=st.sampled_from(["", "filter", "full"]),

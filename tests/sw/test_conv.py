@@ -200,6 +200,16 @@ def test_the_usual_kinds_map(config: Any, problem: Problem) -> None:
     check_mapping(config, problem)
 
 
+def test_a_kernel_that_does_not_fit_is_cut() -> None:
+    few = replace(TINY, memory=replace(TINY.memory, rows=16))
+    for r, s, cut in ((7, 5, "down"), (1, 40, "across")):
+        problem = Problem(h=r + 1, w=s, c=3, k=3, r=r, s=s, pad=((1, 0), (0, 1)))
+        plan = plan_convolution(few, problem.convolution, with_c=False, windows=False)
+        kernel = {"down": r, "across": s}
+        assert getattr(plan.shape, cut) < kernel[cut]
+        check_convolution(opened(few), problem)
+
+
 def planned(**letters: Any) -> ConvPlan:
     return plan_convolution(DEFAULT, Problem(**letters).convolution, with_c=False)
 
@@ -268,7 +278,7 @@ def test_what_cannot_be_mapped_is_refused() -> None:
 # The device over the functional model.
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     config=st.sampled_from([TINY, SMALL, replace(TINY, sequencer=None)]),
     problem=problems(9, 12),
