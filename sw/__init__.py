@@ -8,6 +8,7 @@ from .descriptor import BufferDescriptor, Guard
 from .device import Device
 from .locks import Lock
 from .memref import MemRef
+from .quantization import Quantization
 from .run_array import ArrayReport
 from .sequence import RuntimeSequence
 from .transfer import ScratchpadAddress, Transfer
@@ -21,6 +22,7 @@ __all__ = [
     "Guard",
     "Lock",
     "MemRef",
+    "Quantization",
     "RuntimeSequence",
     "ScratchpadAddress",
     "Transfer",

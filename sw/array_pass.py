@@ -38,18 +38,20 @@ class ArrayPass:
     ----------
     streams
         Descriptors of the movers at the array by port, without locks, in the order in which to push
-        them; ``array.c`` is there where the result adds to something.
+        them; ``array.c`` is there where the result adds to something, ``array.d`` where it is
+        wanted, or a later pass goes on with it, ``array.e`` and ``array.s`` where int8 are.
     steps
         Steps that the array needs, bubbles excluded.
-    load_c, load_a, load_b
-        What brings the operand, in this order; None where it stands in the scratchpad already.
+    load_c, load_a, load_b, load_s
+        What brings the operand, or E's parameters, in this order; None where it stands in the
+        scratchpad already.
     free_a, free_b
         How many regions of the operand nobody uses any more after the pass.
     first
         Whether it begins the accumulation of its result. A later one adds to what the one before it
         has left.
-    store
-        What takes the result away; None where a later pass goes on with it.
+    store, store_e
+        What takes the results D and E away; None where there is none, or a later pass goes on.
     label
         For the reader.
     """
@@ -64,7 +66,14 @@ class ArrayPass:
     first: bool
     store: Move | None
     label: str
+    load_s: Move | None = None
+    store_e: Move | None = None
 
     @property
     def loads(self) -> list[Move]:
-        return [load for load in (self.load_c, self.load_a, self.load_b) if load is not None]
+        every = (self.load_c, self.load_a, self.load_b, self.load_s)
+        return [load for load in every if load is not None]
+
+    @property
+    def stores(self) -> list[Move]:
+        return [store for store in (self.store, self.store_e) if store is not None]

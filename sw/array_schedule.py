@@ -50,7 +50,7 @@ class ArraySchedule:
         self.load = DmaPair.find(config, "mm2s")
         self.store = DmaPair.find(config, "s2mm")
         self._lock = lock
-        self._regions = {"a": placement.a, "b": placement.b, "d": placement.d}
+        self._regions = {name: getattr(placement, name) for name in "abdes"}
 
     def _free(self, operand: str) -> Lock:
         return self._lock(f"{operand.upper()} free", len(self._regions[operand]))
@@ -72,6 +72,7 @@ class ArraySchedule:
             (work.load_c, "d", "c"),
             (work.load_a, "a", "a"),
             (work.load_b, "b", "b"),
+            (work.load_s, "s", "s"),
         ):
             if move is not None:
                 yield self._load(move, self._free(free), self._full(full))
@@ -86,8 +87,9 @@ class ArraySchedule:
                 for port, walks in parts.items()
                 if part < len(walks)
             ]
-        if work.store is not None:
-            yield self._store(work.store, final)
+        for move, name in ((work.store, "d"), (work.store_e, "e")):
+            if move is not None:
+                yield self._store(move, name, interrupt=final and move is work.stores[-1])
 
     def _load(self, move: Move, free: Lock, full: Lock) -> list[Task]:
         walk = locked(move.scratchpad, free.acquire_ge(), full.release())
@@ -106,10 +108,12 @@ class ArraySchedule:
             case "array.b":
                 full_b = self._full("b").acquire_ge() if work.load_b else None
                 return [locked(walk, full_b, self._free("b").release(work.free_b))]
-            case "array.c" if work.first:
-                return [locked(walk, self._full("c").acquire_ge())]
             case "array.c":
-                return [locked(half, self._partial().acquire_ge()) for half in _halves(walk)]
+                return self._parts_of_c(walk, work)
+            case "array.e":
+                return [locked(walk, self._free("e").acquire_ge(), self._full("e").release())]
+            case "array.s":
+                return [locked(walk, self._full("s").acquire_ge(), self._free("s").release())]
         # C is there where a region is: that of loaded C, or of a partial D.
         free_d = None if "array.c" in work.streams else self._free("d").acquire_ge()
         if work.store is not None:
@@ -117,11 +121,20 @@ class ArraySchedule:
         first, *second = (locked(half, None, self._partial().release()) for half in _halves(walk))
         return [locked(first, free_d), *second]
 
-    def _store(self, move: Move, final: bool) -> list[Task]:
-        walk = locked(move.scratchpad, self._full("d").acquire_ge(), self._free("d").release())
+    def _parts_of_c(self, walk: BufferDescriptor, work: ArrayPass) -> list[BufferDescriptor]:
+        """Where nobody writes to the region after C, it is free."""
+        free_d = None if "array.d" in work.streams else self._free("d").release()
+        if work.first:
+            return [locked(walk, self._full("c").acquire_ge(), free_d)]
+        *halves, last = _halves(walk)
+        partial = self._partial().acquire_ge()
+        return [*(locked(half, partial) for half in halves), locked(last, partial, free_d)]
+
+    def _store(self, move: Move, name: str, *, interrupt: bool) -> list[Task]:
+        walk = locked(move.scratchpad, self._full(name).acquire_ge(), self._free(name).release())
         return [
             _task(self.store.at_scratchpad(walk), move.label),
-            _task(self.store.at_dram(move.dram), move.label, interrupt=final),
+            _task(self.store.at_dram(move.dram), move.label, interrupt=interrupt),
         ]
 
 

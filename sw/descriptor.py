@@ -14,6 +14,7 @@ from typing import Any, Self
 from amaranth.hdl import Shape
 
 from ..hw.agu.row import GUARD_BITS
+from ..hw.gemm import operator_bits
 from ..hw.mover.descriptor import Descriptor
 from .errors import DescriptorError
 from .guard import Guard
@@ -25,9 +26,6 @@ STEP_BITS = 32
 """Width of a stride or delta field."""
 
 _MASKS = ("channels", "byte_mask")
-
-OPERATOR_LIMIT = 1
-"""The array knows bit 0 of its operator word (C is present)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,8 +234,10 @@ class _Encoder:
         """What the stream goes through, and where to."""
         operator, extensions, route = descriptor.operator, descriptor.extensions, descriptor.route
         if self.spec.has_operator:
-            limit = f"must be from 0 to {OPERATOR_LIMIT}"
-            self.require(0 <= operator <= OPERATOR_LIMIT, "operator", operator, limit)
+            assert self.spec.config.array is not None
+            known_bits = operator_bits(self.spec.config.array)
+            limit = f"must be within the bits {known_bits:#x} that the array knows"
+            self.require(operator & ~known_bits == 0, "operator", operator, limit)
         known = self.mover.extensions
         limit = f"each is one of {', '.join(known)}, once" if known else "the mover has none"
         self.require_names("extensions", extensions, known, limit)

@@ -22,6 +22,7 @@ from .lock_bank import LockBank
 from .memref import MemRef
 from .operators import first_difference
 from .program import DEFAULT_TIMEOUT, Program
+from .quantization import Quantization
 from .records import CompletionRecord, RecordRings
 from .registers import Registers
 from .run_array import ArrayReport, ArrayRunner
@@ -387,11 +388,16 @@ class Device:
         self,
         a: Operand,
         b: Operand,
-        out: Operand,
+        out: Operand | tuple[Operand | None, Operand | None],
         c: Operand | None = None,
         timeout: int = DEFAULT_TIMEOUT,
+        quantization: Quantization | None = None,
     ) -> ArrayReport:
         """``out = a @ b (+ c)``: int8 operands, int32 result modulo 2**32, any M, N, K >= 1.
+
+        With a `quantization` the operands may have zero points, and `out` is what it makes of the
+        sum, int8. It may also be a pair then, of the int32 sum and its int8, in one pass; one of
+        them may be None.
 
         Matrices lie in device memory, row-major with any distance between rows; `c` may be `out`.
         `a` and `b` may lie transposed (``x.T`` of a row-major x) where their movers have the
@@ -408,14 +414,32 @@ class Device:
         DeviceError, DeviceTimeout
             As :meth:`wait`; `reset` makes the device usable again.
         """
-        runner = gemm_runner(
+        d, e = self._results(out, quantization)
+        runner = partial(
+            gemm_runner,
             self.config,
             a=self._operand("a", a),
             b=self._operand("b", b),
-            out=self._operand("out", out),
             c=None if c is None else self._operand("c", c),
+            d=d,
+            e=e,
         )
-        return self._run(runner, timeout)
+        if quantization is not None:
+            zeros = (quantization.zero_a, quantization.zero_b)
+            runner = partial(runner, zero_points=zeros)
+        if quantization is None or e is None:
+            return self._run(runner(), timeout)
+        packed = quantization.packed(e.sizes[-1])
+        parameters = self.allocate((1, packed.size), np.uint8)
+        parameters[0] = packed.reshape(-1)
+        try:
+            report = self._run(runner(parameters=MemRef.from_numpy(parameters)), timeout)
+        except BaseException:
+            # A product that did not come to its end may still read them.
+            self.allocator.leave(parameters)
+            raise
+        self.free(parameters)
+        return report
 
     def conv(
         self,
@@ -479,6 +503,26 @@ class Device:
             written=report.bytes_written,
         )
         return report
+
+    def _results(
+        self,
+        out: Operand | tuple[Operand | None, Operand | None],
+        quantization: Quantization | None,
+    ) -> tuple[MemRef | None, MemRef | None]:
+        """Where the int32 and the int8 results of a product go."""
+        if not isinstance(out, tuple):
+            ref = self._operand("out", out)
+            return (ref, None) if quantization is None else (None, ref)
+        if len(out) != 2 or (out[0] is None and out[1] is None) or quantization is None:
+            raise MappingError(
+                "out is a tuple: must be the int32 and the int8 result, of which one may be None, "
+                "and needs a quantization"
+            )
+        d, e = (
+            None if each is None else self._operand(f"out[{index}]", each)
+            for index, each in enumerate(out)
+        )
+        return d, e
 
     def _operand(self, name: str, operand: Operand) -> MemRef:
         """A view that lies in this device's memory."""

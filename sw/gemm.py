@@ -5,7 +5,8 @@ scratchpad as [M/mu][K/ku] tiles of mu x ku operands, B as [K/ku][N/nu] tiles of
 [M/mu][N/nu] tiles of mu x nu accumulators. An operand that lies transposed in DRAM lies so in the
 scratchpad, A as [K/ku][M/mu] tiles of ku x mu, B as [N/nu][K/ku] tiles of nu x ku, and its mover's
 transposer turns each tile. C is loaded where D will be written: the array reads a
-tile of C before it can write that tile of D.
+tile of C before it can write that tile of D. E lies as D, in tiles of mu x nu bytes, and S as one
+row of parameters, nu columns a tile.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..hw.agu.row import BOUND_BITS
-from ..hw.config import AcceleratorConfig, ArrayConfig
-from .blocked import BlockedLayout
+from ..hw.config import PARAMETER_BITS, AcceleratorConfig, ArrayConfig
+from ..hw.gemm import array_operator
+from .blocked import BlockedLayout, beat_bytes
 from .descriptor import BufferDescriptor
 from .errors import MappingError
 from .placement import Placement, Region, bound_mover
@@ -118,17 +120,27 @@ class GemmMapper:
 
     @classmethod
     def for_product(
-        cls, config: AcceleratorConfig, M: int, N: int, K: int, form: GemmForm | None = None
+        cls,
+        config: AcceleratorConfig,
+        M: int,
+        N: int,
+        K: int,
+        form: GemmForm | None = None,
+        *,
+        quantized: bool = False,
     ) -> GemmMapper:
         """The mapper for a product: with all of the scratchpad for its only tile, or with half of
-        it for each of two at a time.
+        it for each of two at a time; with room for E and S as well if it is `quantized`.
 
         Raises
         ------
         MappingError
             Not even a tile of one array step fits the scratchpad, or as the constructor.
         """
-        single, double = cls(config, form=form), cls(config, Placement.double(config), form)
+        single, double = (
+            cls(config, placement.quantized if quantized else placement, form)
+            for placement in (Placement.single(config), Placement.double(config))
+        )
         if single.fits(TileShape(m=M, n=N, k=K)) or double.deepest(K) is None:
             return single
         return double
@@ -166,14 +178,29 @@ class GemmMapper:
             tiles_across=-(-shape.n * self.accumulator // whole) * whole // width,
         )
 
+    def layout_e(self, shape: TileShape, region: int = 0) -> BlockedLayout:
+        rows, width = self.array.mu, self.array.nu * self.operand
+        return self._layout(
+            self.placement.e[region], "e", rows, width, shape.m, shape.n * self.operand
+        )
+
+    def layout_s(self, shape: TileShape, region: int = 0) -> BlockedLayout:
+        column = PARAMETER_BITS // 8
+        return self._layout(
+            self.placement.s[region], "s", 1, self.array.nu * column, 1, shape.n * column
+        )
+
     def fits(self, shape: TileShape) -> bool:
-        """Whether the tile's operands and result fit their regions."""
+        """Whether the tile's operands and results fit their regions."""
         last = self.layout_row_c(shape) if self.form.row_c else self.layout_d(shape)
-        place = self.placement.d[0]
+        placement = self.placement
+        place = placement.d[0]
         return (
-            self.layout_a(shape).bytes <= self.placement.a[0].size
-            and self.layout_b(shape).bytes <= self.placement.b[0].size
+            self.layout_a(shape).bytes <= placement.a[0].size
+            and self.layout_b(shape).bytes <= placement.b[0].size
             and last.base + last.bytes <= place.base + place.size
+            and (not placement.e or self.layout_e(shape).bytes <= placement.e[0].size)
+            and (not placement.s or self.layout_s(shape).bytes <= placement.s[0].size)
         )
 
     def deepest(self, K: int) -> int | None:
@@ -255,18 +282,22 @@ class GemmMapper:
         *,
         with_c: bool,
         first: bool = True,
+        to_d: bool = True,
+        to_e: bool = False,
+        zero_points: tuple[int, int] = (0, 0),
         regions: tuple[int, int, int] = (0, 0, 0),
     ) -> dict[str, BufferDescriptor]:
         """Descriptors of the movers at the array by port, in the order in which to push them.
 
         The operands come first, so that the result's mover is still being told while the array
-        works; ``array.c`` is there only `with_c`: the first time C itself, then a partial D.
-        `regions` are those of A, B and D.
+        works; ``array.c`` is there only `with_c`: the first time C itself, then a partial D. The
+        ports of a result are there only where it is wanted. `zero_points` are those of A and B,
+        `regions` those of A, B and D, with which E and S go.
         """
         memory = self.config.memory
         down, across, deep = self._counts(shape)
-        layouts = (self.layout_a, self.layout_b, self.layout_d)
-        a, b, d = (layout(shape, region) for layout, region in zip(layouts, regions, strict=True))
+        a, b = self.layout_a(shape, regions[0]), self.layout_b(shape, regions[1])
+        d = self.layout_d(shape, regions[2])
         a_down, a_deep = a.row_pitch, a.tile_pitch
         b_deep, b_across = b.row_pitch, b.tile_pitch
         if self._transposed("a"):
@@ -287,14 +318,32 @@ class GemmMapper:
             **({"array.c": (c, walk_c)} if with_c else {}),
             "array.a": (a, ((deep, a_deep), (across, 0), (down, a_down))),
             "array.b": (b, ((deep, b_deep), (across, b_across), (down, 0))),
-            "array.d": (d, walk_d),
         }
+        if to_e:
+            s = self.layout_s(shape, regions[2])
+            beat = beat_bytes(memory, bound_mover(self.config, "array.s"))
+            parts = s.tile_row_bytes // beat
+            walks["array.s"] = (s, ((parts, beat), (across, s.tile_pitch), (down, 0)))
+        if to_d:
+            walks["array.d"] = (d, walk_d)
+        if to_e:
+            e = self.layout_e(shape, regions[2])
+            walks["array.e"] = (e, ((across, e.tile_pitch), (down, e.row_pitch)))
+        word = array_operator().const(
+            {
+                "c_present": with_c,
+                "e_wanted": to_e,
+                "d_too": to_d and to_e,
+                "zero_a": zero_points[0],
+                "zero_b": zero_points[1],
+            }
+        )
         return {
             port: layout.by_tiles(
                 memory,
                 bound_mover(self.config, port),
                 loops,
-                operator=int(with_c and port == "array.a"),
+                operator=word.as_bits() if port == "array.a" else 0,
                 extensions=extensions.get(port, ()),
                 channels=channels.get(port),
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..hw.config import PARAMETER_BITS
 from .array_pass import ArrayPass, Move
 from .blocked import BlockedLayout
 from .gemm import GemmMapper, GemmTask
@@ -13,23 +14,43 @@ from .transfer import DmaPair
 
 __all__ = ["GemmPasses"]
 
+COLUMN = PARAMETER_BITS // 8
+"""Bytes of a column's parameters."""
+
 
 class GemmPasses:
-    """The passes of ``out = a @ b (+ c)`` in the order of the mapping's tasks.
+    """The passes of ``d = a @ b (+ c)``, or of what it becomes in e, in the order of the mapping's
+    tasks.
 
     Parameters
     ----------
     mapper
         The mapping.
-    a, b, out, c
-        The matrices, which have the mapper's form; c may be one of one row.
+    a, b, c, d, e
+        The matrices, which have the mapper's form; c may be one of one row, and d or e may be
+        absent, but not both.
+    parameters
+        What e's columns are rescaled with, as one row of bytes.
+    zero_points
+        Of a and b.
     """
 
     def __init__(
-        self, mapper: GemmMapper, *, a: MemRef, b: MemRef, out: MemRef, c: MemRef | None
+        self,
+        mapper: GemmMapper,
+        *,
+        a: MemRef,
+        b: MemRef,
+        c: MemRef | None = None,
+        d: MemRef | None,
+        e: MemRef | None = None,
+        parameters: MemRef | None = None,
+        zero_points: tuple[int, int] = (0, 0),
     ) -> None:
         self.mapper = mapper
-        self.a, self.b, self.out, self.c = a, b, out, c
+        self.a, self.b, self.c, self.d, self.e = a, b, c, d, e
+        self.parameters = parameters
+        self.zero_points = zero_points
         self._load = DmaPair.find(mapper.config, "mm2s")
         self._store = DmaPair.find(mapper.config, "s2mm")
 
@@ -44,7 +65,9 @@ class GemmPasses:
         regions = (tile.a.region, tile.b.region, tile.d.region)
         a, b = mapper.layout_a(shape, regions[0]), mapper.layout_b(shape, regions[1])
         d = mapper.layout_d(shape, regions[2])
-        load_c = load_a = load_b = store = None
+        load_c = load_a = load_b = load_s = store = store_e = None
+        last = bool(tile.d.freed)
+        to_e = last and self.e is not None
         if tile.d.load and self.c is not None:
             place, part = d, self.c
             if mapper.form.row_c:
@@ -57,20 +80,31 @@ class GemmPasses:
             part = self.a.subview((m, k), (shape.m, shape.k))
             if mapper.form.transposed_a:
                 part = part.transpose()
-            load_a = self._move(self._load, part, a, f"load A {m},{k}")
+            # A row ends with the zero point, so that what stands beside it in B does not count.
+            pad = self.zero_points[0] & 0xFF
+            load_a = self._move(self._load, part, a, f"load A {m},{k}", pad=pad)
         if tile.b.load:
             part = self.b.subview((k, n), (shape.k, shape.n))
             if mapper.form.transposed_b:
                 part = part.transpose()
             load_b = self._move(self._load, part, b, f"load B {k},{n}")
-        if tile.d.freed:
-            part = self.out.subview((m, n), (shape.m, shape.n))
+        if last and self.d is not None:
+            part = self.d.subview((m, n), (shape.m, shape.n))
             store = self._move(self._store, part, d, f"store {m},{n}")
+        if last and self.e is not None and self.parameters is not None:
+            part = self.parameters.subview((0, n * COLUMN), (1, shape.n * COLUMN))
+            s, e = mapper.layout_s(shape, regions[2]), mapper.layout_e(shape, regions[2])
+            load_s = self._move(self._load, part, s, f"load S {n}")
+            part = self.e.subview((m, n), (shape.m, shape.n))
+            store_e = self._move(self._store, part, e, f"store E {m},{n}")
         return ArrayPass(
             streams=mapper.streams(
                 shape,
                 with_c=self.c is not None or not tile.d.load,
                 first=tile.d.load,
+                to_d=self.d is not None or not last,
+                to_e=to_e,
+                zero_points=self.zero_points,
                 regions=regions,
             ),
             steps=mapper.steps(shape),
@@ -82,11 +116,15 @@ class GemmPasses:
             first=tile.d.load,
             store=store,
             label=f"tile {m},{n}" + ("" if tile.d.load and tile.d.freed else f" from k {k}"),
+            load_s=load_s,
+            store_e=store_e,
         )
 
-    def _move(self, pair: DmaPair, part: MemRef, layout: BlockedLayout, label: str) -> Move:
+    def _move(
+        self, pair: DmaPair, part: MemRef, layout: BlockedLayout, label: str, *, pad: int = 0
+    ) -> Move:
         return Move(
-            dram=lower_rows(pair.dram, part, rows=layout.rows, row_bytes=layout.row_bytes),
+            dram=lower_rows(pair.dram, part, rows=layout.rows, row_bytes=layout.row_bytes, pad=pad),
             scratchpad=layout.by_rows(self.mapper.config.memory, pair.scratchpad),
             nbytes=part.nbytes,
             label=label,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class Region:
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """The regions that tiles of A, B and D (which C shares) use in turn.
+    """The regions that tiles of A, B and D (which C shares) use in turn, and those of E and S.
 
     The tiles of an operand go round its regions: with two of them one is filled, or emptied, while
     the array works on the other.
@@ -44,6 +44,15 @@ class Placement:
     a: tuple[Region, ...]
     b: tuple[Region, ...]
     d: tuple[Region, ...]
+    e: tuple[Region, ...] = ()
+    s: tuple[Region, ...] = ()
+
+    @property
+    def quantized(self) -> Placement:
+        """With room for E and its parameters, which D gives up: a quarter, and an eighth."""
+        parts = [_divided(region) for region in self.d]
+        d, e, s = zip(*parts, strict=True)
+        return replace(self, d=d, e=e, s=s)
 
     @classmethod
     def single(cls, config: AcceleratorConfig) -> Placement:
@@ -112,13 +121,26 @@ def stand_together(memory: MemoryConfig, regions: Sequence[Region]) -> bool:
     return len(groups) < len(regions)
 
 
+def _divided(region: Region) -> tuple[Region, Region, Region]:
+    """Five, two and one eighths."""
+    eighth = region.size // 8
+    starts, sizes = (0, 5 * eighth, 7 * eighth), (5 * eighth, 2 * eighth, eighth)
+    d, e, s = (
+        replace(region, base=region.base + start, size=size)
+        for start, size in zip(starts, sizes, strict=True)
+    )
+    return d, e, s
+
+
 def _reaches(config: AcceleratorConfig, **parts: int) -> bool:
     """Whether the operands' movers can each work in such a fraction of the banks."""
     memory = config.memory
-    ports = {"a": "a", "b": "b", "c": "d", "d": "d"}
+    assert config.array is not None
+    regions = {"a": "a", "b": "b"}
+    ports = {p: regions.get(p[-1], "d") for p in config.array.ports}
     return all(
         memory.banks // parts[operand] in memory.groups
-        and bound_mover(config, f"array.{port}").reach <= memory.banks // parts[operand]
+        and bound_mover(config, port).reach <= memory.banks // parts[operand]
         for port, operand in ports.items()
         if operand in parts
     )

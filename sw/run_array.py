@@ -98,7 +98,7 @@ class ArrayRunner:
         self.commands = tasks.commands
         self._after = tasks.lock_resets
         loads = [load.nbytes for each in work for load in each.loads]
-        stores = [each.store.nbytes for each in work if each.store is not None]
+        stores = [store.nbytes for each in work for store in each.stores]
         transfers = len(loads) + len(stores)
         self._report = ArrayReport(
             via="registers" if config.sequencer is None else "program",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,16 +44,21 @@ def _is_apart(ref: MemRef) -> bool:
     return ref.sizes[1] > 1 and ref.strides[1] != 1
 
 
-def check_operands(a: MemRef, b: MemRef, out: MemRef, c: MemRef | None) -> tuple[int, int, int]:
-    """M, N and K of ``out = a @ b (+ c)``; `c` may be a vector, for every row of the result.
+def check_operands(
+    a: MemRef, b: MemRef, c: MemRef | None, results: Mapping[str, tuple[MemRef, np.dtype[Any]]]
+) -> tuple[int, int, int]:
+    """M, N and K of ``a @ b (+ c)``, whose `results` are called so and must be of such types.
+
+    `c` may be a vector, for every row of the result.
 
     Raises
     ------
     MappingError
         A wrong type or shape, an empty matrix, rows that are not contiguous (of a and b: rows or
-        columns), or a result that lies over an operand (c itself may be the result).
+        columns), or a result that lies over an operand or another result (c itself may be the int32
+        one).
     """
-    operands = {"a": (a, OPERAND), "b": (b, OPERAND), "out": (out, ACCUMULATOR)}
+    operands = {"a": (a, OPERAND), "b": (b, OPERAND), **results}
     if c is not None:
         operands["c"] = (as_matrix(c), ACCUMULATOR)
     for name, (ref, dtype) in operands.items():
@@ -66,20 +73,24 @@ def check_operands(a: MemRef, b: MemRef, out: MemRef, c: MemRef | None) -> tuple
                 f"{name} has strides {ref.strides}: the elements of a {what} must be contiguous"
             )
     (M, K), N = a.sizes, b.sizes[1]
-    wanted: dict[str, tuple[MemRef, tuple[int, ...]]] = {"b": (b, (K, N)), "out": (out, (M, N))}
+    wanted: dict[str, tuple[int, ...]] = {"a": (M, K), "b": (K, N)}
+    given = {name: ref for name, (ref, _) in operands.items()}
     if c is not None:
-        wanted["c"] = (c, (M, N) if len(c.sizes) == 2 else (N,))
-    for name, (ref, shape) in wanted.items():
+        given["c"], wanted["c"] = c, (M, N) if len(c.sizes) == 2 else (N,)
+    for name, ref in given.items():
+        shape = wanted.get(name, (M, N))
         if ref.sizes != shape:
             raise MappingError(f"{name} has shape {ref.sizes}: with a of {a.sizes} must be {shape}")
-    starts = _row_starts(out)
-    if np.any(np.diff(starts) < N * out.itemsize):
-        raise MappingError(f"out has strides {out.strides}: its rows overlap")
-    for name, (ref, _) in operands.items():
-        in_place = name == "c" and np.array_equal(_row_order(ref), _row_order(out))
-        lines = ref.transpose() if _is_transposed(ref) else ref
-        if name != "out" and not in_place and _overlaps(lines, out):
-            raise MappingError(f"out lies over {name}, which is still read when tiles are stored")
+    for result, (out, _) in results.items():
+        if np.any(np.diff(_row_starts(out)) < N * out.itemsize):
+            raise MappingError(f"{result} has strides {out.strides}: its rows overlap")
+        for name, (ref, dtype) in operands.items():
+            in_place = name == "c" and dtype == out.dtype
+            in_place = in_place and np.array_equal(_row_order(ref), _row_order(out))
+            lines = ref.transpose() if _is_transposed(ref) else ref
+            if name != result and not in_place and _overlaps(lines, out):
+                use = "written too" if name in results else "still read when tiles are stored"
+                raise MappingError(f"{result} lies over {name}, which is {use}")
     return M, N, K
 
 
@@ -103,20 +114,56 @@ def _overlaps(ref: MemRef, out: MemRef) -> bool:
 
 
 def gemm_runner(
-    config: AcceleratorConfig, *, a: MemRef, b: MemRef, out: MemRef, c: MemRef | None
+    config: AcceleratorConfig,
+    *,
+    a: MemRef,
+    b: MemRef,
+    c: MemRef | None,
+    d: MemRef | None,
+    e: MemRef | None = None,
+    parameters: MemRef | None = None,
+    zero_points: tuple[int, int] = (0, 0),
 ) -> ArrayRunner:
-    """What runs ``out = a @ b (+ c)`` on `config`.
+    """What runs ``d = a @ b (+ c)``, and makes e of it, on `config`; d or e may be absent.
+
+    Parameters
+    ----------
+    parameters
+        What e's columns are rescaled with, as one row of bytes.
+    zero_points
+        Of a and b.
 
     Raises
     ------
     MappingError, DescriptorError, SequenceError
         The product is impossible.
     """
-    M, N, K = check_operands(a, b, out, c)
-    mapper = GemmMapper.for_product(config, M, N, K, gemm_form(a, b, c))
+    names = ("out", "out") if d is None or e is None else ("out[0]", "out[1]")
+    results = {}
+    for name, ref, dtype in ((names[0], d, ACCUMULATOR), (names[1], e, OPERAND)):
+        if ref is not None:
+            results[name] = ref, dtype
+    M, N, K = check_operands(a, b, c, results)
+    array = config.array
+    if array is not None and e is not None and not array.quantizer:
+        raise MappingError(f"configuration {config.name} has no quantizer: results are int32")
+    if array is not None and any(zero_points) and not array.zero_points:
+        raise MappingError(
+            f"zero_a, zero_b = {zero_points}: configuration {config.name} has no zero points"
+        )
+    mapper = GemmMapper.for_product(config, M, N, K, gemm_form(a, b, c), quantized=e is not None)
     return ArrayRunner(
         config,
         placement=mapper.placement,
-        passes=GemmPasses(mapper, a=a, b=b, out=out, c=None if c is None else as_matrix(c)),
+        passes=GemmPasses(
+            mapper,
+            a=a,
+            b=b,
+            c=None if c is None else as_matrix(c),
+            d=d,
+            e=e,
+            parameters=parameters,
+            zero_points=zero_points,
+        ),
         macs=M * N * K,
     )

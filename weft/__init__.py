@@ -10,13 +10,24 @@ from .hw.version import __version__
 
 if TYPE_CHECKING:
     from .engines import simulate
+    from .hw.gemm.parameters import Rounding
     from .sw.memref import MemRef
+    from .sw.quantization import Quantization
     from .sw.sequence import RuntimeSequence
 
-__all__ = ["MemRef", "RuntimeSequence", "__version__", "simulate"]
+__all__ = [
+    "MemRef",
+    "Quantization",
+    "Rounding",
+    "RuntimeSequence",
+    "__version__",
+    "simulate",
+]
 
 _HOMES = {
     "MemRef": ".sw.memref",
+    "Quantization": ".sw.quantization",
+    "Rounding": ".hw.gemm.parameters",
     "RuntimeSequence": ".sw.sequence",
     "simulate": ".engines",
 }

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .hw.config import ArrayConfig
+from .hw.config import AcceleratorConfig, ArrayConfig
 from .hw.errors import ConfigError
+from .hw.gemm import Rounding
+from .sim.golden.quantizer import quantize
 from .sw.device import Device
+from .sw.quantization import Quantization
 from .workload import Trial, Workload, filled
 
-__all__ = ["GemmWorkload"]
+__all__ = ["RESULTS", "GemmWorkload"]
+
+RESULTS = ("int32", "int8")
+"""Types of a result."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +29,8 @@ class GemmWorkload(Workload):
     """``out = a @ b``, plus ``c`` with `accumulate`, or plus a row with `bias`.
 
     With `transpose_a` a lies in DRAM as [k][m], with `transpose_b` b as [n][k].
+    With `out` int8 every column of the result is rescaled with random parameters of its own, and
+    the operands have random zero points where the array has them.
     """
 
     m: int
@@ -30,6 +40,7 @@ class GemmWorkload(Workload):
     bias: bool = False
     transpose_a: bool = False
     transpose_b: bool = False
+    out: str = "int32"
 
     def __post_init__(self) -> None:
         for name in ("m", "n", "k"):
@@ -37,6 +48,8 @@ class GemmWorkload(Workload):
                 raise ConfigError(name, getattr(self, name), "must be at least 1")
         if self.accumulate and self.bias:
             raise ConfigError("bias", self.bias, "excludes accumulate: there is one C")
+        if self.out not in RESULTS:
+            raise ConfigError("out", self.out, f"must be one of {', '.join(RESULTS)}")
         self.check_size("m, n, k", (self.m, self.n, self.k))
 
     @property
@@ -45,9 +58,9 @@ class GemmWorkload(Workload):
 
     @property
     def bytes(self) -> int:
-        results = 2 if self.accumulate else 1
         operands = self.m * self.k + self.k * self.n
-        return operands + 4 * (results * self.m * self.n + self.bias * self.n)
+        sums, results = 4 * self.accumulate, np.dtype(self.out).itemsize
+        return operands + (sums + results) * self.m * self.n + 4 * self.bias * self.n
 
     @property
     def macs(self) -> int:
@@ -68,26 +81,60 @@ class GemmWorkload(Workload):
             "transpose_a": self.transpose_a,
             "transpose_b": self.transpose_b,
             "layout": "row-major",
-            "out": "int32",
+            "out": self.out,
             "seed": self.seed,
         }
+
+    def check(self, config: AcceleratorConfig) -> None:
+        if self.out == "int8" and config.array is not None and not config.array.quantizer:
+            raise ConfigError("out", self.out, f"configuration {config.name} has no quantizer")
+
+    def quantization(self, random: np.random.Generator, array: ArrayConfig) -> Quantization | None:
+        """Scales that spread the results over their range, and what else there is; for int8."""
+        if self.out != "int8":
+            return None
+        zeros = random.integers(-128, 128, 2) if array.zero_points else np.zeros(2, int)
+        zero_a, zero_b = (int(zero) for zero in zeros)
+        # Operands are spread by 74 about the middle of their range.
+        spread = math.hypot(74, zero_a) * math.hypot(74, zero_b) * math.sqrt(self.k)
+        return Quantization.from_scale(
+            random.uniform(20, 80, self.n) / spread,
+            zero_in=self.k * zero_a * zero_b + random.integers(-999, 1000, self.n),
+            zero_out=random.integers(-40, 40, self.n),
+            rounding=random.integers(0, len(Rounding), self.n),
+            low=random.integers(-128, 0, self.n),
+            zero_a=zero_a,
+            zero_b=zero_b,
+        )
 
     def begin(self, device: Device) -> Trial:
         random = np.random.default_rng(self.seed)
         a = self._operand(device, (self.m, self.k), random, transposed=self.transpose_a)
         b = self._operand(device, (self.k, self.n), random, transposed=self.transpose_b)
-        out = device.allocate((self.m, self.n), np.int32)
-        expected = np.asarray(a, np.int64) @ np.asarray(b, np.int64)
         c = None
         if self.accumulate or self.bias:
             shape = (self.n,) if self.bias else (self.m, self.n)
             c = filled(device, shape, np.int32, random)
-            expected = expected + np.asarray(c)
+        assert device.config.array is not None
+        quantization = self.quantization(random, device.config.array)
+        out = device.allocate((self.m, self.n), self.out)
+        zeros = (quantization.zero_a, quantization.zero_b) if quantization else (0, 0)
+        left, right = np.asarray(a, np.int64) - zeros[0], np.asarray(b, np.int64) - zeros[1]
+        total = left @ right
+        if c is not None:
+            if quantization is not None:
+                # No larger than the products' sums, so that these still count.
+                c >>= 14
+            total = total + np.asarray(c)
         # Modulo 2**32, as the accumulators are.
+        expected: npt.NDArray[Any] = total.astype(np.int32)
+        if quantization is not None:
+            columns = [SimpleNamespace(**column) for column in quantization.columns(self.n)]
+            expected = quantize(expected, columns)
         return Trial(
-            run=lambda: device.gemm(a, b, out=out, c=c),
+            run=lambda: device.gemm(a, b, out=out, c=c, quantization=quantization),
             out=out,
-            expected=expected.astype(np.int32),
+            expected=expected,
         )
 
     @staticmethod

@@ -29,13 +29,13 @@ class Trial:
     """A workload with its operands on a device: `run` makes `out`, which must be `expected`."""
 
     run: Callable[[], ArrayReport]
-    out: npt.NDArray[np.int32]
-    expected: npt.NDArray[np.int32]
+    out: npt.NDArray[Any]
+    expected: npt.NDArray[Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workload(ABC):
-    """Something for the array, with int8 operands of full range and int32 results.
+    """Something for the array, with int8 operands of full range.
 
     Parameters
     ----------
@@ -65,6 +65,9 @@ class Workload(ABC):
 
     @abstractmethod
     def as_dict(self) -> dict[str, Any]: ...
+
+    def check(self, config: AcceleratorConfig) -> None:  # noqa: B027 - most need nothing special
+        """Raise `ConfigError` where `config` has not got what it takes."""
 
     @abstractmethod
     def begin(self, device: Device) -> Trial:

@@ -11,7 +11,14 @@ from ..config import ArrayConfig
 from .collector import tile_ticket
 from .element import element_control
 
-__all__ = ["Feeder", "Lacking", "array_operator", "step_activity", "wanted_results"]
+__all__ = [
+    "Feeder",
+    "Lacking",
+    "array_operator",
+    "operator_bits",
+    "step_activity",
+    "wanted_results",
+]
 
 
 def array_operator() -> data.FlexibleLayout:
@@ -31,6 +38,15 @@ def array_operator() -> data.FlexibleLayout:
             "zero_b": data.Field(signed(8), 16),
         },
     )
+
+
+def operator_bits(array: ArrayConfig) -> int:
+    """The bits of the word that `array` does not ignore."""
+    layout = array_operator()
+    known = {"c_present": True, "zero_a": array.zero_points, "zero_b": array.zero_points}
+    known |= dict.fromkeys(("e_wanted", "d_too"), array.quantizer)
+    masks = ((1 << layout[name].width) - 1 << layout[name].offset for name in known if known[name])
+    return sum(masks)
 
 
 def wanted_results() -> data.StructLayout:

@@ -169,7 +169,7 @@ def test_scratchpad_words_mean_the_windows(data: Any, bounds: tuple[int, ...]) -
         ("A", {"bounds": (600, 1), "strides": (16, -8192)}, "strides = -17776: what loop 1"),
         ("A", {"mode": 4}, "mode = 4: must be from 0 to 3"),
         ("A", {"mark_level": 6}, "mark_level = 6: must be from 0 to 5"),
-        ("A", {"operator": 2}, "operator = 2: must be from 0 to 1"),
+        ("A", {"operator": 2}, "operator = 2: must be within the bits 0x1 that the array knows"),
         ("A", {"pad": 256}, "pad = 256: must be from 0 to 255"),
         ("A", {"run_length": 1}, "run_length = 1: this hardware does not have the field"),
         ("A", {"guards": (Guard(),)}, "guards = 1: the mover has 0"),

@@ -51,7 +51,9 @@ class FakeDevice:
 
     def clear_counters(self) -> None: ...
 
-    def gemm(self, a: Any, b: Any, out: Any, c: Any = None) -> ArrayReport:
+    def gemm(
+        self, a: Any, b: Any, out: Any, c: Any = None, quantization: None = None
+    ) -> ArrayReport:
         full = a.astype(np.int64) @ b.astype(np.int64) + (0 if c is None else c)
         out[:] = full.astype(np.int32)
         out[-1, -1] += 5 * self.wrong
@@ -130,7 +132,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ([*GEMM, "--layout", "blocked"], "--layout blocked is not built yet"),
         ([*GEMM, "--layout", "spiral"], "'spiral' is not one of"),
         ([*GEMM, "--accumulate", "--bias"], "bias = True: excludes accumulate"),
-        ([*GEMM, "--out", "int8"], "--out int8 is not built yet"),
+        ([*GEMM, "--out", "int8", "--config", "tiny"], "configuration tiny has no quantizer"),
         (CONV[:-2], "Missing option '--s'"),
         ([*CONV, "--r", "0"], "'--r': 0 is not in the range x>=1"),
         ([*CONV, "--stride", "0"], "'--stride': 0 is not in the range x>=1"),
@@ -290,7 +292,7 @@ def test_a_convolution_has_the_same_keys(capsys: pytest.CaptureFixture[str]) -> 
     assert result["ok"] is True
     assert result["macs"] == 2 * 5 * 2 * 27
     assert cli.main([*CONV, "--stride", "2"]) == 0
-    assert "conv 5x6x3 to 2, 3x3 by 2x2 int8 on datamaestro" in capsys.readouterr().out
+    assert "conv 5x6x3 to 2, 3x3 by 2x2 int8 to int32 on datamaestro" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("_fake")
@@ -307,7 +309,7 @@ def test_the_table_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(GEMM) == 0
     out = capsys.readouterr().out
     for text in (
-        "gemm 2x3x4 int8 on datamaestro",
+        "gemm 2x3x4 int8 to int32 on datamaestro",
         "verdict",
         "S2MM0",
         "bit-exact",

@@ -15,7 +15,7 @@ from weft.sim.dram import DramParameters
 
 
 def test_every_named_configuration_loads() -> None:
-    assert config_names() == ["datamaestro", "dma", "tiny"]
+    assert config_names() == ["datamaestro", "dma", "ecp5", "tiny"]
     for name in config_names():
         assert load_config(name).name == name
 
@@ -29,7 +29,8 @@ def test_a_file_loads(tmp_path: Path) -> None:
 
 
 def test_unknown_names_and_files_say_what_there_is(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"config = 'huge': .* one of datamaestro, dma, tiny"):
+    names = "datamaestro, dma, ecp5, tiny"
+    with pytest.raises(ConfigError, match=rf"config = 'huge': .* one of {names}"):
         load_config("huge")
     with pytest.raises(ConfigError, match="No such file"):
         load_config(tmp_path / "none.toml")
@@ -37,7 +38,8 @@ def test_unknown_names_and_files_say_what_there_is(tmp_path: Path) -> None:
 
 def test_public_names_load_on_first_use() -> None:
     assert weft.__version__ == __version__
-    assert set(dir(weft)) == {"MemRef", "RuntimeSequence", "__version__", "simulate"}
+    names = {"MemRef", "Quantization", "Rounding", "RuntimeSequence", "__version__", "simulate"}
+    assert set(dir(weft)) == names
     assert callable(weft.simulate)
     assert weft.MemRef.__name__ == "MemRef"
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

@@ -104,6 +104,7 @@ def _execute(
     as_json: bool,
 ) -> int:
     system = load_config(config)
+    workload.check(system)
     dram = dram_parameters(latency=latency, backpressure=backpressure, seed=seed)
     if trace is not None:
         # A file that cannot be written is found out before the work, not after it.
@@ -171,7 +172,7 @@ def verdict(counters: dict[str, int]) -> str:
 def _show(title: str, result: dict[str, Any]) -> None:
     console = Console()
     figures = Table(
-        title=f"{title} int8 on {result['config']}",
+        title=f"{title} int8 to {result['workload']['out']} on {result['config']}",
         title_justify="left",
         show_header=False,
     )
