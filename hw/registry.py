@@ -28,6 +28,8 @@ class ExtensionKind:
         :mod:`weft.hw.dma.operators`.
     parameter_bits
         Width of its parameter in a descriptor; 0 is none.
+    reduces
+        Whether it gives one beat for each marked group.
     result
         Whether it finds something, for the record of the task.
     takes
@@ -39,6 +41,7 @@ class ExtensionKind:
     beats: str = ""
     bytes: str = ""
     parameter_bits: int = 0
+    reduces: bool = False
     result: bool = False
     takes: Callable[[int], bool] = lambda beat_bytes: True
     shape: str = ""
@@ -72,10 +75,11 @@ EXTENSIONS: dict[str, ExtensionKind] = {
     "elementwise_add": ExtensionKind(
         beats="extensions.elementwise_add:ElementwiseAdd",
         parameter_bits=2,
+        reduces=True,
         takes=_whole_longs,
         shape="a multiple of 8 bytes",
     ),
-    "max_pool": ExtensionKind(beats="extensions.max_pool:MaxPool"),
+    "max_pool": ExtensionKind(beats="extensions.max_pool:MaxPool", reduces=True),
     "crc32c": ExtensionKind(bytes="dma.operators.crc32c:Crc32c", parameter_bits=32, result=True),
     "compare": ExtensionKind(bytes="dma.operators.compare:Compare", parameter_bits=32, result=True),
     "xor": ExtensionKind(bytes="dma.operators.xor:Xor", parameter_bits=32),

@@ -13,6 +13,7 @@ from ..hw.config import MemoryConfig, MoverConfig
 from .descriptor import BufferDescriptor
 from .errors import MappingError
 from .reach import channel_offsets
+from .repeat import replayed
 
 __all__ = ["BlockedLayout", "affine_strides", "beat_bytes", "consecutive", "contiguous"]
 
@@ -174,9 +175,10 @@ class BlockedLayout:
     ) -> BufferDescriptor:
         """The descriptor with which `mover` walks whole tiles, a beat each.
 
-        `loops` are pairs of bound and byte stride, innermost first; loop 0 ends with a mark.
+        `loops` are pairs of bound and byte stride, innermost first; loop 0 ends with a mark. What
+        they fetch again at once is left to the mover's repeater, if it has one.
         """
-        return BufferDescriptor(
+        walk = BufferDescriptor(
             base=self.base,
             bounds=tuple(bound for bound, _ in loops),
             strides=tuple(stride for _, stride in loops),
@@ -186,6 +188,7 @@ class BlockedLayout:
             extensions=extensions,
             channels=channels,
         )
+        return replayed(mover, walk)
 
 
 def affine_strides(mover: MoverConfig, place: Callable[[int], int]) -> tuple[int, ...]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from amaranth.hdl import Shape
 
+from ..hw.agu.row import BOUND_BITS
 from ..hw.bus.elements import add_constant_word
 from ..hw.dma.operators.castagnoli import STATE_BITS
 from ..hw.dma.operators.compare import EQUAL, LAST_OFFSET
+from ..hw.extensions.repeater import repeater_parameter
 from .errors import MappingError, RecordError
 from .records import CompletionRecord
 
-__all__ = ["add_constant", "compare", "crc32c", "first_difference"]
+__all__ = ["add_constant", "compare", "crc32c", "elementwise_add", "first_difference", "repeater"]
 
 SIZES = (1, 2, 4, 8)
 
@@ -33,6 +35,34 @@ def add_constant(constant: int, size: int) -> int:
         if not good:
             raise MappingError(f"add_constant: {name} = {value}: {text}")
     return word.const({"size": SIZES.index(size), "constant": constant}).as_value().value
+
+
+def elementwise_add(size: int) -> int:
+    """Have ``elementwise_add`` add up elements of `size` bytes, modulo their range.
+
+    Raises
+    ------
+    MappingError
+        Elements of another size than 1, 2, 4 or 8 bytes.
+    """
+    if size not in SIZES:
+        text = f"must be one of {', '.join(map(str, SIZES))} bytes"
+        raise MappingError(f"elementwise_add: size = {size}: {text}")
+    return SIZES.index(size)
+
+
+def repeater(count: int, *, each: bool = False) -> int:
+    """Have ``repeater`` give every beat `count` times, with its mark on the last or on `each`.
+
+    Raises
+    ------
+    MappingError
+        A count that a loop could not have.
+    """
+    limit = (1 << BOUND_BITS) - 1
+    if not 1 <= count <= limit:
+        raise MappingError(f"repeater: count = {count}: must be from 1 to {limit}")
+    return repeater_parameter().const({"count": count, "each": each}).as_value().value
 
 
 def compare(before: int = 0) -> int:

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 
 from ..hw.config import MoverConfig
+from ..hw.extensions.repeater import repeater_parameter
+from ..hw.registry import EXTENSIONS
 from .descriptor import BufferDescriptor
 from .locks import Acquire, Lock, Release
 from .task_queue import Task, TaskQueue
@@ -110,9 +112,25 @@ class ReplayedMover:
         self.left -= count
 
     def amount(self) -> int:
-        """Bytes of the execution."""
-        rows = math.prod(self.descriptor.bounds)
+        """Bytes of the execution's stream."""
+        rows, _ = self.rows()
         return rows * (self.beat if self.config.is_scratchpad else self.descriptor.run_length)
+
+    def rows(self) -> tuple[int, int]:
+        """Rows of the execution as its stream has them, and how many of them have a mark."""
+        walk = self.descriptor
+        marked = math.prod(walk.bounds[walk.mark_level + 1 :])
+        rows = math.prod(walk.bounds)
+        for name in self.config.extensions:
+            if name not in walk.extensions:
+                continue
+            if name == "repeater":
+                how = repeater_parameter().from_bits(walk.parameters.get(name, 0))
+                rows *= max(how.count, 1)
+                marked *= max(how.count, 1) if how.each else 1
+            elif EXTENSIONS[name].reduces:
+                rows = marked
+        return rows, marked
 
     @property
     def opening(self) -> Release | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 from ..hw.config import ARRAY_PORTS, SWITCH, ArrayConfig
@@ -136,7 +135,8 @@ class ReplayedStreams:
                     return moved
                 c.take(c.beat)
                 moved.append(c)
-            self._owed = math.prod(a.descriptor.bounds[: a.descriptor.mark_level + 1])
+            rows, marked = a.rows()
+            self._owed = rows // marked
         # What moves with the last step of a sum, and how many bytes of it.
         last = [
             (ports[port], self.array.beat_bits(port) // 8)
