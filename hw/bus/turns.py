@@ -1,12 +1,14 @@
 """Whose turn it is among clients of two classes."""
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Turns", "first_after"]
+__all__ = ["Turns", "chosen", "first_after"]
 
 
 class Turns(wiring.Component):
@@ -85,5 +87,14 @@ class Turns(wiring.Component):
 def first_after(asking: Value, after: Value) -> Value:
     """One-hot: the lowest bit of `asking` among those in `after`, or of all where there is none."""
     eligible = asking & after
-    pool = Mux(eligible.any(), eligible, asking)
-    return (pool & -pool)[: len(asking)]
+    return _lowest(eligible) | Mux(eligible.any(), 0, _lowest(asking))
+
+
+def _lowest(bits: Value) -> Value:
+    """Not ``bits & -bits``: a tree is faster than a chain of carries."""
+    return Cat(bit & ~bits[:index].any() for index, bit in enumerate(bits))
+
+
+def chosen(grant: Value, values: Sequence[Value]) -> Value:
+    """That of `values`, one for each bit of `grant`, whose bit is set; 0 if none is."""
+    return reduce(or_, (Mux(bit, value, 0) for bit, value in zip(grant, values, strict=True)))

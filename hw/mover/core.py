@@ -40,8 +40,9 @@ class MoverCore(wiring.Component):
     cycles after that, or 5 if it acquires a lock.
 
     *Locks.* The lock of an execution is asked for from the cycle on in which its first row would be
-    offered, that is when the last row before it has gone, and a free one costs no cycle. Its
-    release is offered from the cycle after its retirement on, and the execution counts as retired
+    offered, that is when the last row before it has gone, and a free one costs no cycle; but one
+    after a push, after a BD without rows and after a BD of one row, because the bank wants to know
+    a cycle before what it will be asked for. Its release is offered from the cycle after its retirement on, and the execution counts as retired
     when that was accepted. An execution that had a fault does not release.
 
     *Queue.* A push to a full queue is dropped, counted in REFUSED, remembered in STATUS.refused,
@@ -258,15 +259,14 @@ class MoverCore(wiring.Component):
             self._elaborate_window(m, page, window)
         for name in ("active", "starved", "blocked", "conflict", "accesses"):
             adopt(page, name, getattr(monitor, name))
-        wanted = self.locks.acquire
         m.d.comb += [
-            loader.acquiring.eq(wanted.valid),
+            loader.acquiring.eq(gate.waits),
             loader.drained.eq(flight.level == 0),
-            monitor.locked.eq(wanted.valid & ~wanted.ready),
+            monitor.locked.eq(~gate.passes),
             self.busy.eq(loader.loaded | ~loader.drained),
             page.status.busy.eq(self.busy),
-            page.status.locked.eq(wanted.valid),
-            page.status.lock.eq(wanted.payload.id),
+            page.status.locked.eq(gate.waits),
+            page.status.lock.eq(self.locks.acquire.payload.id),
             page.status.stall.eq(monitor.stall),
             page.status.descriptor.eq(loader.descriptor_loaded),
             page.status.in_flight.eq(flight.level),

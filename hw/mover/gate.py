@@ -13,8 +13,10 @@ class AcquireGate(wiring.Component):
     """Holds the rows of an execution until its lock is acquired.
 
     ``load`` comes in the cycle in which the last row of the execution before has gone, or there is
-    none; from the next cycle on the request stands on ``acquire``, and rows pass in the cycle in
-    which it is granted: a free lock costs no cycle. Rows pass combinationally.
+    none; from the next cycle on the request is raised on ``acquire``, and rows pass in the cycle in
+    which it is granted: a free lock costs no cycle. It costs one if ``wanted`` was something else in
+    the cycle before ``load``, or the gate waited then: the payload of a request stands a cycle
+    before it is raised. Rows pass combinationally.
 
     Parameters
     ----------
@@ -29,6 +31,10 @@ class AcquireGate(wiring.Component):
     i, o : stream of `row`
     acquire : stream of :func:`~weft.hw.mover.locks.lock_acquire`
         ``valid`` and ``payload`` are registers.
+    waits : 1
+        A lock is waited for; a register.
+    passes : 1
+        None is, or it is granted now.
     """
 
     def __init__(self, *, row: data.StructLayout) -> None:
@@ -40,6 +46,8 @@ class AcquireGate(wiring.Component):
                 "i": In(stream.Signature(row)),
                 "o": Out(stream.Signature(row)),
                 "acquire": Out(stream.Signature(lock_acquire())),
+                "waits": Out(1),
+                "passes": Out(1),
             }
         )
 
@@ -49,14 +57,20 @@ class AcquireGate(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        passes = ~self.acquire.valid | self.acquire.ready
+        granted = self.acquire.valid & self.acquire.ready
         m.d.comb += [
-            self.o.valid.eq(self.i.valid & passes),
+            self.passes.eq(~self.waits | granted),
+            self.o.valid.eq(self.i.valid & self.passes),
             self.o.payload.eq(self.i.payload),
-            self.i.ready.eq(self.o.ready & passes),
+            self.i.ready.eq(self.o.ready & self.passes),
         ]
+        with m.If(self.passes):
+            m.d.sync += self.acquire.payload.eq(self.wanted)
+        stands = self.acquire.payload == self.wanted
         with m.If(self.load):
-            m.d.sync += [self.acquire.valid.eq(1), self.acquire.payload.eq(self.wanted)]
-        with m.Elif(self.acquire.ready):
-            m.d.sync += self.acquire.valid.eq(0)
+            m.d.sync += [self.waits.eq(1), self.acquire.valid.eq(stands)]
+        with m.Elif(granted):
+            m.d.sync += [self.waits.eq(0), self.acquire.valid.eq(0)]
+        with m.Else():
+            m.d.sync += self.acquire.valid.eq(self.waits)
         return m

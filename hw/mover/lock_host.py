@@ -11,8 +11,9 @@ from .locks import LOCK_VALUE_BITS, LockClientSignature, lock_set
 
 __all__ = ["LockHost"]
 
-TRY_CYCLES = 4
-"""Of a try: an urgent client whose acquire can be granted waits for one other at most."""
+TRY_CYCLES = 8
+"""Of a try: an urgent client whose lock can be acquired waits for the bank to look at it, for one
+other client at most, and a cycle more for a lock that has just changed."""
 
 
 class LockHost(wiring.Component):
@@ -20,7 +21,7 @@ class LockHost(wiring.Component):
 
     A set or a release that is written in cycle t is offered to the bank from t+1 on, and accepted
     before the host can write the next: the host is an urgent client of the bank. A try is over when
-    it is granted, or after 4 cycles, in which its request is withdrawn. LOCK_RESULT.done is low
+    it is granted, or after 8 cycles, in which its request is withdrawn. LOCK_RESULT.done is low
     meanwhile, and ``granted`` is that of the last try.
 
     Parameters
@@ -88,15 +89,16 @@ class LockHost(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         client, left = self.client, Signal(range(TRY_CYCLES + 1))
+        acquire = client.acquire
         for event, offered in (
             (self.lock_set, self.set),
             (self.lock_release, client.release),
-            (self.lock_acquire, client.acquire),
+            (self.lock_acquire, acquire),
         ):
             with m.If(offered.ready):
                 m.d.sync += offered.valid.eq(0)
             with m.If(event.valid):
-                m.d.sync += offered.valid.eq(1)
+                m.d.sync += offered.valid.eq(event is not self.lock_acquire)
                 m.d.sync += [
                     offered.payload[name].eq(event.data[name])
                     for name, _ in offered.payload.shape()
@@ -105,10 +107,12 @@ class LockHost(wiring.Component):
             m.d.sync += [left.eq(TRY_CYCLES), self.lock_result.granted.eq(0)]
         with m.Elif(left != 0):
             m.d.sync += left.eq(left - 1)
-            with m.If(client.acquire.valid & client.acquire.ready):
+            with m.If(left == TRY_CYCLES):  # the payload stands
+                m.d.sync += acquire.valid.eq(1)
+            with m.If(acquire.valid & acquire.ready):
                 m.d.sync += [self.lock_result.granted.eq(1), left.eq(0)]
             with m.If(left == 1):
-                m.d.sync += client.acquire.valid.eq(0)
+                m.d.sync += acquire.valid.eq(0)
         m.d.comb += [
             self.lock_result.done.eq(left == 0),
             self.lock_errors.locks.eq(self.overflow | self.underflow),

@@ -25,8 +25,8 @@ __all__ = ["ProgramExecutor"]
 class ProgramExecutor(wiring.Component):
     """Executes operations in order until one ends the program.
 
-    An operation takes one cycle if nobody makes it wait, a pair of register writes two, a masked
-    write three. The answer to a write comes while the next operation is executed::
+    An operation takes one cycle if nobody makes it wait, a pair of register writes and an ACQUIRE
+    two, a masked write three. The answer to a write comes while the next operation is executed::
 
         cycle    t        t+1      t+2      t+3      t+4
         i        pair -------      write    push     masked ...
@@ -141,13 +141,17 @@ class ProgramExecutor(wiring.Component):
                 with m.If(execute):
                     yield
 
+        stands = Signal()  # an acquire's payload, since the cycle before
+        m.d.sync += stands.eq(0)
         with m.Switch(now.op):
             with case(Opcode.END):
                 m.d.comb += [done.eq(1), self.stopped.eq(1)]
             with case(Opcode.WAIT):
                 m.d.comb += done.eq(self.retired >= now.imm)
             with case(Opcode.ACQUIRE):
-                m.d.comb += [self.locks.acquire.valid.eq(1), done.eq(self.locks.acquire.ready)]
+                acquire = self.locks.acquire
+                m.d.comb += [acquire.valid.eq(stands), done.eq(stands & acquire.ready)]
+                m.d.sync += stands.eq(~done)
             with case(Opcode.RELEASE):
                 m.d.comb += [self.locks.release.valid.eq(1), done.eq(self.locks.release.ready)]
             with case(Opcode.SET_LOCK):

@@ -83,15 +83,15 @@ def test_registers_do_what_the_definition_says() -> None:
                         pass
                     assert result["granted"] == model.acquire(lock, value, equal)
             if toss.random() < 0.2:
-                await ctx.tick()
+                await ctx.tick().repeat(3)
                 assert await values(ctx, dut) == model.values
-        await ctx.tick()
+        await ctx.tick().repeat(3)
         assert await values(ctx, dut) == model.values
         refused = sum({1 << lock for _, lock in model.errors})
         assert refused
         assert await get(ctx, dut, "LOCK_ERRORS") == {"locks": refused, "unknown": 0}
         await put(ctx, dut, "LOCK_SET", id=CONFIG.locks, value=1)
-        await ctx.tick()
+        await ctx.tick().repeat(3)
         assert (await get(ctx, dut, "LOCK_ERRORS"))["unknown"] == 1
 
     run(dut, [host])
@@ -102,7 +102,7 @@ def test_a_try_that_fails_leaves_nothing_behind() -> None:
 
     async def host(ctx):
         await put(ctx, dut, "LOCK_ACQUIRE", id=7, value=1)
-        await ctx.tick().repeat(6)
+        await ctx.tick().repeat(9)
         assert await get(ctx, dut, "LOCK_RESULT") == {"done": 1, "granted": 0}
         await put(ctx, dut, "LOCK_RELEASE", id=7, delta=1)
         await ctx.tick().repeat(6)

@@ -33,11 +33,18 @@ def test_any_traffic_is_the_definition_one_after_the_other(
         ids = known * 8 + ([31] if locks < 32 else [])
         acquires: dict[int, dict[str, int]] = {}
         releases: dict[int, dict[str, int]] = {}
+        raised: set[int] = set()
         waits = {"acquire": [0] * clients, "release": [0] * clients}
+        # What was executed in the cycles before: the values after it, and the locks that it lowers.
+        shown = [list(model.values)] * 3
+        falls: list[set[int]] = [set()] * 2
+        told: list[tuple[FaultCode, int, int]] = [(FaultCode.NONE, 0, 0)] * 2
         for cycle in range(300):
             busy = (0.1, 0.5, 1.0)[cycle // 30 % 3]
             for who, client in enumerate(dut.clients):
-                if who not in acquires and toss.random() < busy:
+                if who in acquires:
+                    raised.add(who)
+                elif toss.random() < busy:
                     acquires[who] = {
                         "id": toss.choice(ids),
                         "value": toss.choice([0, 0, 1, 1, 2, 5, LIMIT]),
@@ -50,18 +57,22 @@ def test_any_traffic_is_the_definition_one_after_the_other(
                         "delta": toss.choice([0, 1, 1, 1, 2, 9, -1, LIMIT, -64]),
                     }
                     ctx.set(client.release.payload, releases[who])
-                ctx.set(client.acquire.valid, who in acquires)
+                ctx.set(client.acquire.valid, who in raised)
                 ctx.set(client.release.valid, who in releases)
             setting = toss.random() < 0.1
             new = {"id": toss.choice(ids), "value": toss.randint(0, LIMIT)}
             ctx.set(dut.set.valid, setting)
             ctx.set(dut.set.payload, new)
 
-            possible = {w for w, a in acquires.items() if model.satisfied(*a.values())}
+            assert state(ctx, dut) == shown[1]
+            looked = ModelLocks(locks)
+            looked.values = shown[0]
+            possible = {w for w in raised if looked.satisfied(*acquires[w].values())}
+            lowered = {w for w in possible if acquires[w]["id"] in falls[0] | falls[1]}
             granted = {w for w, c in enumerate(dut.clients) if ctx.get(c.acquire.ready)}
             accepted = {w for w, c in enumerate(dut.clients) if ctx.get(c.release.ready)}
-            assert granted <= possible
-            assert len(granted) == bool(possible)
+            assert granted <= possible - lowered
+            assert len(granted) == 1 or not possible or (not granted and lowered)
             assert len(accepted) == bool(releases and not setting)
             assert accepted <= set(releases)
             for kind, able, served in (
@@ -69,35 +80,49 @@ def test_any_traffic_is_the_definition_one_after_the_other(
                 ("release", set(releases), accepted),
             ):
                 for who in range(clients):
-                    passed = who in able and who not in served and bool(served)
-                    waits[kind][who] = waits[kind][who] + 1 if passed else 0
+                    passed = who in able and who not in served
+                    waits[kind][who] = (waits[kind][who] + bool(served)) if passed else 0
                     longest[who] = max(longest[who], waits[kind][who])
             # In this order: the acquire, then the release or the set.
+            falling = set()
             for who in granted:
-                assert model.acquire(*acquires.pop(who).values())
-            code, lock, blamed = FaultCode.NONE, 0, 0
+                raised.remove(who)
+                want = acquires.pop(who)
+                if not want["equal"]:
+                    assert model.acquire(*want.values())
+                    falling.add(want["id"])
+            fault = (FaultCode.NONE, 0, 0)
             for who in accepted:
-                code, lock, blamed = (
-                    model.release(*releases[who].values()),
-                    releases[who]["id"],
-                    who,
-                )
-                del releases[who]
+                given = releases.pop(who)
+                fault = (model.release(*given.values()), given["id"], who)
+                if given["delta"] < 0:
+                    falling.add(given["id"])
             if setting:
-                code, lock, blamed = model.set(*new.values()), new["id"], clients
+                fault = (model.set(*new.values()), new["id"], clients)
+                falling.add(new["id"])
+            shown = [*shown[1:], list(model.values)]
+            falls = [falls[1], falling]
+            told = [told[1], fault]
+
             await ctx.tick()
-            assert state(ctx, dut) == model.values
+            code, lock, blamed = told[0]
             assert ctx.get(dut.fault.valid) == (code != FaultCode.NONE)
             if code:
                 assert ctx.get(dut.fault.code) == code
                 assert (ctx.get(dut.fault.lock), ctx.get(dut.fault.client)) == (lock, blamed)
-            for kind, bits in (
-                (FaultCode.LOCK_OVERFLOW, dut.overflow),
-                (FaultCode.LOCK_UNDERFLOW, dut.underflow),
-            ):
-                assert ctx.get(bits) == sum(1 << i for c, i in model.errors if c == kind)
-            unknown = any(c == FaultCode.LOCK_UNKNOWN for c, _ in model.errors)
-            assert ctx.get(dut.unknown) == unknown
+        ctx.set(dut.set.valid, 0)
+        for client in dut.clients:
+            ctx.set(client.acquire.valid, 0)
+            ctx.set(client.release.valid, 0)
+        await ctx.tick().repeat(3)
+        assert state(ctx, dut) == model.values
+        for kind, bits in (
+            (FaultCode.LOCK_OVERFLOW, dut.overflow),
+            (FaultCode.LOCK_UNDERFLOW, dut.underflow),
+        ):
+            assert ctx.get(bits) == sum(1 << i for c, i in model.errors if c == kind)
+        unknown = any(c == FaultCode.LOCK_UNKNOWN for c, _ in model.errors)
+        assert ctx.get(dut.unknown) == unknown
 
     run(dut, [check])
     assert longest[0] <= (1 if urgent else clients - 1)
@@ -105,29 +130,63 @@ def test_any_traffic_is_the_definition_one_after_the_other(
 
 
 def test_an_acquire_takes_at_least_and_an_equal_one_leaves() -> None:
+    """And when: two cycles after a release was accepted the values show it, in the next the
+    client that waits goes on; its payload stands since the cycle before."""
     dut = LockBank(locks=4, clients=2)
     first, second = dut.clients
 
     async def check(ctx):
         ctx.set(first.acquire.payload, {"id": 2, "value": 3, "equal": 0})
+        await ctx.tick()
         ctx.set(first.acquire.valid, 1)
         ctx.set(second.release.payload, {"id": 2, "delta": 2})
         ctx.set(second.release.valid, 1)
-        for value in (0, 2):
+        for value in (0, 0, 2):
             assert ctx.get(dut.values[2]) == value
             assert not ctx.get(first.acquire.ready)
-            assert ctx.get(second.release.ready)
+            ctx.set(second.release.valid, value == 0)
+            assert ctx.get(second.release.ready) == (value == 0)
             await ctx.tick()
-        ctx.set(second.release.valid, 0)
+        assert ctx.get(dut.values[2]) == 4
+        assert not ctx.get(first.acquire.ready)
+        await ctx.tick()
         assert ctx.get(first.acquire.ready)
+        await ctx.tick()
+        ctx.set(first.acquire.valid, 0)
+        assert ctx.get(dut.values[2]) == 4
         await ctx.tick()
         assert ctx.get(dut.values[2]) == 1
         ctx.set(first.acquire.payload, {"id": 2, "value": 1, "equal": 1})
-        assert ctx.get(first.acquire.ready)
         await ctx.tick()
+        ctx.set(first.acquire.valid, 1)
+        assert ctx.get(first.acquire.ready)
+        await ctx.tick().repeat(2)
         assert ctx.get(dut.values[2]) == 1
 
     run(dut, [check])
+
+
+def test_clients_that_share_a_lock_and_one_that_does_not_take_turns() -> None:
+    """Two of lock 0 and one of lock 1, each of which asks again as soon as it may."""
+    dut = LockBank(locks=2, clients=3)
+    took: list[int] = []
+
+    async def check(ctx):
+        for lock in range(2):
+            ctx.set(dut.set.payload, {"id": lock, "value": LIMIT})
+            ctx.set(dut.set.valid, 1)
+            await ctx.tick()
+        ctx.set(dut.set.valid, 0)
+        for client, lock in zip(dut.clients, (0, 0, 1), strict=True):
+            ctx.set(client.acquire.payload, {"id": lock, "value": 1, "equal": 0})
+            ctx.set(client.acquire.valid, 1)
+        for _ in range(60):
+            took.extend(who for who, c in enumerate(dut.clients) if ctx.get(c.acquire.ready))
+            await ctx.tick()
+
+    run(dut, [check])
+    assert len(took) >= 30
+    assert all(took[index : index + 3] in ([0, 1, 2], [1, 2, 0], [2, 0, 1]) for index in range(27))
 
 
 def test_what_cannot_be_built_is_refused() -> None:
