@@ -49,7 +49,12 @@ def locks_harness(design: Any) -> Module:
     values = [Signal(wide, name=f"value_{lock}") for lock in range(LOCKS)]
     shown = [Signal(wide, name=f"shown_{lock}") for lock in range(LOCKS)]
     overflow, underflow, unknown = Signal(LOCKS), Signal(LOCKS), Signal()
-    known, able, falling, disturbed = Signal(CLIENTS), Signal(CLIENTS), Signal(LOCKS), Signal(CLIENTS)
+    known, able, falling, disturbed = (
+        Signal(CLIENTS),
+        Signal(CLIENTS),
+        Signal(LOCKS),
+        Signal(CLIENTS),
+    )
     m.d.sync += known.eq(0)
     for lock, value in enumerate(values):
         always(m, (value >= 0) & (value <= HIGHEST), "0 <= value <= 63")
@@ -71,7 +76,9 @@ def locks_harness(design: Any) -> Module:
                 ]
             with m.If(grants[index] & (acquire.id == lock)):
                 always(m, known[index], "an acquire is granted when the value satisfies it")
-                always(m, acquire.equal | (value >= acquire.value), "nobody takes what is not there")
+                always(
+                    m, acquire.equal | (value >= acquire.value), "nobody takes what is not there"
+                )
                 m.d.comb += taken.eq(Mux(acquire.equal, 0, acquire.value))
                 with m.If(~acquire.equal):
                     m.d.sync += falling[lock].eq(1)

@@ -184,8 +184,8 @@ PROOFS = (
         mutants=(
             Mutant(
                 flaw="the lowest seat always wins",
-                old="first_after(self._pressing(high), high_after)",
-                new="first_after(self._pressing(high), 0)",
+                old="next_in_circle(choose, self._pressing(choose, high), high_after)",
+                new="next_in_circle(choose, self._pressing(choose, high), 0)",
             ),
             Mutant(
                 flaw="the aged stay in the low class",
@@ -211,8 +211,8 @@ PROOFS = (
         mutants=(
             Mutant(
                 flaw="urgency is not looked at",
-                old="return Mux(urgent.any(), urgent, asking)",
-                new="return asking",
+                old="pressing.eq(Mux(urgent.any(), urgent, asking))",
+                new="pressing.eq(asking)",
             ),
             Mutant(
                 flaw="of the high class only the urgent go before the low one",
@@ -259,13 +259,13 @@ PROOFS = (
         mutants=(
             Mutant(
                 flaw="the first always goes first",
-                old="first_after(asking, after)",
-                new="first_after(asking, 0)",
+                old="next_in_circle(m, asking, after)",
+                new="next_in_circle(m, asking, 0)",
             ),
             Mutant(
                 flaw="another is shown when the first is not granted",
-                old="after.eq(~Mux(request.ready, before | turn, before))",
-                new="after.eq(~(before | turn))",
+                old="after.eq(Mux(request.ready, beyond, beyond | turn))",
+                new="after.eq(beyond)",
             ),
             Mutant(
                 flaw="responses go to whom it is the turn of now",

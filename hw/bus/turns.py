@@ -8,7 +8,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Turns", "chosen", "first_after"]
+__all__ = ["Turns", "chosen", "next_in_circle"]
 
 
 class Turns(wiring.Component):
@@ -74,25 +74,35 @@ class Turns(wiring.Component):
             m.d.comb += low_first.eq(low.any())
 
         # A circle of its own for each class: else the low class would move the high one's on.
-        behind = self.grant - 1 | self.grant
         for served, asking in ((~low_first, high), (low_first, low)):
             after = Signal.like(self.asking)
+            winner, beyond = next_in_circle(m, asking, after)
             with m.If(served):
-                m.d.comb += self.grant.eq(first_after(asking, after))
+                m.d.comb += self.grant.eq(winner)
                 with m.If(self.taken & asking.any()):
-                    m.d.sync += after.eq(~behind)
+                    m.d.sync += after.eq(beyond)
         return m
 
 
-def first_after(asking: Value, after: Value) -> Value:
-    """One-hot: the lowest bit of `asking` among those in `after`, or of all where there is none."""
-    eligible = asking & after
-    return _lowest(eligible) | Mux(eligible.any(), 0, _lowest(asking))
+def next_in_circle(m: Module, asking: Value, after: Value) -> tuple[Value, Value]:
+    """The lowest bit of `asking` among those in `after`, or of all where there is none, one-hot;
+    and the bits beyond it. By trees, which are faster than chains of carries."""
+    eligible = Signal(len(asking))
+    m.d.comb += eligible.eq(asking & after)
+    of_eligible, of_all = _from_lowest(m, eligible), _from_lowest(m, asking)
+    upward = Signal(len(asking))
+    m.d.comb += upward.eq(Mux(of_eligible[-1], of_eligible, of_all))
+    beyond = (upward << 1)[: len(asking)]
+    return upward & ~beyond, beyond
 
 
-def _lowest(bits: Value) -> Value:
-    """Not ``bits & -bits``: a tree is faster than a chain of carries."""
-    return Cat(bit & ~bits[:index].any() for index, bit in enumerate(bits))
+def _from_lowest(m: Module, bits: Value) -> Value:
+    """All bits from the lowest that is set on."""
+    for step in range((len(bits) - 1).bit_length()):
+        reached = Signal(len(bits))
+        m.d.comb += reached.eq(bits | (bits << (1 << step))[: len(bits)])
+        bits = reached
+    return bits
 
 
 def chosen(grant: Value, values: Sequence[Value]) -> Value:

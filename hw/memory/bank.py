@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..bus.tcdm import memory_request
-from ..bus.turns import first_after
+from ..bus.turns import next_in_circle
 from ..bus.wires import adopt
 from ..config import MemoryConfig
 from .requester import Requester
@@ -123,27 +123,33 @@ class Bank(wiring.Component):
                 Cat(asks if seat in low_seats else 0 for seat, asks in enumerate(asking))
             )
 
-        high_after = Signal(count)
-        low_after = Signal(count)
         m.submodules.choose = choose = Module()
+        high_after, low_after = Signal(count), Signal(count)
+        of_high, beyond_high = next_in_circle(choose, self._pressing(choose, high), high_after)
+        of_low, beyond_low = Const(0), Const(0)
+        if low_seats:
+            of_low, beyond_low = next_in_circle(choose, self._pressing(choose, low), low_after)
         with choose.If(high.any()):
-            choose.d.comb += self.grant.eq(first_after(self._pressing(high), high_after))
-        with choose.Elif(low.any()):
-            choose.d.comb += self.grant.eq(first_after(self._pressing(low), low_after))
+            choose.d.comb += self.grant.eq(of_high)
+        with choose.Else():
+            choose.d.comb += self.grant.eq(of_low)
+        with m.If(high.any()):
+            m.d.sync += high_after.eq(beyond_high)
+        with m.Elif(low.any()):
+            m.d.sync += low_after.eq(beyond_low)
         if self._memory.bank_counters:
             m.d.sync += self.conflict.eq(((high | low) & ~self.grant).any())
 
-        with m.If(high.any()):
-            m.d.sync += high_after.eq(~(self.grant | (self.grant - 1)))
-        with m.Elif(low.any()):
-            m.d.sync += low_after.eq(~(self.grant | (self.grant - 1)))
-
-    def _pressing(self, asking: Signal) -> Value:
+    def _pressing(self, m: Module, asking: Signal) -> Value:
         """Those of `asking` that are served before the others."""
         if not self._memory.fill_priority:
             return asking
-        urgent = asking & Cat(self.urgent)
-        return Mux(urgent.any(), urgent, asking)
+        urgent, pressing = Signal.like(asking), Signal.like(asking)
+        m.d.comb += [
+            urgent.eq(asking & Cat(self.urgent)),
+            pressing.eq(Mux(urgent.any(), urgent, asking)),
+        ]
+        return pressing
 
     def _access(self, m: Module) -> None:
         """Carry the granted request to the memory."""

@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..bus.tcdm import MemoryPortSignature
-from ..bus.turns import first_after
+from ..bus.turns import next_in_circle
 from ..config import MemoryConfig
 
 __all__ = ["PortShare"]
@@ -57,11 +57,11 @@ class PortShare(wiring.Component):
         request = self.memory.req
         asking = Cat(client.req.valid for client in self.clients)
         turn, after = Signal.like(asking), Signal.like(asking)
-        m.d.comb += turn.eq(first_after(asking, after))
+        winner, beyond = next_in_circle(m, asking, after)
+        m.d.comb += turn.eq(winner)
         with m.If(asking.any()):
             # One that is not granted is the first again in the next cycle.
-            before = turn - 1
-            m.d.sync += after.eq(~Mux(request.ready, before | turn, before))
+            m.d.sync += after.eq(Mux(request.ready, beyond, beyond | turn))
 
         m.submodules.present = present = Module()
         number = Cat(

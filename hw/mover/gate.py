@@ -13,10 +13,10 @@ class AcquireGate(wiring.Component):
     """Holds the rows of an execution until its lock is acquired.
 
     ``load`` comes in the cycle in which the last row of the execution before has gone, or there is
-    none; from the next cycle on the request is raised on ``acquire``, and rows pass in the cycle in
-    which it is granted: a free lock costs no cycle. It costs one if ``wanted`` was something else in
-    the cycle before ``load``, or the gate waited then: the payload of a request stands a cycle
-    before it is raised. Rows pass combinationally.
+    none; from the next cycle on the request is raised on ``acquire``, and rows pass in the cycle
+    in which it is granted: a free lock costs no cycle. It costs one if ``wanted`` was something
+    else in the cycle before ``load``, or the gate waited then: the payload of a request stands a
+    cycle before it is raised. Rows pass combinationally.
 
     Parameters
     ----------

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -44,7 +44,7 @@ def lock_set() -> data.StructLayout:
 
 
 def lock_change() -> data.StructLayout:
-    """A release that was accepted, or with ``sets`` a set; whether it ``lowers`` and whose it is."""
+    """A release that was accepted, or with ``sets`` a set; whether it ``lowers``, and whose."""
     return data.StructLayout(
         {
             "valid": 1,
@@ -92,8 +92,8 @@ class LockClientSignature(wiring.Signature):
 class LockBank(wiring.Component):
     """Locks of 0 to 63, all 0 after reset.
 
-    In a cycle one acquire is granted and one release accepted, or one ``set`` in its place. They are
-    executed in the next cycle, the acquire first, and `values` show it in the one after.
+    In a cycle one acquire is granted and one release accepted, or one ``set`` in its place. They
+    are executed in the next cycle, the acquire first, and `values` show it in the one after.
 
     *Acquires.* Whether a lock satisfies an acquire is looked up in the cycle before. Of those who
     were found satisfied the next in a circle is granted, unless its lock is lowered by an execution
@@ -110,8 +110,8 @@ class LockBank(wiring.Component):
 
     A release that would leave 0 to 63 is accepted and changes nothing, nor does a release or a
     ``set`` of a lock that does not exist; ``fault`` tells it in the cycle after its execution, and
-    ``overflow``, ``underflow`` or ``unknown`` from the next one on until reset. An acquire of a lock
-    that does not exist is never granted.
+    ``overflow``, ``underflow`` or ``unknown`` from the next one on until reset. An acquire of a
+    lock that does not exist is never granted.
 
     Parameters
     ----------
