@@ -135,6 +135,7 @@ def test_locks_from_the_host(dev: Any) -> None:
     with pytest.raises(DeviceTimeout, match="acquire lock >= 1 was not granted within 100 cycles"):
         locks.acquire(lock.acquire_ge(1), timeout=100)
     locks.release(lock.release(-1))
+    assert locks.values[0] == 0, "and by now the bank has executed it"
     with pytest.raises(LockError, match="lock 0: a release would have taken a lock below 0"):
         dev.program.check()
 
