@@ -73,6 +73,8 @@ class ImageTile:
     ----------
     rows, columns
         Which they are.
+    width
+        Pixels from row to row: the columns, and zeros behind them.
     layout
         The list of them as one row of tiles, row after row.
     pitch
@@ -81,6 +83,7 @@ class ImageTile:
 
     rows: Reach
     columns: Reach
+    width: int
     layout: BlockedLayout
     pitch: int
 
@@ -139,28 +142,49 @@ class ConvMapper:
         rows, columns = self.grid(shape)
         return rows * -(-columns // self.array.mu)
 
-    def grid(self, shape: ConvShape) -> tuple[int, int]:
-        """Output rows and columns as A walks them: one long row where one continues the other.
+    def row_length(self, shape: ConvShape) -> int | None:
+        """Pixels from row to row where A walks all rows of a tile as one; None where it does not.
 
-        That is where an output needs one pixel of a row, and the tile has those of its outputs and
-        no others; only the end of the last row is then no whole beat.
+        An output's pixels are as far from those of the output before it in the next row as in its
+        own, if outputs are pixel by pixel, and rows of the image stand as far apart as rows of
+        outputs. Where a kernel hangs over the end of a row it meets the next: between them stand as
+        many zeros as it covers. That takes fewer beats where whole beats fit rows badly.
         """
-        columns, rows = self.problem.columns, self.problem.rows
-        _, output_step, _ = rows.steps(shape.rows, shape.down)
-        if columns.kernel == 1 and columns.before == columns.after == 0 and output_step <= 1:
-            return 1, shape.rows * shape.columns
-        return shape.rows, shape.columns
+        columns, rows, mu = self.problem.columns, self.problem.rows, self.array.mu
+        _, down, _ = rows.steps(shape.rows, shape.down)
+        _, across, _ = columns.steps(shape.columns, shape.across)
+        if down > 1 or across > 1:
+            return None
+        if columns.kernel == 1 and columns.before == columns.after == 0:
+            length = shape.columns
+        elif (shape.columns, shape.across) == (columns.outputs, columns.kernel):
+            reach = columns.reach(range(columns.outputs), range(columns.kernel))
+            last = reach.start + (shape.columns - 1) * across + (shape.across - 1) * reach.tap_step
+            zeros = max(-reach.start, last - (reach.count - 1), 0)
+            length = max(reach.count + zeros, shape.columns)
+        else:
+            return None
+        beats = -(-((shape.rows - 1) * length + shape.columns) // mu)
+        return length if beats < shape.rows * -(-shape.columns // mu) else None
+
+    def grid(self, shape: ConvShape) -> tuple[int, int]:
+        """Output rows and columns as A walks them; see `row_length`."""
+        length = self.row_length(shape)
+        if length is None:
+            return shape.rows, shape.columns
+        return 1, (shape.rows - 1) * length + shape.columns
 
     def pixel_step(self, shape: ConvShape) -> int:
         """Pixels in the scratchpad from one channel of A to the next."""
-        if self.grid(shape) != (shape.rows, shape.columns):
+        if self.row_length(shape) is not None:
             return 1
         return max(self.problem.columns.steps(shape.columns, shape.across)[1], 1)
 
     def pixels(self, shape: ConvShape) -> int:
-        """Pixels of the image that no tile of this shape needs more than."""
+        """Pixels in the scratchpad that no tile of this shape needs more than."""
         rows, columns = self.problem.rows, self.problem.columns
-        return rows.most(shape.rows, shape.down) * columns.most(shape.columns, shape.across)
+        width = self.row_length(shape) or columns.most(shape.columns, shape.across)
+        return rows.most(shape.rows, shape.down) * width
 
     def fits(self, shape: ConvShape) -> bool:
         """Whether operands and result of a tile fit their regions, wherever it lies."""
@@ -186,10 +210,12 @@ class ConvMapper:
     def image(self, tile: ConvTile, region: int = 0) -> ImageTile:
         rows = self.problem.rows.reach(tile.rows, tile.down)
         columns = self.problem.columns.reach(tile.columns, tile.across)
+        width = self.row_length(tile.shape) or columns.count
         return ImageTile(
             rows=rows,
             columns=columns,
-            layout=self._image_layout(tile.shape, rows.count * columns.count, region),
+            width=width,
+            layout=self._image_layout(tile.shape, rows.count * width, region),
             pitch=self._pitch(tile.shape),
         )
 
@@ -243,43 +269,44 @@ class ConvMapper:
 
     def by_pixels(self, tile: ConvTile, pair: DmaPair, region: int) -> BufferDescriptor:
         """The descriptor with which the DMA takes or gives the outputs, pixel after pixel."""
-        rows, columns = self.grid(tile.shape)
-        whole = -(-columns // self.array.mu) * self.array.mu
-        layout = self.layout_d(tile.shape, region)
+        shape, mu = tile.shape, self.array.mu
+        length = self.row_length(shape) or -(-shape.columns // mu) * mu
+        layout = self.layout_d(shape, region)
         return layout.by_rows(
-            self.config.memory, pair.scratchpad, rows=((columns, 1), (rows, whole))
+            self.config.memory, pair.scratchpad, rows=((shape.columns, 1), (shape.rows, length))
         )
 
     def _walk_a(self, tile: ConvTile, image: ImageTile, operator: int) -> BufferDescriptor:
         shape, mu, pitch, block = tile.shape, self.array.mu, image.pitch, self.block
-        rows, columns, width = image.rows, image.columns, image.columns.count
+        rows, columns, width = image.rows, image.columns, image.width
         step, word = self.pixel_step(shape), self.config.memory.word_bytes
         high, wide = self.grid(shape)
-        merged = (high, wide) != (shape.rows, shape.columns)
-        # Of each loop: bound, byte stride, and what it adds to the pixel's row, counted in pixels,
-        # and to its column.
+        merged = self.row_length(shape) is not None
+        # Of each loop: bound, byte stride, and what it adds to the pixel's place in the list, of
+        # which the row is guarded, and to its column, which is where rows are not walked as one.
+        tap, beat = columns.tap_step, mu * step
         kernel = [
             (self.blocks(shape.channels), block, 0, 0),
-            (shape.across, columns.tap_step * pitch, 0, columns.tap_step),
+            (shape.across, tap * pitch, tap * merged, tap * (not merged)),
             (shape.down, rows.tap_step * width * pitch, rows.tap_step * width, 0),
         ]
         outputs = [
             (-(-shape.filters // self.array.nu), 0, 0, 0),
-            (-(-wide // mu), mu * step * pitch, mu if merged else 0, 0 if merged else mu * step),
+            (-(-wide // mu), beat * pitch, beat * merged, beat * (not merged)),
             (high, rows.output_step * width * pitch, rows.output_step * width, 0),
         ]
         kernel = [loop for loop in kernel if loop[0] > 1] or kernel[:1]
         loops = [*kernel, *(loop for loop in outputs if loop[0] > 1)]
         along_rows = _window(
-            offset=rows.start * width,
+            offset=rows.start * width + columns.start * merged,
             limit=rows.count * width,
             loops=[(bound, down) for bound, _, down, _ in loops],
             coefficient=1 if merged else 0,
             channels=mu,
         )
         along_columns = _window(
-            offset=columns.start,
-            limit=width,
+            offset=0 if merged else columns.start,
+            limit=columns.count,
             loops=[(bound, across) for bound, _, _, across in loops],
             coefficient=0 if merged else step,
             channels=mu,

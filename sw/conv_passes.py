@@ -108,7 +108,7 @@ class ConvPasses:
             (where.rows.step, where.columns.step, 1),
         )
         return Move(
-            dram=_padded(pair, part, [self._whole(tile)]),
+            dram=_padded(pair, part, [where.width, self._whole(tile)]),
             scratchpad=scratchpad,
             nbytes=part.nbytes,
             label=label,

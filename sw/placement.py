@@ -90,8 +90,8 @@ class Placement:
 
         Beside the others: for A two quarters of the banks, or a half, of which a stride leaves it
         every other bank; then a quarter each for B and D. Whatever else came to the banks of A or B
-        would cost the array a cycle, for a reader never goes faster than the array. B may have one
-        region instead of two, for what stays there.
+        would cost the array a cycle, for a reader never goes faster than the array. A or B may have
+        one region instead of two, for what stays there.
         """
         choices = [cls.single(config), cls.double(config)]
         if not _reaches(config, a=4, b=4, d=4) or not _reaches(config, a=2):
@@ -99,6 +99,7 @@ class Placement:
         half, quarters = _share(config, 2, 0), [_share(config, 4, index) for index in range(4)]
         b, d = quarters[2], quarters[3]
         choices.append(cls(a=(half,), b=(b,), d=(d,)))
+        choices.append(cls(a=(quarters[0],), b=(quarters[1], b), d=d.split(2)))
         for a in ((quarters[0], quarters[1]), half.split(2)):
             choices += [cls(a=a, b=(b,), d=d.split(2)), cls(a=a, b=b.split(2), d=d.split(2))]
         return choices

@@ -109,9 +109,11 @@ def kernel_steps(plan: ConvPlan, problem: Problem, tile: ConvTile) -> list[list[
 def pixel_beats(plan: ConvPlan, tile: ConvTile) -> list[list[Any]]:
     """For each beat of mu outputs, which (y, x) they are; None beyond the last of a row."""
     mu = plan.mapper.array.mu
-    rows = [[(y, x) for x in tile.columns] for y in tile.rows]
-    if plan.mapper.grid(tile.shape)[0] == 1:
-        rows = [list(itertools.chain(*rows))]
+    rows: list[list[Any]] = [[(y, x) for x in tile.columns] for y in tile.rows]
+    length = plan.mapper.row_length(tile.shape)
+    if length is not None:
+        gap = [None] * (length - len(tile.columns))
+        rows = [list(itertools.chain(*(row + gap for row in rows[:-1]), rows[-1]))]
     beats = []
     for row in rows:
         whole: list[Any] = row + [None] * (-len(row) % mu)
@@ -189,6 +191,8 @@ PAIRS = {"stride": (2, 2), "pad": ((1, 1), (1, 1))}
         Problem(h=8, w=9, c=8, k=9, r=3, s=3, **PAIRS),
         Problem(h=8, w=9, c=20, k=9, r=3, s=3, **PAIRS),
         Problem(h=9, w=7, c=8, k=5, stride=(2, 2)),
+        Problem(h=5, w=10, c=4, k=3, r=3, s=3, pad=((1, 1), (1, 1))),
+        Problem(h=4, w=9, c=3, k=3, r=3, s=5, pad=((0, 2), (4, 1)), dilation=(1, 2)),
         Problem(h=1, w=1, c=5, k=3, r=3, s=3, pad=((1, 1), (1, 1))),
         Problem(h=3, w=3, c=2, k=2, pad=((2, 2), (2, 2))),
         Problem(h=11, w=5, c=4, k=4, r=5, s=1, dilation=(2, 1)),
@@ -232,6 +236,24 @@ def test_rows_of_single_pixels_continue_one_another() -> None:
         plan = planned(h=extent, w=extent, c=64, k=8, stride=(stride, stride))
         assert sum(plan.mapper.steps(tile.shape) for tile in plan.tiles()) == steps * 8
         assert plan.mapper.pixel_step(plan.shape) == 1
+
+
+def test_rows_that_no_beats_fit_are_walked_as_one() -> None:
+    """A row of 28 takes 4 beats of 8 outputs; with the zero between it and the next 29 outputs."""
+    problem = Problem(h=28, w=28, c=32, k=32, r=3, s=3, pad=((1, 1), (1, 1)))
+    plan = plan_convolution(DEFAULT, problem.convolution, with_c=False)
+    mapper = plan.mapper
+    assert mapper.row_length(plan.shape) == 29
+    rows = plan.shape.rows
+    assert rows > 2
+    assert mapper.beats(plan.shape) == -(-((rows - 1) * 29 + 28) // 8)
+    assert mapper.image(next(plan.tiles())).width == 29
+    # The zeros come from the DMA, and not from memory.
+    work = next(iter(passes_of(plan, problem)))
+    assert work.load_a is not None
+    assert work.load_a.nbytes % (28 * plan.shape.channels) == 0
+    even = planned(h=16, w=16, c=32, k=32, r=3, s=3, pad=((1, 1), (1, 1)))
+    assert even.mapper.row_length(even.shape) is None
 
 
 def test_a_stride_gets_its_banks() -> None:
