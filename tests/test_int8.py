@@ -83,8 +83,6 @@ def test_the_default_system_s_figures(results: str, with_c: bool) -> None:
     assert counters["array_steps"] == 512
     assert counters["array_bubbles"] == 0
     assert counters["array_active"] == 542
-    # The first tile waits for its C.
-    assert counters["span_last"] - counters["span_first"] < 553 + 8 * with_c
 
 
 @pytest.mark.soak
