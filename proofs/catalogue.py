@@ -1,6 +1,6 @@
 """Every proof there is."""
 
-from . import agu, bursts, dma, locks, memory, queue, streamer, switch
+from . import agu, bursts, dma, extensions, locks, memory, queue, streamer, switch
 from .proof import Proof
 
 __all__ = ["PROOFS", "table"]
@@ -12,6 +12,7 @@ PROOFS: tuple[Proof, ...] = (
     *dma.PROOFS,
     *switch.PROOFS,
     *streamer.PROOFS,
+    *extensions.PROOFS,
     *memory.PROOFS,
     *locks.PROOFS,
 )

@@ -23,6 +23,7 @@ from amaranth.back import rtlil
 
 from weft import hw
 from weft.hw.config import AcceleratorConfig
+from weft.hw.registry import EXTENSIONS
 from weft.hw.top import Top
 
 from ..sim.verilator.cache import BuildCache
@@ -53,13 +54,14 @@ _PARTS = (
     (r"switch", "dma.switch"),
     (r"share_(\w+)_\d+", r"\1.share"),
     (r"dense_(\w+)", r"\1.dense"),
-    (r"extension_(\w+)", r"\1.extension"),
+    (rf"extension_(\w+)_(?:{'|'.join(EXTENSIONS)})", r"\1.extension"),
     (r"scratchpad", r"scratchpad.wiring"),
     (r"scratchpad\.(bank|link)_\d+", r"scratchpad.\1"),
     (r"array", "array.control"),
     (r"array\.collector", "array.collector"),
     (r"array\.mesh\.element_\d+_\d+", "array.element"),
     (r"(\w+)", r"\1.core"),
+    (r"(\w+)\.chain", r"\1.extension"),
     (r"(\w+)\.port", r"\1.port"),
     (r"(\w+)\.port\.spatial", r"\1.spatial"),
     (r"(\w+)\.port\.channel_\d+", r"\1.channel"),
