@@ -22,7 +22,8 @@ from .blocked import BlockedLayout, affine_strides, beat_bytes
 from .convolution import Convolution, Reach
 from .descriptor import BufferDescriptor, Guard
 from .errors import MappingError
-from .gemm import GemmMapper, TileShape
+from .gemm import GemmMapper
+from .gemm_layout import TileShape
 from .placement import Placement, bound_mover
 from .transfer import DmaPair
 

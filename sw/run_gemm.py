@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from ..hw.config import AcceleratorConfig
 from .errors import MappingError
-from .gemm import GemmForm, GemmMapper
+from .gemm import GemmMapper
+from .gemm_layout import GemmForm
 from .gemm_passes import GemmPasses
 from .memref import MemRef
 from .run_array import ArrayRunner

@@ -11,7 +11,8 @@ from support.pages import named_config
 from weft.hw.config import AcceleratorConfig, MemoryConfig
 from weft.hw.mover.descriptor import Descriptor
 from weft.sw.errors import MappingError
-from weft.sw.gemm import GemmForm, GemmMapper, TileShape
+from weft.sw.gemm import GemmMapper
+from weft.sw.gemm_layout import GemmForm, TileShape
 from weft.sw.placement import Placement
 
 TINY, DEFAULT = named_config("tiny"), named_config("datamaestro")
