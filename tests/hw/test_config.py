@@ -117,6 +117,22 @@ def test_hash_depends_on_every_parameter() -> None:
         (MoverConfig, {"name": "M", "kind": "mm2s", "bind": "export"}, "stays inside"),
         (
             MoverConfig,
+            {"name": "M", "kind": "mm2s", "bind": "switch", "channel_enable": True},
+            "movers.M.channel_enable = True: a DRAM mover has no channels",
+        ),
+        (
+            MoverConfig,
+            {
+                "name": "A",
+                "kind": "read",
+                "bind": "export",
+                "spatial_bounds": (8,),
+                "byte_mask": True,
+            },
+            "movers.A.byte_mask = True: only a write mover masks bytes",
+        ),
+        (
+            MoverConfig,
             {"name": "A", "kind": "read", "bind": "export", "spatial_bounds": (64, 4)},
             r"spatial_bounds = \(64, 4\): more than 255 channels",
         ),
