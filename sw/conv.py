@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..hw.config import AcceleratorConfig
+from ..hw.gemm import array_operator
 from .blocked import BlockedLayout, affine_strides, beat_bytes
 from .convolution import Convolution, Reach
 from .descriptor import BufferDescriptor, Guard
 from .errors import MappingError
-from .gemm import GemmMapper
-from .gemm_layout import TileShape
+from .gemm_layout import GemmForm, GemmLayouts, TileShape
 from .placement import Placement, bound_mover
 from .transfer import DmaPair
 
@@ -100,17 +100,24 @@ class ConvMapper:
         Where tiles stand.
     problem
         The convolution.
+    row_c
+        Whether C is one row, a number a filter.
 
     Raises
     ------
     MappingError
-        The configuration lacks one of them.
+        The configuration lacks one of them, or C's mover what `row_c` asks for.
     """
 
     def __init__(
-        self, config: AcceleratorConfig, placement: Placement, problem: Convolution
+        self,
+        config: AcceleratorConfig,
+        placement: Placement,
+        problem: Convolution,
+        *,
+        row_c: bool = False,
     ) -> None:
-        self.gemm = GemmMapper(config, placement)
+        self.gemm = GemmLayouts(config, placement, GemmForm(row_c=row_c))
         self.config = config
         self.array = self.gemm.array
         self.placement = placement
@@ -190,10 +197,11 @@ class ConvMapper:
     def fits(self, shape: ConvShape) -> bool:
         """Whether operands and result of a tile fit their regions, wherever it lies."""
         placement = self.placement
+        results = self.layout_row_c(shape) if self.gemm.form.row_c else self.layout_d(shape)
         return (
             self._image_layout(shape, self.pixels(shape), 0).bytes <= placement.a[0].size
             and self.layout_b(shape).bytes <= placement.b[0].size
-            and self.layout_d(shape).bytes <= placement.d[0].size
+            and results.base + results.bytes <= placement.d[0].base + placement.d[0].size
         )
 
     def folds(self, shape: ConvShape) -> int:
@@ -246,10 +254,19 @@ class ConvMapper:
             tiles_across=row_bytes // width,
         )
 
+    def layout_row_c(self, shape: ConvShape, region: int = 0) -> BlockedLayout:
+        """As :meth:`GemmLayouts.layout_row_c`."""
+        return self.gemm.row_c_behind(self.layout_d(shape, region), shape.filters)
+
     # Who walks it.
 
     def streams(
-        self, tile: ConvTile, *, with_c: bool, regions: tuple[int, int, int] = (0, 0, 0)
+        self,
+        tile: ConvTile,
+        *,
+        with_c: bool,
+        first: bool = True,
+        regions: tuple[int, int, int] = (0, 0, 0),
     ) -> dict[str, BufferDescriptor]:
         """As :meth:`GemmMapper.streams`."""
         memory, shape = self.config.memory, tile.shape
@@ -264,7 +281,17 @@ class ConvMapper:
             port: layout.by_tiles(memory, bound_mover(self.config, port), loops)
             for port, (layout, loops) in walks.items()
         }
-        streams["array.a"] = self._walk_a(tile, self.image(tile, regions[0]), int(with_c))
+        if with_c and first and self.gemm.form.row_c:
+            c = self.layout_row_c(shape, regions[2])
+            streams["array.c"] = c.by_tiles(
+                memory,
+                bound_mover(self.config, "array.c"),
+                ((across, c.tile_pitch), (beats, 0)),
+                extensions=("broadcaster",),
+                channels=self.gemm.row_c_channels,
+            )
+        word = array_operator().const({"c_present": with_c}).as_bits()
+        streams["array.a"] = self._walk_a(tile, self.image(tile, regions[0]), word)
         ports = ("array.c", "array.a", "array.b", "array.d")
         return {port: streams[port] for port in ports if port in streams}
 

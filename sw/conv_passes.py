@@ -31,7 +31,8 @@ class ConvPasses:
         [row][column][channel][filter], the filters contiguous; for a windowed plan what a kernel
         row covers as well.
     out, c
-        [row][column][filter], the filters contiguous.
+        [row][column][filter], the filters contiguous; c may be [filter] where the plan's C is one
+        row.
     before
         Zeros before the columns of the image.
     """
@@ -74,13 +75,14 @@ class ConvPasses:
         where = f"{rows},{columns},{filters}"
         load_c = store = None
         if d.load and self.c is not None:
-            load_c = self._outputs(self.mapper.load, self.c, tile, d.region, f"load C {where}")
+            load_c = self._addend(self.c, tile, d.region, f"load C {where}")
         if d.freed:
             store = self._outputs(self.mapper.store, self.out, tile, d.region, f"store {where}")
         return ArrayPass(
             streams=self.mapper.streams(
                 tile,
                 with_c=self.c is not None or not d.load,
+                first=d.load,
                 regions=(a.region, b.region, d.region),
             ),
             steps=self.mapper.steps(tile.shape),
@@ -149,6 +151,19 @@ class ConvPasses:
             scratchpad=layout.by_rows(self.mapper.config.memory, pair.scratchpad),
             nbytes=part.nbytes,
             label=f"load B {kernel},{tile.filters.start}",
+        )
+
+    def _addend(self, ref: MemRef, tile: ConvTile, region: int, label: str) -> Move:
+        pair = self.mapper.load
+        if len(ref.sizes) > 1:
+            return self._outputs(pair, ref, tile, region, label)
+        part = ref.subview((tile.filters.start,), (len(tile.filters),))
+        layout = self.mapper.layout_row_c(tile.shape, region)
+        return Move(
+            dram=_padded(pair, part, [layout.row_bytes // ref.itemsize]),
+            scratchpad=layout.by_rows(self.mapper.config.memory, pair.scratchpad),
+            nbytes=part.nbytes,
+            label=label,
         )
 
     def _outputs(self, pair: DmaPair, ref: MemRef, tile: ConvTile, region: int, label: str) -> Move:

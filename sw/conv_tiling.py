@@ -120,7 +120,12 @@ class ConvPlan:
 
 
 def plan_convolution(
-    config: AcceleratorConfig, problem: Convolution, *, with_c: bool, windows: bool = True
+    config: AcceleratorConfig,
+    problem: Convolution,
+    *,
+    with_c: bool,
+    row_c: bool = False,
+    windows: bool = True,
 ) -> ConvPlan:
     """The best way to run `problem`.
 
@@ -132,6 +137,8 @@ def plan_convolution(
         The convolution.
     with_c
         Whether it adds to something.
+    row_c
+        Whether that is one row, a number a filter.
     windows
         Whether it may be a windowed one: the operands lie so that the DMA can do it.
 
@@ -150,8 +157,8 @@ def plan_convolution(
     found: list[tuple[tuple[float, int], ConvPlan]] = []
     for variant, windowed in variants:
         for placement in Placement.alternatives(config):
-            mapper = ConvMapper(config, placement, variant)
-            estimator = _Estimator(mapper, windowed=windowed, with_c=with_c)
+            mapper = ConvMapper(config, placement, variant, row_c=row_c)
+            estimator = _Estimator(mapper, windowed=windowed, with_c=with_c and not row_c)
             for shape, filters_first in itertools.product(_shapes(mapper), (False, True)):
                 cost = estimator.cost(shape, filters_first)
                 if cost is not None:
@@ -229,7 +236,7 @@ class _Estimator:
     windowed
         Whether its problem is a windowed one.
     with_c
-        Whether it adds to something.
+        Whether it adds to something that is loaded for each result.
     """
 
     def __init__(self, mapper: ConvMapper, *, windowed: bool, with_c: bool) -> None:

@@ -471,7 +471,8 @@ class Device:
         pad
             The same; each may be a pair, before and after.
         bias
-            int32, one a filter, or of the shape of `out`, which it may be.
+            int32, one a filter, or of the shape of `out`, which it may be. One a filter is loaded
+            once a tile where C's mover has a broadcaster and channel enable, else for every pixel.
         timeout
             In cycles, for every single wait.
 

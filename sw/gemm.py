@@ -187,9 +187,8 @@ class GemmMapper(GemmLayouts):
         if self.form.row_c and first:
             c = self.layout_row_c(shape, regions[2])
             walk_c = ((across, c.tile_pitch), (down, 0))
-            bounds = bound_mover(self.config, "array.c").spatial_bounds
             extensions["array.c"] = ("broadcaster",)
-            channels["array.c"] = (1 << math.prod(bounds[:-1])) - 1
+            channels["array.c"] = self.row_c_channels
         walks = {
             **({"array.c": (c, walk_c)} if with_c else {}),
             "array.a": (a, ((deep, a_deep), (across, 0), (down, a_down))),

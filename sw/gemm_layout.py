@@ -100,23 +100,31 @@ class GemmLayouts:
         )
 
     def layout_row_c(self, shape: TileShape, region: int = 0) -> BlockedLayout:
+        return self.row_c_behind(self.layout_d(shape, region), shape.n)
+
+    def row_c_behind(self, d: BlockedLayout, n: int) -> BlockedLayout:
         """Of C where it is one row: behind D, a piece for each column of tiles.
 
         The first channels of the array's mover read a piece; so it begins where they reach.
         """
-        place, d = self.placement.d[region], self.layout_d(shape, region)
         unit = max(bound_mover(self.config, "array.c").reach, 1) * self.config.memory.word_bytes
         width = self.array.nu * self.accumulator
         whole = math.lcm(self.beat, width)
         return BlockedLayout(
-            base=place.base + -(-d.bytes // unit) * unit,
-            mode=place.mode,
+            base=d.base + -(-d.bytes // unit) * unit,
+            mode=d.mode,
             tile_rows=1,
             tile_row_bytes=width,
             tile_pitch=-(-width // unit) * unit,
             tiles_down=1,
-            tiles_across=-(-shape.n * self.accumulator // whole) * whole // width,
+            tiles_across=-(-n * self.accumulator // whole) * whole // width,
         )
+
+    @property
+    def row_c_channels(self) -> int:
+        """The channels that read a piece of a C of one row."""
+        bounds = bound_mover(self.config, "array.c").spatial_bounds
+        return (1 << math.prod(bounds[:-1])) - 1
 
     def layout_e(self, shape: TileShape, region: int = 0) -> BlockedLayout:
         rows, width = self.array.mu, self.array.nu * self.operand

@@ -13,6 +13,7 @@ from .conv_tiling import plan_convolution
 from .convolution import Convolution
 from .errors import MappingError
 from .memref import MemRef
+from .placement import bound_mover
 from .run_array import ArrayRunner
 
 __all__ = ["conv_runner"]
@@ -49,22 +50,25 @@ def conv_runner(
     problem = Convolution.of(
         h=h, w=w, c=channels, k=k, r=r, s=s, stride=stride, pad=pad, dilation=dilation
     )
-    if c is not None and len(c.sizes) == 1:
-        # A bias is the same for every pixel.
-        c = replace(c, sizes=(*problem.outputs[:2], *c.sizes), strides=(0, 0, *c.strides))
     results = {"out": out} | ({} if c is None else {"bias": c})
+    row_c = c is not None and len(c.sizes) == 1
     for name, ref in results.items():
-        _check(name, ref, 3, ACCUMULATOR)
-        if ref.sizes != problem.outputs:
-            raise MappingError(f"{name} has shape {ref.sizes}: must be {problem.outputs}")
+        wanted = problem.outputs[2:] if name == "bias" and row_c else problem.outputs
+        _check(name, ref, len(wanted), ACCUMULATOR)
+        if ref.sizes != wanted:
+            raise MappingError(f"{name} has shape {ref.sizes}: must be {wanted}")
     _check_result(out)
     for name, ref in {"image": image, "weights": weights, **results}.items():
         if ref != out and _meet(ref, out):
             raise MappingError(f"out lies over {name}, which is still read when tiles are stored")
+    if c is not None and row_c and not _broadcasts(config):
+        # Then every pixel has it in memory, and the DMA reads it as often.
+        c, row_c = replace(c, sizes=problem.outputs, strides=(0, 0, *c.strides)), False
     plan = plan_convolution(
         config,
         problem,
         with_c=c is not None,
+        row_c=row_c,
         windows=_dense(image, 2) and _dense(weights, 3),
     )
     passes = ConvPasses(
@@ -89,6 +93,12 @@ def _check(name: str, ref: MemRef, rank: int, dtype: np.dtype[np.generic]) -> No
             f"{name} has strides {ref.strides}: the elements of its last dimension must be "
             "contiguous"
         )
+
+
+def _broadcasts(config: AcceleratorConfig) -> bool:
+    """Whether C's mover can make a beat of one row."""
+    mover = bound_mover(config, "array.c")
+    return "broadcaster" in mover.extensions and mover.channel_enable
 
 
 def _check_result(out: MemRef) -> None:
