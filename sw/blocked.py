@@ -6,6 +6,7 @@ mover's loops and spatial strides are the layout change, so it costs no pass ove
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,14 @@ from .errors import MappingError
 from .reach import channel_offsets
 from .repeat import replayed
 
-__all__ = ["BlockedLayout", "affine_strides", "beat_bytes", "consecutive", "contiguous"]
+__all__ = [
+    "BlockedLayout",
+    "affine_strides",
+    "beat_bytes",
+    "consecutive",
+    "contiguous",
+    "spread_pitch",
+]
 
 
 def beat_bytes(memory: MemoryConfig, mover: MoverConfig) -> int:
@@ -39,6 +47,17 @@ def contiguous(
         strides=(beat,),
         spatial_strides=consecutive(memory, mover),
     )
+
+
+def spread_pitch(memory: MemoryConfig, mover: MoverConfig, *, tile: int, group: int) -> int:
+    """Bytes from a tile of `tile` bytes to the next, so that neighbours begin on other banks.
+
+    That is as little space between them as the reach of `mover` allows, and none where that would
+    not bring a tile's neighbours onto more banks of a group.
+    """
+    words, shift = tile // memory.word_bytes, max(mover.reach, 1)
+    helps = math.gcd(words + shift, group) < math.gcd(words, group)
+    return tile + helps * shift * memory.word_bytes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ import math
 from dataclasses import dataclass
 
 from ..hw.config import PARAMETER_BITS, AcceleratorConfig, ArrayConfig
-from .blocked import BlockedLayout
+from .blocked import BlockedLayout, spread_pitch
 from .errors import MappingError
 from .placement import Placement, Region, bound_mover
 from .transfer import DmaPair
@@ -180,18 +180,15 @@ class GemmLayouts:
         rows of a tile into a beat. A beat that spans several tiles meets the same
         banks in each of them, and so do all beats of a row, unless the pitch shifts them. (Rows of
         one beat need no shift: the channels' FIFOs let several rows be under way.) So where rows
-        are longer, and the region has room, a tile is followed by as little space as the reach of
-        the array's mover allows. Where tiles are loaded while the array works there is no choice:
-        beats that queue at one bank would keep the array from it.
+        are longer, and the region has room, tiles are spread. Where tiles are loaded while the
+        array works there is no choice: beats that queue at one bank would keep the array from it.
         """
-        word = self.config.memory.word_bytes
         whole = self._whole_row(rows, width, row_bytes)
         down, across = -(-height // rows), -(-row_bytes // whole) * whole // width
         tile = rows * width
-        shift = max(bound_mover(self.config, f"array.{port}").reach, 1)
-        padded = tile + shift * word
-        shifts = shift % region.group != 0
-        spread = width < self.beat < across * width and shifts
+        mover = bound_mover(self.config, f"array.{port}")
+        padded = spread_pitch(self.config.memory, mover, tile=tile, group=region.group)
+        spread = width < self.beat < across * width
         roomy = len(self.placement.a) > 1 or down * across * padded <= region.size
         return BlockedLayout(
             base=region.base,

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
 from ..hw.config import AcceleratorConfig, MemoryConfig, MoverConfig
+from .blocked import BlockedLayout, beat_bytes, spread_pitch
+from .conflicts import Stream
 from .errors import MappingError
 from .reach import bank_of
+from .regions import CYCLES, Operand, Region, Traffic, place
+from .transfer import DmaPair
 
 __all__ = ["Placement", "Region", "bound_mover", "stand_together"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Region:
-    """A piece of the scratchpad's linear address space in one addressing mode."""
-
-    base: int
-    size: int
-    mode: int
-    group: int
-    """Banks a group in that mode."""
-
-    def split(self, parts: int) -> tuple[Region, ...]:
-        """`parts` pieces of the same size, one after the other on the same banks."""
-        size = self.size // parts
-        return tuple(
-            Region(base=self.base + index * size, size=size, mode=self.mode, group=self.group)
-            for index in range(parts)
-        )
+STEPS = 16
+"""Steps a tile of D in the traffic for which operands are placed: fewer are seldom."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,21 +57,13 @@ class Placement:
 
     @classmethod
     def double(cls, config: AcceleratorConfig) -> Placement:
-        """For products of many tiles: two regions an operand.
+        """For products of many tiles: two regions an operand, where they meet least.
 
-        The array takes all that the banks under A and B give, so what is loaded for its next tile
-        should stand on others. Of four quarters of the banks B, which changes with every tile, gets
-        two to itself; A, which changes with every row of tiles, has one, and D and C, which meet
-        the array once in a tile of K, the last.
+        B, which changes with every tile, has half of the scratchpad; A and D, which C shares, a
+        quarter each. What is loaded, or stored, of one region meets what the array does with the
+        others: the traffic of such a product is modelled (:func:`~weft.sw.regions.place`).
         """
-        if not _reaches(config, a=4, b=4, d=4):
-            a, b, d = _followers(config)
-            return cls(a=a.split(2), b=b.split(2), d=d.split(2))
-        return cls(
-            a=_share(config, 4, 0).split(2),
-            b=(_share(config, 4, 1), _share(config, 4, 2)),
-            d=_share(config, 4, 3).split(2),
-        )
+        return _double(config)
 
     @classmethod
     def alternatives(cls, config: AcceleratorConfig) -> list[Placement]:
@@ -103,6 +84,76 @@ class Placement:
         for a in ((quarters[0], quarters[1]), half.split(2)):
             choices += [cls(a=a, b=(b,), d=d.split(2)), cls(a=a, b=b.split(2), d=d.split(2))]
         return choices
+
+
+@cache
+def _double(config: AcceleratorConfig) -> Placement:
+    memory = config.memory
+    movers = {port: bound_mover(config, f"array.{port}") for port in "abcd"}
+    load, store = (DmaPair.find(config, kind).scratchpad for kind in ("mm2s", "s2mm"))
+    moved = max(load.channels, store.channels)
+    users = {"a": (movers["a"],), "b": (movers["b"],), "d": (movers["c"], movers["d"])}
+    steps = {"a": 1, "b": 1, "d": STEPS}
+    operands = {
+        name: Operand(
+            size=memory.bytes // (4 if name == "b" else 8),
+            parts=2,
+            reach=max(mover.reach for mover in used),
+            words=sum(mover.channels for mover in used) / steps[name],
+            high_priority=any(mover.high_priority for mover in used),
+            moved=moved,
+        )
+        for name, used in users.items()
+    }
+
+    def layout(name: str, region: Region) -> BlockedLayout:
+        """Tiles in two rows of as many as two beats of the DMA meet."""
+        mover, array = users[name][-1], config.array
+        assert array is not None
+        rows = array.ku if name == "b" else array.mu
+        tile = mover.channels * memory.word_bytes
+        found = BlockedLayout(
+            base=region.base,
+            mode=region.mode,
+            tile_rows=rows,
+            tile_row_bytes=tile // rows,
+            tile_pitch=spread_pitch(memory, mover, tile=tile, group=region.group),
+            tiles_down=2,
+            tiles_across=-(-2 * beat_bytes(memory, load) // (tile // rows)),
+        )
+        if found.bytes > region.size:
+            raise MappingError(f"{region.size} bytes hold too few tiles of {name}")
+        return found
+
+    def traffic(placed: Mapping[str, tuple[Region, ...]]) -> Iterator[Traffic]:
+        work = []
+        for name, used in users.items():
+            here = layout(name, placed[name][0])
+            loops = ((here.tiles_across, here.tile_pitch), (2, here.row_pitch), (CYCLES, 0))
+            work += [
+                Stream(
+                    mover=mover.name,
+                    walk=here.by_tiles(memory, mover, loops),
+                    interval=steps[name],
+                )
+                for mover in used
+            ]
+        names = [stream.mover for stream in work]
+
+        def move(mover: MoverConfig, name: str) -> Stream:
+            walk = layout(name, placed[name][1]).by_rows(memory, mover)
+            again = replace(walk, bounds=(*walk.bounds, CYCLES), strides=(*walk.strides, 0))
+            return Stream(mover=mover.name, walk=again)
+
+        for name in operands:
+            yield Traffic(streams=[*work, move(load, name), move(store, "d")], in_step=names)
+
+    try:
+        return Placement(**place(config, operands, traffic))
+    except MappingError:
+        # Regions of less than some tiles, or than a row of a group: one after the other.
+        a, b, d = _followers(config)
+        return Placement(a=a.split(2), b=b.split(2), d=d.split(2))
 
 
 def bound_mover(config: AcceleratorConfig, port: str) -> MoverConfig:
