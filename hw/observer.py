@@ -48,7 +48,7 @@ def mover_trace(config: AcceleratorConfig, mover: MoverConfig) -> data.StructLay
 def _fill_limit(config: AcceleratorConfig, mover: MoverConfig) -> int:
     """The largest ``fill`` of a memory port; 0 where none is told."""
     if mover.kind == "read":
-        return mover.address_depth + mover.data_depth
+        return mover.address_depth + mover.data_depth + 1
     if config.dma is None or mover.kind == "write":
         return 0
     return config.dma.read_buffer if mover.kind == "mm2s" else config.dma.write_buffer

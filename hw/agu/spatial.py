@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import and_
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -37,9 +37,9 @@ class SpatialAgu(wiring.Component):
     ``mover.reach`` g, its bank is not congruent to c modulo g). It is skipped, the row has
     ``error`` set, and the lowest of the row's failing channels is reported on `fault`.
 
-    A row accepted in cycle t is offered in cycle t+2; a row a cycle passes. Two rows are held;
-    ``i.ready`` is combinational from ``o.ready``. ``o.valid``, ``o.payload`` and `fault` are
-    registers, and a stalled payload holds.
+    A row accepted in cycle t is offered in cycle t+1, after a register behind the products; a row a
+    cycle passes. ``o`` and `fault` are functions of registers, and a stalled payload holds;
+    ``i.ready`` is combinational from ``o.ready``.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ class SpatialAgu(wiring.Component):
         The address has :func:`~weft.hw.agu.row.row_address_bits`.
     o : stream of :func:`~weft.hw.agu.row.channel_row`
     fault : :func:`~weft.hw.bus.fault.fault_report`
-        Set for one cycle, the one after the first in which a row with a failing channel is
-        offered. The address is in bytes, a negative one in two's complement.
+        Set for one cycle, the one after a row with a failing channel has been taken. The address
+        is in bytes, a negative one in two's complement.
 
     Raises
     ------
@@ -114,38 +114,33 @@ class SpatialAgu(wiring.Component):
         sum_shape = self._sum_shape()
         base = row.address.as_signed() if self._mover.guards else row.address
 
-        # Stage 1: the address of every index along dimension 0, the offsets along the others.
-        valid = Signal()
+        # The register: the address of every index along dimension 0, the offsets along the others.
         outside = Signal()
         near = Signal(data.ArrayLayout(sum_shape, bounds[0]))
         far = [Signal(data.ArrayLayout(sum_shape, bound)) for bound in bounds[1:]]
         strides = Signal(row.settings.spatial_strides.shape())
         tag = Signal.like(row.settings.tag)
         mode = Signal.like(row.settings.mode)
-        pad = Signal(8)
-        mark = Signal()
-        end = Signal()
-        masks = {
-            name: Signal.like(row.settings[name])
-            for name in ("channels", "byte_mask")
-            if name in self._settings.members
-        }
+        leaves = self.o.payload
+        enabled = Signal(self._mover.channels)
 
-        advance = ~self.o.valid | self.o.ready
-        m.d.comb += self.i.ready.eq(~valid | advance)
+        m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
         with m.If(self.i.valid & self.i.ready):
             given = row.settings.spatial_strides
             m.d.sync += [
-                valid.eq(1),
+                self.o.valid.eq(1),
                 strides.eq(given),
                 outside.eq(0 if self._mover.guards else row.address[-1]),
                 tag.eq(row.settings.tag),
                 mode.eq(row.settings.mode),
-                pad.eq(row.settings.pad),
-                mark.eq(row.mark),
-                end.eq(row.end),
+                leaves.pad.eq(row.settings.pad),
+                leaves.mark.eq(row.mark),
+                leaves.end.eq(row.end),
             ]
-            m.d.sync += [mask.eq(row.settings[name]) for name, mask in masks.items()]
+            if "channels" in self._settings.members:
+                m.d.sync += enabled.eq(row.settings.channels)
+            if "byte_mask" in self._settings.members:
+                m.d.sync += leaves.byte_mask.eq(row.settings.byte_mask)
             m.d.sync += [
                 near[index].eq(base + multiple(given[0], index) if index else base)
                 for index in range(bounds[0])
@@ -155,10 +150,10 @@ class SpatialAgu(wiring.Component):
                 for dimension, offsets in enumerate(far, 1)
                 for index in range(1, len(offsets))
             ]
-        with m.Elif(advance):
-            m.d.sync += valid.eq(0)
+        with m.Elif(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
 
-        # Stage 2: sum, check, remap. A simulator evaluates a module's combinational logic as one,
+        # Behind it: sum, check, remap. A simulator evaluates a module's combinational logic as one,
         # and again for every step of a chain in it: hence a module for each of two steps.
         m.submodules.sums = summing = Module()
         m.submodules.checks = checking = Module()
@@ -181,12 +176,13 @@ class SpatialAgu(wiring.Component):
             address = sums[channel]
             summing.d.comb += address.eq(total)
             bank, bank_row = remap(self._memory, address[byte_bits:], mode)
-            checking.d.comb += places[channel].eq(Cat(bank, bank_row))
+            residue = Const(channel % (1 << reach_bits), reach_bits)
+            checking.d.comb += places[channel].eq(Cat(residue, bank[reach_bits:], bank_row))
             flaws.append(
                 (
                     outside | address[address_bits:].any(),
                     address[:byte_bits].any(),
-                    bank[:reach_bits] != channel % (1 << reach_bits),
+                    bank[:reach_bits] != residue,
                 )
             )
         for flaw, found in zip(
@@ -195,7 +191,7 @@ class SpatialAgu(wiring.Component):
             checking.d.comb += flaw.eq(Cat(found))
         flawed = too_far | unaligned | unreachable
         failing = skips = Signal(len(channels))
-        exists = [masks["channels"]] if "channels" in masks else []
+        exists = [enabled] if "channels" in self._settings.members else []
         if self._mover.guards:
             m.submodules.windows = windows = ChannelWindows(mover=self._mover)
             m.d.comb += [
@@ -222,48 +218,42 @@ class SpatialAgu(wiring.Component):
         blamed_tag = Signal.like(tag)
         blamed_strides = Signal.like(strides)
 
+        m.d.comb += [
+            # Written whole, in the order of its fields: bank, row, skip.
+            leaves.channels.eq(Cat(Cat(places[channel], skips[channel]) for channel in channels)),
+            leaves.error.eq(failing.any()),
+        ]
         m.d.sync += blame.eq(FaultCode.NONE)
-        with m.If(advance):
-            m.d.sync += self.o.valid.eq(valid)
-            with m.If(valid):
-                # Written whole, in the order of its fields: bank, row, skip.
-                spread = Cat(Cat(places[channel], skips[channel]) for channel in channels)
-                m.d.sync += [
-                    self.o.payload.channels.eq(spread),
-                    self.o.payload.pad.eq(pad),
-                    self.o.payload.mark.eq(mark),
-                    self.o.payload.end.eq(end),
-                    self.o.payload.error.eq(failing.any()),
-                ]
-                if "byte_mask" in masks:
-                    m.d.sync += self.o.payload.byte_mask.eq(masks["byte_mask"])
-                with m.If(failing.any()):
-                    m.d.sync += [
-                        blamed_row.eq(near[0]),
-                        blamed_tag.eq(tag),
-                        blamed_strides.eq(strides),
-                    ]
-                for channel in channels:
-                    with m.If(failing[channel]) if channel == 0 else m.Elif(failing[channel]):
-                        with m.If(too_far[channel]):
-                            m.d.sync += blame.eq(FaultCode.ADDRESS_RANGE)
-                        with m.Elif(unaligned[channel]):
-                            m.d.sync += blame.eq(FaultCode.ALIGNMENT)
-                        with m.Else():
-                            m.d.sync += blame.eq(FaultCode.REACH)
-                        rest = channel
-                        for index, bound in zip(blamed, bounds, strict=True):
-                            m.d.sync += index.eq(rest % bound)
-                            rest //= bound
+        with m.If(self.o.valid & self.o.ready & leaves.error):
+            m.d.sync += [
+                blamed_row.eq(near[0]),
+                blamed_tag.eq(tag),
+                blamed_strides.eq(strides),
+            ]
+            for channel in channels:
+                with m.If(failing[channel]) if channel == 0 else m.Elif(failing[channel]):
+                    with m.If(too_far[channel]):
+                        m.d.sync += blame.eq(FaultCode.ADDRESS_RANGE)
+                    with m.Elif(unaligned[channel]):
+                        m.d.sync += blame.eq(FaultCode.ALIGNMENT)
+                    with m.Else():
+                        m.d.sync += blame.eq(FaultCode.REACH)
+                    rest = channel
+                    for index, bound in zip(blamed, bounds, strict=True):
+                        m.d.sync += index.eq(rest % bound)
+                        rest //= bound
 
-        m.d.sync += self.fault.code.eq(blame)
-        with m.If(blame != FaultCode.NONE):
-            address = blamed_row
-            for index, stride in zip(blamed, blamed_strides, strict=True):
-                for bit in range(len(index)):
-                    address = address + Mux(index[bit], stride.shift_left(bit), 0)
-            m.d.sync += [self.fault.address.eq(address), self.fault.tag.eq(blamed_tag)]
-        m.d.comb += self.fault.named.eq(1)
+        m.submodules.blaming = blaming = Module()
+        address = blamed_row
+        for index, stride in zip(blamed, blamed_strides, strict=True):
+            for bit in range(len(index)):
+                address = address + Mux(index[bit], stride.shift_left(bit), 0)
+        blaming.d.comb += [
+            self.fault.code.eq(blame),
+            self.fault.address.eq(address),
+            self.fault.tag.eq(blamed_tag),
+            self.fault.named.eq(1),
+        ]
         return m
 
     def _sum_shape(self) -> Shape:

@@ -9,7 +9,8 @@ __all__ = ["MemoryPortSignature", "memory_request", "memory_response"]
 
 
 def memory_request(memory: MemoryConfig) -> data.StructLayout:
-    """One word access: ``bank``, ``row`` in the bank, ``write``, ``data`` and byte ``strobe``."""
+    """One word access: ``bank``, ``row`` in the bank, ``write``; and ``data`` and byte ``strobe``,
+    which count with ``write`` only."""
     return data.StructLayout(
         {
             "bank": range(memory.banks),

@@ -19,8 +19,9 @@ class PortShare(wiring.Component):
     Whoever asks first after the last one served, in a circle, is presented to the memory and stays
     so until its grant. So with n clients one waits for n - 1 grants of others at most, and one that
     asks alone has every cycle. ``memory.req`` is combinational from the requests, and their
-    ``ready`` from ``memory.req.ready``; nothing is registered on the way. A response is passed on,
-    in its cycle, to the client whose read it answers.
+    ``ready`` from ``memory.req.ready``; nothing is registered on the way. What does not count in a
+    read, its data, may be whatever a writer has. A response is passed on, in its cycle, to the
+    client whose read it answers.
 
     With ``memory.fill_priority`` the port is urgent while any client that asks is: who stands
     before it must go, for it to come.
@@ -30,7 +31,7 @@ class PortShare(wiring.Component):
     memory
         The scratchpad.
     reads
-        One entry a client: whether it reads. One that does not never gets a response.
+        One entry a client: whether it reads, else it writes and never gets a response.
 
     Members
     -------
@@ -69,10 +70,20 @@ class PortShare(wiring.Component):
             for bit in range((len(turn) - 1).bit_length())
         )
         present.d.comb += request.valid.eq(asking.any())
+        place = Cat(request.payload.bank, request.payload.row, request.payload.write)
         with present.Switch(number):
             for index, client in enumerate(self.clients):
+                given = client.req.payload
                 with present.Case(index):
-                    present.d.comb += request.payload.eq(client.req.payload)
+                    present.d.comb += place.eq(Cat(given.bank, given.row, given.write))
+        # A single writer's word is wired through.
+        word = Cat(request.payload.data, request.payload.strobe)
+        writers = [index for index, reads in enumerate(self._reads) if not reads]
+        with present.Switch(number):
+            for index in writers:
+                given = self.clients[index].req.payload
+                with present.Case(index) if index != writers[-1] else present.Default():
+                    present.d.comb += word.eq(Cat(given.data, given.strobe))
         for index, client in enumerate(self.clients):
             present.d.comb += client.req.ready.eq(request.ready & turn[index])
         if self._config.fill_priority:

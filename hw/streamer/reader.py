@@ -14,7 +14,7 @@ from ..mover.descriptor import Descriptor
 from ..mover.port import PortSignature
 from .meter import Meter
 from .read_channel import ReadChannel
-from .ring import following
+from .ring import pointer_bits
 from .rules import check_port
 
 __all__ = ["ReadPort"]
@@ -29,10 +29,10 @@ class ReadPort(wiring.Component):
     leaves when all have its word. A beat comes a cycle if ``data_depth >= memory.latency + 3``,
     ``address_depth >= 2``, and no bank is asked twice.
 
-    A row accepted in cycle t is in the channels' FIFOs in t+3, requested in t+4, and without a
-    conflict offered as a beat in ``t + memory.latency + 6``. ``o`` is a register. The words of
-    skipped channels are the BD's pad byte, repeated; ``error`` is set if a channel of the row
-    failed its address check.
+    A row accepted in cycle t is in the channels' FIFOs in t+2, requested in t+3, and without a
+    conflict offered as a beat in ``t + memory.latency + 5``. ``o.valid`` is a function of
+    registers, ``o.payload`` is read from the FIFOs (LUTRAM). The words of skipped channels are the
+    BD's pad byte, repeated; ``error`` is set if a channel of the row failed its address check.
 
     ``core.retired`` comes, once for each row with ``end`` and in order, when every channel has the
     response of that row, whether or not the beat has been taken: two cycles after the last one.
@@ -55,12 +55,12 @@ class ReadPort(wiring.Component):
     memory : :class:`~weft.hw.bus.tcdm.MemoryPortSignature` for each channel
         ``req`` is a register.
     drain : 1
-        While set no word becomes a beat; so the requests come to an end.
+        While set no further beat is offered; so the requests come to an end.
 
     Attributes
     ----------
-    fill : `range(address_depth + data_depth + 1)`
-        Rows that the channels have and that are no beat yet.
+    fill : `range(address_depth + data_depth + 2)`
+        Rows that the channels have, that of the beat on offer among them.
 
     Raises
     ------
@@ -86,8 +86,10 @@ class ReadPort(wiring.Component):
         )
         # What belongs to a row as a whole waits beside the channels, in as many entries as a
         # channel can hold addresses and words: it is never full when there is room in them.
+        rows = mover.address_depth + mover.data_depth + 1
         whole = data.StructLayout({"pad": 8, "mark": 1, "end": 1, "error": 1})
-        self._wholes = Queue(whole, depth=mover.address_depth + mover.data_depth)
+        self._wholes = Queue(whole, depth=rows)
+        self._ends = Queue(1, depth=rows)
         self.fill = self._wholes.level
 
     @property
@@ -109,24 +111,20 @@ class ReadPort(wiring.Component):
         rows = spatial.o
 
         push = Signal()
-        push_pointer = Signal(range(mover.address_depth))
-        pop = Signal()
-        pop_pointer = Signal(range(mover.data_depth))
-        retire = Signal()
+        bits = pointer_bits(mover)
+        push_pointer, pop_pointer = Signal(bits), Signal(bits)
         channels = []
         for index in range(mover.channels):
             channel = ReadChannel(memory=memory, mover=mover, index=index)
             adopt(channel, "row", rows.payload)
             adopt(channel, "push", push)
             adopt(channel, "push_pointer", push_pointer)
-            adopt(channel, "pop", pop)
             adopt(channel, "pop_pointer", pop_pointer)
-            adopt(channel, "retire", retire)
             adopt(channel, "memory", self.memory[index])
             m.submodules[f"channel_{index}"] = channel
             channels.append(channel)
 
-        m.submodules.wholes = wholes = self._wholes
+        m.submodules.wholes, m.submodules.ends = wholes, ends = self._wholes, self._ends
         m.d.comb += [
             rows.ready.eq(Cat(channel.room for channel in channels).all()),
             push.eq(rows.valid & rows.ready),
@@ -135,40 +133,44 @@ class ReadPort(wiring.Component):
             wholes.i.payload.mark.eq(rows.payload.mark),
             wholes.i.payload.end.eq(rows.payload.end),
             wholes.i.payload.error.eq(rows.payload.error),
+            ends.i.valid.eq(push),
+            ends.i.payload.eq(rows.payload.end),
         ]
         with m.If(push):
-            m.d.sync += push_pointer.eq(following(push_pointer, mover.address_depth))
+            m.d.sync += push_pointer.eq(push_pointer + 1)
 
         # The steps below are modules of their own so that a simulator that runs a module's
         # combinational logic as one sees to each only when it has something to do.
-        m.submodules.gather = gather = Module()
-        gather.d.comb += [
-            pop.eq(
-                Cat(channel.filled for channel in channels).all()
-                & (~self.o.valid | self.o.ready)
-                & ~self.drain
-            ),
-            wholes.o.ready.eq(pop),
-        ]
-        row, beat = wholes.o.payload, self.o.payload
-        pad = row.pad.replicate(memory.word_bytes)
-        with gather.If(pop):
-            gather.d.sync += [
-                pop_pointer.eq(following(pop_pointer, mover.data_depth)),
-                self.o.valid.eq(1),
-                beat.data.eq(
-                    Cat(Mux(channel.word.valid, channel.word.data, pad) for channel in channels)
-                ),
-                beat.mark.eq(row.mark),
-                beat.end.eq(row.end),
-                beat.error.eq(row.error),
-            ]
-        with gather.Elif(self.o.ready):
-            gather.d.sync += self.o.valid.eq(0)
 
+        # No channel is behind `complete`: where none is at it, all have one row more.
         m.submodules.retirement = retirement = Module()
-        retirement.d.comb += retire.eq(Cat(channel.ended for channel in channels).all())
-        retirement.d.sync += self.core.retired.eq(retire)
+        complete, completes = Signal(bits), ends.o.ready
+        retirement.d.comb += completes.eq(
+            Cat(channel.arrived != complete for channel in channels).all()
+        )
+        retirement.d.sync += self.core.retired.eq(completes & ends.o.payload)
+        with retirement.If(completes):
+            retirement.d.sync += complete.eq(complete + 1)
+
+        m.submodules.offer = offer = Module()
+        row, beat = wholes.o.payload, self.o.payload
+        standing = Signal()  # what is on offer stays there
+        offer.d.comb += [
+            self.o.valid.eq((pop_pointer != complete) & (standing | ~self.drain)),
+            wholes.o.ready.eq(self.o.valid & self.o.ready),
+            beat.mark.eq(row.mark),
+            beat.end.eq(row.end),
+            beat.error.eq(row.error),
+        ]
+        offer.d.sync += standing.eq(self.o.valid & ~self.o.ready)
+        with offer.If(wholes.o.ready):
+            offer.d.sync += pop_pointer.eq(pop_pointer + 1)
+
+        m.submodules.gather = gather = Module()
+        pad = row.pad.replicate(memory.word_bytes)
+        gather.d.comb += beat.data.eq(
+            Cat(Mux(channel.word.valid, channel.word.data, pad) for channel in channels)
+        )
 
         m.submodules.progress = progress = Module()
         taken = self.o.valid & self.o.ready

@@ -2,27 +2,31 @@
 
 Rows enter all channels together and beats leave (or enter) them together, so one pointer on that
 side serves all channels; only the other side is a channel's own. These FIFOs are therefore built
-in place, of a memory, two pointers and a level, and not of complete queues.
+in place, of a memory and two pointers, and not of complete queues.
+
+A pointer counts what has passed it, modulo a power of two that is more than whatever may lie
+between any two of them: the difference of two pointers is a level, and their equality emptiness. A
+memory has a place for each value of its pointers: LUTRAM is deeper than that in any case.
 """
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Value
 
-__all__ = ["count", "following"]
+from ..config import MoverConfig
 
-
-def following(pointer: Value, depth: int) -> Value:
-    """`pointer` one further in a ring of `depth` entries."""
-    if depth & (depth - 1) == 0:
-        return pointer + 1
-    return Mux(pointer == depth - 1, 0, pointer + 1)
+__all__ = ["level", "pointer_bits"]
 
 
-def count(m: Module, level: Signal, *, up: Value, down: Value, occupied: Signal) -> None:
-    """Keep `level`, the ups less the downs, and `occupied`, whether it is more than 0.
+def pointer_bits(mover: MoverConfig) -> int:
+    """Width of the pointers of `mover`'s port.
 
-    Both are registers. A down on 0 without an up must not happen.
+    Between the rows that have entered a channel and those that every channel is done with are at
+    most ``address_depth``, one that is requested and one that is being noted as done; between the
+    words that a reader has asked for and the beats that are taken ``data_depth`` and the one on
+    offer.
     """
-    with m.If(up & ~down):
-        m.d.sync += [level.eq(level + 1), occupied.eq(1)]
-    with m.Elif(down & ~up):
-        m.d.sync += [level.eq(level - 1), occupied.eq(level != 1)]
+    return max(mover.address_depth + 2, mover.data_depth + 1).bit_length()
+
+
+def level(ahead: Value, behind: Value) -> Value:
+    """What has passed pointer `ahead` and not yet `behind`."""
+    return (ahead - behind)[: len(ahead)]

@@ -15,7 +15,7 @@ from ..mover.descriptor import Descriptor
 from ..mover.flight import IN_FLIGHT
 from ..mover.port import PortSignature
 from .meter import Meter
-from .ring import following
+from .ring import pointer_bits
 from .rules import check_port
 from .write_channel import WriteChannel
 
@@ -31,7 +31,7 @@ class WritePort(wiring.Component):
     combinational from registers of the channels only. One beat passes each cycle while no bank is
     asked twice.
 
-    A row accepted in cycle t is in the channels' FIFOs in t+3, a beat accepted in cycle t in t+1;
+    A row accepted in cycle t is in the channels' FIFOs in t+2, a beat accepted in cycle t in t+1;
     when both are there the request follows in the next cycle. Skipped channels drop their word. Of
     a beat with ``count`` the bytes at and beyond it are not written; nor are, of a mover with a
     byte mask, those that the BD's does not have.
@@ -62,7 +62,7 @@ class WritePort(wiring.Component):
 else of :func:`~weft.hw.bus.streams.compute_beat`
         One word for each channel.
     memory : :class:`~weft.hw.bus.tcdm.MemoryPortSignature` for each channel
-        ``req`` is a register.
+        ``req`` is a register, but for the data, which are read from the FIFO (LUTRAM).
     drain : 1
         While set no beat is accepted; so the requests come to an end.
     finished : 1; only if it takes `switch_beat`
@@ -111,11 +111,9 @@ else of :func:`~weft.hw.bus.streams.compute_beat`
         adopt(spatial, "i", self.core.rows)
         rows = spatial.o
 
-        push = Signal()
-        push_pointer = Signal(range(mover.address_depth))
-        accept = Signal()
-        accept_pointer = Signal(range(mover.data_depth))
-        retire = Signal()
+        push, accept = Signal(), Signal()
+        bits = pointer_bits(mover)
+        push_pointer, accept_pointer = Signal(bits), Signal(bits)
         channels = []
         for index in range(mover.channels):
             channel = WriteChannel(memory=memory, mover=mover, index=index, beat=self._beat)
@@ -125,7 +123,6 @@ else of :func:`~weft.hw.bus.streams.compute_beat`
             adopt(channel, "push_pointer", push_pointer)
             adopt(channel, "accept", accept)
             adopt(channel, "accept_pointer", accept_pointer)
-            adopt(channel, "retire", retire)
             adopt(channel, "memory", self.memory[index])
             m.submodules[f"channel_{index}"] = channel
             channels.append(channel)
@@ -135,7 +132,7 @@ else of :func:`~weft.hw.bus.streams.compute_beat`
             push.eq(rows.valid & rows.ready),
         ]
         with m.If(push):
-            m.d.sync += push_pointer.eq(following(push_pointer, mover.address_depth))
+            m.d.sync += push_pointer.eq(push_pointer + 1)
 
         # Whether it ends its BD, of each row that has no beat yet. None of them has left its
         # channels' FIFOs of addresses, so there is room for all.
@@ -179,7 +176,7 @@ else of :func:`~weft.hw.bus.streams.compute_beat`
             accept.eq(self.i.valid & self.i.ready),
         ]
         with spread.If(accept):
-            spread.d.sync += accept_pointer.eq(following(accept_pointer, mover.data_depth))
+            spread.d.sync += accept_pointer.eq(accept_pointer + 1)
 
         m.submodules.progress = progress = Module()
         whole = len(self.i.payload.data) // 8
@@ -189,9 +186,18 @@ else of :func:`~weft.hw.bus.streams.compute_beat`
             )
         progress.d.comb += self.core.progress.last.eq(meet & ends.o.payload)
 
+        # No channel is behind `complete`: where none is at it, all have done one row more. Rows are
+        # in their FIFOs, in a request, or just done.
+        m.submodules.closes = closes = Queue(1, depth=mover.address_depth + 2)
         m.submodules.retirement = retirement = Module()
-        retirement.d.comb += retire.eq(Cat(channel.ended for channel in channels).all())
-        retirement.d.sync += self.core.retired.eq(retire)
+        complete, completes = Signal(bits), closes.o.ready
+        m.d.comb += [closes.i.valid.eq(push), closes.i.payload.eq(rows.payload.end)]
+        retirement.d.comb += completes.eq(
+            Cat(channel.done != complete for channel in channels).all()
+        )
+        retirement.d.sync += self.core.retired.eq(completes & closes.o.payload)
+        with retirement.If(completes):
+            retirement.d.sync += complete.eq(complete + 1)
 
         m.submodules.faults = faults = Module()
         upstream, blamed = Signal(), Signal(TAG_BITS)

@@ -212,7 +212,7 @@ def test_a_beat_a_cycle_without_conflict_also_between_tasks(stages, reach) -> No
 
     run(dut, [source, sink])
     # The first row is accepted in cycle 0.
-    assert beats == list(range(stages + 6, stages + 6 + count))
+    assert beats == list(range(stages + 5, stages + 5 + count))
 
 
 def test_rivals_cost_cycles_that_are_counted() -> None:
@@ -239,7 +239,7 @@ def test_channels_run_ahead_and_tasks_retire_while_the_consumer_waits() -> None:
         for _ in range(60):
             _, _, pulse = await ctx.tick().sample(port.core.retired)
             retired += pulse
-        # Four beats in the FIFOs and one in the output register.
+        # Four beats in the FIFOs and one on offer.
         assert retired == 5
         ctx.set(port.o.ready, 1)
         for _ in range(30):
@@ -322,13 +322,13 @@ def test_padding_costs_no_cycle(stages) -> None:
 
     async def sink(ctx):
         ctx.set(port.o.ready, 1)
-        for time in range(stages + 6 + 20):
+        for time in range(stages + 5 + 20):
             _, _, valid = await ctx.tick().sample(port.o.valid)
             if valid:
                 beats.append(time)
 
     run(dut, [source, sink])
-    assert beats == list(range(stages + 6, stages + 6 + 20))
+    assert beats == list(range(stages + 5, stages + 5 + 20))
 
 
 def test_a_rival_of_higher_priority_cannot_starve_the_port() -> None:

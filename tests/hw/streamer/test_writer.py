@@ -233,8 +233,8 @@ def test_a_beat_a_cycle_without_conflict_also_between_tasks(depth) -> None:
 
     run(dut, [source, rows, record])
     # The first row is accepted in cycle 0; a BD retires two cycles after its last grant.
-    assert granted == list(range(4, 4 + count))
-    assert retired == [4 + 15 + 2, 4 + 16 + 2, 4 + 17 + 2, 4 + 33 + 2]
+    assert granted == list(range(3, 3 + count))
+    assert retired == [3 + 15 + 2, 3 + 16 + 2, 3 + 17 + 2, 3 + 33 + 2]
 
 
 def test_rivals_cost_cycles_that_are_counted() -> None:
