@@ -217,7 +217,8 @@ class MoverCore(wiring.Component):
         adopt(loader, "i", wiring.flipped(tasks.o))
         adopt(store, "read", loader.read)
         adopt(store, "slot", loader.slot)
-        adopt(loader, "bd", store.bd)
+        for name in ("bd", "notes", "empty"):
+            adopt(loader, name, getattr(store, name))
         adopt(agu, "i", wiring.flipped(loader.o))
         adopt(gate, "i", wiring.flipped(agu.o))
         adopt(gate, "load", loader.acquire)

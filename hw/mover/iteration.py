@@ -6,6 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .descriptor import Descriptor
+from .words import offset_bits, word_notes
 
 __all__ = ["ITERATION_WORDS", "Iteration", "fits"]
 
@@ -43,6 +44,7 @@ class Iteration(wiring.Component):
     load : 1
     load_slot : `range(descriptors)`
     bd : `descriptor.layout`
+    notes : :func:`~weft.hw.mover.words.word_notes`
     step : 1
         The loaded BD begins an execution.
     written : 1
@@ -57,13 +59,13 @@ class Iteration(wiring.Component):
     def __init__(self, *, descriptor: Descriptor) -> None:
         self._descriptor = descriptor
         slots = range(descriptor.mover.descriptors)
-        self._step_bits = min(descriptor.address_bits, 32)
-        self._offset_bits = min(descriptor.address_bits + 1, 32)
+        self._offset_bits = offset_bits(descriptor)
         super().__init__(
             {
                 "load": In(1),
                 "load_slot": In(slots),
                 "bd": In(descriptor.layout),
+                "notes": In(word_notes()),
                 "step": In(1),
                 "written": In(1),
                 "written_slot": In(slots),
@@ -79,14 +81,14 @@ class Iteration(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         bd, slots = self.bd, self._descriptor.mover.descriptors
-        # One bit more than an offset, so that a step too far is seen at the next load.
-        state = data.StructLayout(
-            {"current": unsigned(16), "offset": signed(self._offset_bits + 1)}
-        )
+        # A step too far is seen at the next load.
+        shape = signed(self._offset_bits)
+        state = data.StructLayout({"current": unsigned(16), "offset": shape, "good": 1})
         m.submodules.states = states = Memory(shape=state, depth=slots, init=[])
         read, write = states.read_port(domain="comb"), states.write_port()
         anew = Signal(slots, init=(1 << slots) - 1)
-        now, offset, iterates = Signal(16), Signal(signed(33)), Signal()
+        now, offset, iterates = Signal(16), Signal(shape), Signal()
+        stepped = Signal(signed(self._offset_bits + 1))
         slot, begins = Signal(range(slots)), Signal()
         m.d.comb += [
             read.addr.eq(slot),
@@ -95,11 +97,7 @@ class Iteration(wiring.Component):
             offset.eq(Mux(begins, bd.iteration_offset, read.data.offset)),
             self.offset.eq(Mux(iterates, offset, 0)),
             self.good.eq(
-                ~iterates
-                | (
-                    fits(offset.as_unsigned(), self._offset_bits, signed=True)
-                    & fits(bd.iteration_stride.as_unsigned(), self._step_bits, signed=True)
-                )
+                ~iterates | (~self.notes.stride & Mux(begins, ~self.notes.offset, read.data.good))
             ),
         ]
         following = Signal(17)
@@ -107,20 +105,24 @@ class Iteration(wiring.Component):
             following.eq(now + 1),
             write.addr.eq(slot),
             write.en.eq(self.step & iterates),
+            stepped.eq(offset + bd.iteration_stride[: self._offset_bits].as_signed()),
+            write.data.good.eq(1),
         ]
         with m.If(following < bd.iteration_size):
             m.d.comb += [
                 write.data.current.eq(following),
-                write.data.offset.eq(offset + bd.iteration_stride),
+                write.data.offset.eq(stepped),
+                write.data.good.eq(stepped[-1] == stepped[-2]),
             ]
         with m.If(self.step & iterates):
             m.d.sync += anew.bit_select(slot, 1).eq(0)
         # A register, so that it is not looked up for every bit of the offset.
         with m.If(self.load):
             again = self.step & iterates & (self.load_slot == slot)
+            rewritten = self.written & (self.load_slot == self.written_slot)
             m.d.sync += [
                 slot.eq(self.load_slot),
-                begins.eq(anew.bit_select(self.load_slot, 1) & ~again),
+                begins.eq((anew.bit_select(self.load_slot, 1) & ~again) | rewritten),
             ]
         with m.If(self.written):
             m.d.sync += anew.bit_select(self.written_slot, 1).eq(1)

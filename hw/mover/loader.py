@@ -16,6 +16,7 @@ from .flight import flight_entry
 from .iteration import Iteration, fits
 from .locks import lock_acquire
 from .reporter import reported_execution
+from .words import word_notes
 
 __all__ = ["Loader", "beside_data", "mover_task", "queued_task"]
 
@@ -85,6 +86,8 @@ class Loader(wiring.Component):
     read : 1
     slot : `range(descriptors)`
     bd : `descriptor.layout`
+    notes : :func:`~weft.hw.mover.words.word_notes`
+    empty : 1
         To and from the store, see :class:`~weft.hw.mover.store.BdStore`.
     written : 1
     written_slot : `range(descriptors)`
@@ -128,6 +131,8 @@ class Loader(wiring.Component):
             "read": Out(1),
             "slot": Out(range(mover.descriptors)),
             "bd": In(descriptor.layout),
+            "notes": In(word_notes()),
+            "empty": In(1),
             "written": In(1),
             "written_slot": In(range(mover.descriptors)),
             "o": Out(stream.Signature(self._task)),
@@ -157,25 +162,20 @@ class Loader(wiring.Component):
         return self._descriptor
 
     def _fit(self) -> Iterator[Value]:
-        """For each field that is wider in the BD than in the hardware, whether it fits."""
+        """For each field that is wider in the BD than what is behind it, whether it fits."""
         address_bits = self._descriptor.address_bits
         base = Shape.cast(self._descriptor.layout["base"].shape)
-        yield self._rebases | fits(self.bd.base.as_unsigned(), address_bits, signed=base.signed)
+        yield self._rebases | ~self.notes.base
         yield ~self._rebases | self._current.fits
         yield fits(self._address.as_unsigned(), address_bits, signed=base.signed)
         locks = self._descriptor.config.locks
         yield ~self.bd.acquire_enable | (self.bd.acquire_id < locks)
         yield (self.bd.release_delta == 0) | (self.bd.release_id < locks)
-        delta_bits = self._task["deltas"].shape.elem_shape.width
-        for level in range(self._descriptor.mover.loops):
-            yield fits(self.bd.deltas[level].as_unsigned(), delta_bits, signed=True)
+        yield ~self.notes.range
         if self._descriptor.mover.is_scratchpad:
-            strides = self._descriptor.settings["spatial_strides"].shape
-            for dimension in range(strides.length):
-                stride = self.bd.spatial_strides[dimension].as_unsigned()
-                yield fits(stride, strides.elem_shape.width, signed=True)
             for index in range(self._descriptor.mover.guards):
-                yield self.bd.guards[index].dimension < strides.length
+                dimensions = len(self._descriptor.mover.spatial_bounds)
+                yield self.bd.guards[index].dimension < dimensions
             yield self.bd.mode < len(self._descriptor.config.memory.groups)
         if self._descriptor.has_route:
             yield self._route_fits()
@@ -197,12 +197,6 @@ class Loader(wiring.Component):
             names_source & (route != sources.index(mover.name)),
             names_sinks & ~route[sinks.index(mover.name)],
         )
-
-    def _is_empty(self) -> Value:
-        counts = [self.bd.bounds[level] for level in range(self._descriptor.mover.loops)]
-        if not self._descriptor.mover.is_scratchpad:
-            counts.append(self.bd.run_length)
-        return Cat(count == 0 for count in counts).any()
 
     def _fill(self, m: Module) -> None:
         """The BD as the address generator takes it."""
@@ -260,7 +254,7 @@ class Loader(wiring.Component):
             quiet = quiet & self.o_report.ready
         m.d.comb += [
             sound.eq(flaw == FaultCode.NONE),
-            moves.eq(self.loaded & sound & ~self._is_empty()),
+            moves.eq(self.loaded & sound & ~self.empty),
             self.held.eq(moves & ~room),
             self.o.valid.eq(moves & room),
             handed.eq(self.o.valid & self.o.ready),
@@ -369,6 +363,7 @@ class Loader(wiring.Component):
             iteration.load.eq(self.read),
             iteration.load_slot.eq(self.reads),
             iteration.bd.eq(self.bd),
+            iteration.notes.eq(self.notes),
             iteration.written.eq(self.written),
             iteration.written_slot.eq(self.written_slot),
         ]
@@ -383,14 +378,11 @@ class Loader(wiring.Component):
     def _check(self, m: Module, iteration: Iteration) -> Signal:
         """What is wrong with the current BD."""
         flaw = Signal(FaultCode)
-        absent = [self.bd[name] for name in self._descriptor.unsupported]
-        absent.append(self.bd.extensions[len(self._descriptor.mover.extensions) :])
-        unsupported = Cat(absent).any()
         with m.If(self.descriptor_loaded >= self._descriptor.mover.descriptors):
             m.d.comb += flaw.eq(FaultCode.NO_DESCRIPTOR)
         with m.Elif(~self.bd.valid):
             m.d.comb += flaw.eq(FaultCode.INVALID)
-        with m.Elif(unsupported):
+        with m.Elif(self.notes.absent):
             m.d.comb += flaw.eq(FaultCode.UNSUPPORTED)
         with m.Elif(~Cat(*self._fit(), iteration.good).all()):
             m.d.comb += flaw.eq(FaultCode.FIELD_RANGE)

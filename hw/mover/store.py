@@ -1,12 +1,17 @@
 """Where a mover keeps its buffer descriptors."""
 
-from amaranth.hdl import Module, unsigned
-from amaranth.lib import data, wiring
+from collections import defaultdict
+from itertools import groupby
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..bus.registers import DESCRIPTOR_STORE, SLOT_BYTES, RegisterBusSignature
+from ..bus.streams import present_fields
 from .descriptor import Descriptor
+from .words import kept_fields, kept_parts, word_notes
 
 __all__ = ["BdStore"]
 
@@ -14,9 +19,12 @@ __all__ = ["BdStore"]
 class BdStore(wiring.Component):
     """BD slots: written a word at a time, read a whole BD a cycle.
 
-    A word written by a request in cycle t is read from t+1 on. With ``read`` set in cycle t, ``bd``
-    shows BD ``slot`` from t+1 and holds it until the next ``read``, whatever is written meanwhile:
-    that register is the shadow in which a mover prefetches its next BD.
+    With ``read`` set in cycle t, ``bd`` shows BD ``slot`` from t+1 until the next ``read``, an
+    asynchronous read (LUTRAM): what is written to it in cycle t or meanwhile shows, too. A mover
+    keeps the host off the slot that it shows.
+
+    Of a field that is wider than the mover's hardware the bits that fit are kept, extended in
+    ``bd``; that others were different is noted, see :mod:`weft.hw.mover.words`.
 
     A request is answered in the next cycle. A read, a slot that the mover does not have, and a word
     beyond the BD's last are errors and change nothing. A ``refused`` write changes nothing either,
@@ -34,6 +42,9 @@ class BdStore(wiring.Component):
     read : 1
     slot : `range(descriptors)`
     bd : `descriptor.layout`
+    notes : :func:`~weft.hw.mover.words.word_notes`
+    empty : 1
+        A bound or the run length of ``bd`` is 0.
     writes : 1
         A word that exists is written in this cycle.
     written_slot : `range(descriptors)`
@@ -50,6 +61,8 @@ class BdStore(wiring.Component):
                 "read": In(1),
                 "slot": In(range(descriptor.mover.descriptors)),
                 "bd": Out(descriptor.layout),
+                "notes": Out(word_notes()),
+                "empty": Out(1),
                 "writes": Out(1),
                 "written_slot": Out(range(descriptor.mover.descriptors)),
                 "written_word": Out(range(descriptor.words)),
@@ -64,16 +77,6 @@ class BdStore(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         slots, words = self._descriptor.mover.descriptors, self._descriptor.words
-        row = data.ArrayLayout(unsigned(32), words)
-        m.submodules.slots = memory = Memory(shape=row, depth=slots, init=[])
-        write_port = memory.write_port(granularity=1)
-        read_port = memory.read_port()
-        m.d.comb += [
-            read_port.en.eq(self.read),
-            read_port.addr.eq(self.slot),
-            self.bd.eq(read_port.data),
-        ]
-
         slot_low = (SLOT_BYTES - 1).bit_length()
         word = self.bus.offset[2:slot_low]
         slot = self.bus.offset[slot_low : (DESCRIPTOR_STORE - 1).bit_length()]
@@ -83,11 +86,49 @@ class BdStore(wiring.Component):
             self.written_slot.eq(slot),
             self.written_word.eq(word),
         ]
-        m.d.comb += write_port.addr.eq(slot)
-        m.d.comb += [write_port.data[index].eq(self.bus.write_data) for index in range(words)]
         m.d.sync += self.bus.error.eq(0)
         with m.If(self.bus.request):
             m.d.sync += self.bus.error.eq(~exists)
-        with m.If(self.writes & ~self.refused):
-            m.d.comb += write_port.en.eq(1 << word)
+        shown = Signal(range(slots))
+        with m.If(self.read):
+            m.d.sync += shown.eq(self.slot)
+
+        # A memory for each word, as each has an enable of its own.
+        pieces: list[Value] = []  # `bd` from its lowest bit up
+        found: dict[str, list[Value]] = defaultdict(list)
+        filled, sign = 0, Const(0, 1)
+        for number, group in groupby(kept_fields(self._descriptor), key=lambda field: field.word):
+            fields = list(group)
+            parts = kept_parts(fields, self.bus.write_data)
+            shape = present_fields({name: len(value) for name, value in parts.items()})
+            m.submodules[f"word_{number}"] = memory = Memory(shape=shape, depth=slots, init=[])
+            write_port, read_port = memory.write_port(), memory.read_port(domain="comb")
+            m.d.comb += [
+                write_port.addr.eq(slot),
+                write_port.data.eq(Cat(parts[name] for name in shape.members)),
+                write_port.en.eq(self.writes & ~self.refused & (word == number)),
+                read_port.addr.eq(shown),
+            ]
+            kept = read_port.data.kept if "kept" in shape.members else Const(0, 0)
+            for field in fields:
+                bits, kept = kept[: field.kept], kept[field.kept :]
+                if field.sign is not None and field.kept:
+                    sign = bits[-1]
+                extended = sign if field.sign is not None else Const(0, 1)
+                pieces += [
+                    Const(0, field.offset - filled),
+                    bits,
+                    extended.replicate(field.width - field.kept),
+                ]
+                filled = field.offset + field.width
+                if field.follows_sign and field.width > field.kept:
+                    some_set, some_clear = read_port.data.above
+                    found[field.note].append(Mux(sign, some_clear, some_set))
+            for name in parts.keys() - {"kept", "above"}:
+                found[name].append(read_port.data[name])
+        m.d.comb += [
+            self.bd.eq(Cat(pieces)),
+            self.empty.eq(Cat(found.pop("empty")).any()),
+            *(self.notes[name].eq(Cat(noted).any()) for name, noted in found.items()),
+        ]
         return m

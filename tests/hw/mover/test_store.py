@@ -1,12 +1,15 @@
 import random
 
 import pytest
+from amaranth.hdl import Shape
+from amaranth.lib import data
 
 from support.bench import run
 from support.pages import named_config, read, write
 from weft.hw.bus.registers import DESCRIPTOR_STORE, SLOT_BYTES
 from weft.hw.mover.descriptor import MAX_WORDS, Descriptor
 from weft.hw.mover.store import BdStore
+from weft.hw.mover.words import word_notes
 
 CONFIG = named_config("tiny")
 
@@ -27,36 +30,79 @@ async def load(ctx, dut: BdStore, slot: int) -> int:
     return ctx.get(dut.bd.as_value())
 
 
-@pytest.mark.parametrize("mover", ["A", "MM2S0"])
-def test_words_land_in_their_bd(mover: str) -> None:
+def encoded(dut: BdStore, toss: random.Random) -> tuple[dict[str, int], set[str]]:
+    """A BD of random fields, most of them as wide as their hardware, and what is to be noted."""
+    descriptor, mover, notes = dut.descriptor, dut.descriptor.mover, set()
+    widths = {"base": descriptor.address_bits, "iteration_stride": descriptor.address_bits}
+    widths["iteration_offset"] = min(descriptor.address_bits + 1, 32)
+    widths["mode"] = (len(CONFIG.memory.groups) - 1).bit_length()
+    widths |= dict.fromkeys(descriptor.unsupported, 0) | {"extensions": len(mover.extensions)}
+    called = dict.fromkeys([*descriptor.unsupported, "extensions"], "absent")
+    called |= {"base": "base", "iteration_stride": "stride", "iteration_offset": "offset"}
+    values = {}
+    for name, field in descriptor.layout:
+        shape = Shape.cast(field.shape)
+        if isinstance(field.shape, data.Layout):
+            continue
+        wide = toss.random() < 0.1
+        kept = shape.width if wide else min(widths.get(name, shape.width), shape.width)
+        value = toss.getrandbits(kept) if kept else 0
+        if shape.signed and kept:
+            value -= (value >> kept - 1) << kept
+        values[name] = value
+        limit = min(widths.get(name, shape.width), shape.width)
+        low = -(1 << limit - 1) if shape.signed and limit else 0
+        high = (1 << limit - (shape.signed and limit > 0)) - 1
+        if not low <= value <= high:
+            notes.add(called.get(name, "range"))
+    return values, notes
+
+
+@pytest.mark.parametrize("mover", ["A", "B", "MM2S0"])
+def test_fields_are_kept_as_far_as_they_fit_and_noted_where_they_do_not(mover: str) -> None:
     dut = store(mover)
     slots, words = dut.descriptor.mover.descriptors, dut.descriptor.words
+    fields = dut.descriptor.layout
 
     async def host(ctx):
         toss = random.Random(mover)
-        model = [[0] * words for _ in range(slots)]
-        for _ in range(150):
-            slot, word, value = toss.randrange(slots), toss.randrange(words), toss.getrandbits(32)
-            model[slot][word] = value
-            assert not await write(ctx, dut.bus, offset(slot, word), value)
-        for slot in range(slots):
-            packed = sum(value << 32 * word for word, value in enumerate(model[slot]))
-            assert await load(ctx, dut, slot) == packed
+        model: dict[int, tuple[dict[str, int], set[str], bool]] = {}
+        for _ in range(40):
+            slot = toss.randrange(slots)
+            values, notes = encoded(dut, toss)
+            bounds = [toss.choice([0, 1, 2, 65535]) for _ in range(dut.descriptor.mover.loops)]
+            bounds = [max(bound, toss.random() < 0.8) for bound in bounds]
+            packed = fields.const(values | {"bounds": bounds}).as_value().value
+            if "run_length" in values and not values["run_length"]:
+                bounds.append(0)
+            order = list(range(words))
+            toss.shuffle(order)
+            for word in order:
+                value = packed >> 32 * word & 0xFFFFFFFF
+                assert not await write(ctx, dut.bus, offset(slot, word), value)
+            model[slot] = values, notes, 0 in bounds
+            slot = toss.choice(list(model))
+            values, notes, empty = model[slot]
+            await load(ctx, dut, slot)
+            assert {name for name, _ in word_notes() if ctx.get(dut.notes[name])} == notes
+            assert ctx.get(dut.empty) == empty
+            if not notes:
+                assert {name: ctx.get(dut.bd[name]) for name in values} == values
 
     run(dut, [host])
 
 
-def test_what_was_loaded_holds_while_its_slot_is_written() -> None:
+def test_what_was_loaded_shows_until_the_next_load() -> None:
     dut = store("B")
 
     async def host(ctx):
         await write(ctx, dut.bus, offset(2, 0), 0x11)
         assert await load(ctx, dut, 2) == 0x11
-        await write(ctx, dut.bus, offset(2, 0), 0x22)
+        await write(ctx, dut.bus, offset(1, 0), 0x22)
         ctx.set(dut.slot, 1)
         await ctx.tick()
         assert ctx.get(dut.bd.as_value()) == 0x11
-        assert await load(ctx, dut, 2) == 0x22
+        assert await load(ctx, dut, 1) == 0x22
 
     run(dut, [host])
 
