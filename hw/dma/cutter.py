@@ -43,19 +43,22 @@ class RunCutter(wiring.Component):
         Width of a run's address, at least that of a lane number.
     lanes
         Bytes of a bus beat, a power of two.
+    clips
+        Whether there may be clipped bytes.
 
     Members
     -------
-    i : stream of :func:`~weft.hw.dma.shaper.run_layout`
+    i : stream of :func:`~weft.hw.dma.shaper.run_layout` with `clips`
     o : stream of :func:`piece_layout`
     """
 
-    def __init__(self, *, address_bits: int, lanes: int) -> None:
+    def __init__(self, *, address_bits: int, lanes: int, clips: bool = True) -> None:
         self._address_bits = address_bits
         self._lanes = lanes
+        self._clips = clips
         super().__init__(
             {
-                "i": In(stream.Signature(run_layout(address_bits))),
+                "i": In(stream.Signature(run_layout(address_bits, clips=clips))),
                 "o": Out(stream.Signature(piece_layout(address_bits, lanes))),
             }
         )
@@ -68,6 +71,10 @@ class RunCutter(wiring.Component):
     def lanes(self) -> int:
         return self._lanes
 
+    @property
+    def clips(self) -> bool:
+        return self._clips
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
         lanes = self._lanes
@@ -75,7 +82,7 @@ class RunCutter(wiring.Component):
         run = self.i.payload
         piece = self.o.payload
 
-        low = Signal(RUN_LENGTH_BITS)
+        low = Signal(RUN_LENGTH_BITS)  # with `high` 0 for ever where nothing is clipped
         size = Signal(RUN_LENGTH_BITS)
         high = Signal(RUN_LENGTH_BITS)
         lane = Signal(lane_bits)
@@ -100,14 +107,14 @@ class RunCutter(wiring.Component):
             m.d.sync += self.o.valid.eq(self.i.valid)
             with m.If(self.i.valid):
                 m.d.sync += [
-                    low.eq(run.low),
                     size.eq(run.size),
-                    high.eq(run.high),
                     lane.eq(run.address[:lane_bits]),
                     end.eq(run.end),
                     piece.pad.eq(run.pad),
                     piece.address.eq(run.address),
                 ]
+                if self._clips:
+                    m.d.sync += [low.eq(run.low), high.eq(run.high)]
         with m.Elif(self.o.ready):
             with m.If(low != 0):
                 m.d.sync += low.eq(low - piece.count)

@@ -6,11 +6,15 @@ from amaranth.lib.wiring import In, Out
 
 from ..bus.axi import Response
 from ..bus.fault import FAULT_ADDRESS_BITS, FaultCode, fault_report
+from ..bus.queue import Queue
 from ..bus.streams import switch_beat
 from .cutter import piece_layout
 from .lanes import lanes_from, rotate_lanes, spread
 
 __all__ = ["BytePacker", "read_beat"]
+
+BLAMES = 4
+"""First bad responses of BDs that have not reported: one is taken, two are packed, one reports."""
 
 
 def read_beat(data_bits: int) -> data.StructLayout:
@@ -83,6 +87,7 @@ class BytePacker(wiring.Component):
         m = Module()
         lanes = self._data_bits // 8
         lane_bits = (lanes - 1).bit_length()
+        blame = data.StructLayout({"code": FaultCode, "address": FAULT_ADDRESS_BITS})
         piece = self.i_pieces.payload
         beat = self.i_beats.payload
 
@@ -94,7 +99,7 @@ class BytePacker(wiring.Component):
                     "kept": lanes,  # lanes from `offset` up
                     "total": range(2 * lanes),  # `offset` + bytes of the piece
                     "end": 1,
-                    "fault": fault_report(),
+                    "bad": 1,
                 }
             )
         )
@@ -103,6 +108,9 @@ class BytePacker(wiring.Component):
         offset = Signal(lane_bits)
         supplied = self.i_pieces.valid & (~piece.exists | self.i_beats.valid)
         bad = piece.exists & beat.resp[1]
+        # The first bad response of each BD, until the BD reports.
+        m.submodules.blames = blames = Queue(blame, depth=BLAMES)
+        blamed = Signal()  # the BD whose piece comes next has one already
         rotated = rotate_lanes(m, beat.data, (offset - piece.lane)[:lane_bits])
         total = offset + piece.count
         m.d.comb += [
@@ -117,20 +125,25 @@ class BytePacker(wiring.Component):
                     placed.kept.eq(lanes_from(offset, lanes)),
                     placed.total.eq(total),
                     placed.end.eq(piece.end),
-                    placed.fault.eq(0),
+                    placed.bad.eq(bad),
                     offset.eq(Mux(piece.end, 0, total)),
+                    blamed.eq(~piece.end & (blamed | bad)),
                 ]
-                with m.If(bad):
-                    code = Mux(beat.resp[0], FaultCode.READ_DECERR, FaultCode.READ_SLVERR)
-                    m.d.sync += [
-                        placed.fault.code.eq(Mux(beat.denied, FaultCode.WINDOW, code)),
-                        placed.fault.address.eq(beat.address),
-                    ]
+                m.d.comb += blames.i.valid.eq(bad & ~blamed)
+        m.d.comb += [
+            blames.i.payload.address.eq(beat.address),
+            blames.i.payload.code.eq(
+                Mux(
+                    beat.denied,
+                    FaultCode.WINDOW,
+                    Mux(beat.resp[0], FaultCode.READ_DECERR, FaultCode.READ_SLVERR),
+                )
+            ),
+        ]
 
         # Merge: `waiting` is the beat being filled. It is `complete` when it only waits to leave,
         # and then the piece behind it starts the next beat at lane 0.
         waiting = Signal(switch_beat(self._data_bits))
-        waiting_fault = Signal(fault_report())
         complete = Signal()
         reported = Signal()  # the BD whose beat leaves next has reported already
         out_free = Signal()
@@ -138,7 +151,8 @@ class BytePacker(wiring.Component):
         wraps = Signal()
         take = Signal()
         merged = Signal(self._data_bits)
-        merged_fault = Signal(fault_report())
+        spoilt = Signal()  # a byte of `merged` is of a bad beat
+        reports = Signal()
         kept = Signal(self._data_bits)
         m.d.comb += [
             out_free.eq(~self.o.valid | self.o.ready),
@@ -148,26 +162,30 @@ class BytePacker(wiring.Component):
             placed_free.eq(~placed_valid | take),
             kept.eq(spread(placed.kept)),
             merged.eq((placed.data & kept) | (waiting.data & ~kept)),
-            merged_fault.eq(Mux(waiting_fault.code != 0, waiting_fault, placed.fault)),
+            spoilt.eq(waiting.error | placed.bad),
+            blames.o.ready.eq(reports),
+            self.fault.address.eq(blames.o.payload.address),
         ]
-        m.d.sync += self.fault.code.eq(FaultCode.NONE)
+        with m.If(reports):
+            m.d.comb += self.fault.code.eq(blames.o.payload.code)
+        m.d.sync += reports.eq(0)
         with m.If(out_free):
             m.d.sync += self.o.valid.eq(complete | (placed_valid & fills))
             with m.If(complete):
                 m.d.sync += self.o.payload.eq(waiting)
-                with m.If(~reported):
-                    m.d.sync += self.fault.eq(waiting_fault)
-                m.d.sync += reported.eq(~waiting.end & (reported | waiting.error))
+                m.d.sync += [
+                    reports.eq(waiting.error & ~reported),
+                    reported.eq(~waiting.end & (reported | waiting.error)),
+                ]
             with m.Elif(placed_valid & fills):
                 m.d.sync += [
                     self.o.payload.data.eq(merged),
                     self.o.payload.count.eq(Mux(wraps, lanes, placed.total)),
                     self.o.payload.end.eq(placed.end & ~wraps),
-                    self.o.payload.error.eq(merged_fault.code != 0),
-                    reported.eq((~placed.end | wraps) & (reported | (merged_fault.code != 0))),
+                    self.o.payload.error.eq(spoilt),
+                    reports.eq(spoilt & ~reported),
+                    reported.eq((~placed.end | wraps) & (reported | spoilt)),
                 ]
-                with m.If(~reported):
-                    m.d.sync += self.fault.eq(merged_fault)
         with m.If(take):
             m.d.sync += [
                 waiting.data.eq(Mux(complete | wraps, placed.data, merged)),
@@ -177,18 +195,14 @@ class BytePacker(wiring.Component):
             with m.If(complete | wraps):
                 m.d.sync += [
                     complete.eq(Mux(complete, fills, placed.end)),
-                    waiting.error.eq(placed.fault.code != 0),
-                    waiting_fault.eq(placed.fault),
+                    waiting.error.eq(placed.bad),
                 ]
             with m.Elif(fills):
-                m.d.sync += [waiting.error.eq(0), waiting_fault.eq(0)]
+                m.d.sync += waiting.error.eq(0)
             with m.Else():
-                m.d.sync += [
-                    waiting.error.eq(merged_fault.code != 0),
-                    waiting_fault.eq(merged_fault),
-                ]
+                m.d.sync += waiting.error.eq(spoilt)
         with m.Elif(complete & out_free):
-            m.d.sync += [complete.eq(0), waiting.error.eq(0), waiting_fault.eq(0)]
+            m.d.sync += [complete.eq(0), waiting.error.eq(0)]
 
         m.d.comb += self.retired.eq(self.o.valid & self.o.ready & self.o.payload.end)
         return m

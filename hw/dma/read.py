@@ -135,6 +135,7 @@ class Mm2sPort(wiring.Component):
         m = Module()
         dma = self._dma
         lane_bits = (dma.data_bytes - 1).bit_length()
+        clips = self._mover.guards > 0
         m.submodules.shaper = shaper = RunShaper(
             address_bits=dma.address_bits, guards=self._mover.guards
         )
@@ -144,10 +145,11 @@ class Mm2sPort(wiring.Component):
         m.submodules.legalizer = legalizer = BurstLegalizer(
             address_bits=dma.address_bits, data_bits=dma.data_bits, burst_beats=dma.burst_beats
         )
-        m.submodules.runs = runs = Queue(
-            run_layout(lane_bits), depth=dma.read_outstanding + PIPELINE_ROWS
+        kept = run_layout(lane_bits, clips=clips)
+        m.submodules.runs = runs = Queue(kept, depth=dma.read_outstanding + PIPELINE_ROWS)
+        m.submodules.cutter = cutter = RunCutter(
+            address_bits=lane_bits, lanes=dma.data_bytes, clips=clips
         )
-        m.submodules.cutter = cutter = RunCutter(address_bits=lane_bits, lanes=dma.data_bytes)
         m.submodules.packer = packer = BytePacker(data_bits=dma.data_bits, address_bits=lane_bits)
         adopt(packer, "o", self.o)
         m.submodules.buffer = buffer = self._buffer
@@ -173,11 +175,7 @@ class Mm2sPort(wiring.Component):
             legalizer.i.payload.size.eq(run.size),
             legalizer.i.payload.end.eq(run.end),
             runs.i.payload.address.eq(run.address[:lane_bits]),
-            runs.i.payload.low.eq(run.low),
-            runs.i.payload.size.eq(run.size),
-            runs.i.payload.high.eq(run.high),
-            runs.i.payload.pad.eq(run.pad),
-            runs.i.payload.end.eq(run.end),
+            *(runs.i.payload[name].eq(run[name]) for name in kept.members if name != "address"),
         ]
 
         credits = Signal(range(dma.read_buffer + 1), init=dma.read_buffer)

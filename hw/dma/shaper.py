@@ -5,24 +5,27 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..agu.row import temporal_row
+from ..bus.streams import present_fields
 from ..mover.descriptor import RUN_LENGTH_BITS, dram_settings
 
 __all__ = ["RunShaper", "run_layout"]
 
 
-def run_layout(address_bits: int) -> data.StructLayout:
+def run_layout(address_bits: int, *, clips: bool = True) -> data.StructLayout:
     """A run of bytes in the order in which they travel.
 
     ``low`` clipped bytes, ``size`` existing ones from ``address`` up, ``high`` clipped ones; their
     sum is at least 1. Clipped bytes are ``pad`` on read and dropped on write. ``end`` ends the BD.
-    ``address`` has no meaning where ``size`` is 0.
+    ``address`` has no meaning where ``size`` is 0. Without `clips` all bytes exist, and ``low`` and
+    ``high`` are absent.
     """
-    return data.StructLayout(
+    clipped = RUN_LENGTH_BITS if clips else 0
+    return present_fields(
         {
             "address": address_bits,
-            "low": RUN_LENGTH_BITS,
+            "low": clipped,
             "size": RUN_LENGTH_BITS,
-            "high": RUN_LENGTH_BITS,
+            "high": clipped,
             "pad": 8,
             "end": 1,
         }

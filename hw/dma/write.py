@@ -143,9 +143,11 @@ class S2mmPort(wiring.Component):
             address_bits=dma.address_bits, data_bits=dma.data_bits, burst_beats=dma.burst_beats
         )
         m.submodules.bursts = bursts = Queue(burst_layout(dma.address_bits), depth=PIPELINE_ROWS)
-        m.submodules.runs = runs = Queue(run_layout(dma.address_bits), depth=PIPELINE_ROWS)
+        clips = self._mover.guards > 0
+        kept = run_layout(dma.address_bits, clips=clips)
+        m.submodules.runs = runs = Queue(kept, depth=PIPELINE_ROWS)
         m.submodules.cutter = cutter = RunCutter(
-            address_bits=dma.address_bits, lanes=dma.data_bytes
+            address_bits=dma.address_bits, lanes=dma.data_bytes, clips=clips
         )
         m.submodules.unpacker = unpacker = ByteUnpacker(
             data_bits=dma.data_bits,
@@ -182,7 +184,7 @@ class S2mmPort(wiring.Component):
         m.d.comb += [
             joiner.o.ready.eq(runs.i.ready & (legalizer.i.ready | ~seen)),
             runs.i.valid.eq(joiner.o.valid & (legalizer.i.ready | ~seen)),
-            runs.i.payload.eq(run),
+            *(runs.i.payload[name].eq(run[name]) for name in kept.members),
             legalizer.i.valid.eq(joiner.o.valid & runs.i.ready & seen),
             legalizer.i.payload.address.eq(run.address),
             legalizer.i.payload.size.eq(run.size),
