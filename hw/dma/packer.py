@@ -164,10 +164,11 @@ class BytePacker(wiring.Component):
             merged.eq((placed.data & kept) | (waiting.data & ~kept)),
             spoilt.eq(waiting.error | placed.bad),
             blames.o.ready.eq(reports),
+            self.fault.code.eq(Mux(reports, blames.o.payload.code, FaultCode.NONE)),
             self.fault.address.eq(blames.o.payload.address),
+            self.fault.tag.eq(0),
+            self.fault.named.eq(0),
         ]
-        with m.If(reports):
-            m.d.comb += self.fault.code.eq(blames.o.payload.code)
         m.d.sync += reports.eq(0)
         with m.If(out_free):
             m.d.sync += self.o.valid.eq(complete | (placed_valid & fills))

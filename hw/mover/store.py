@@ -129,6 +129,6 @@ class BdStore(wiring.Component):
         m.d.comb += [
             self.bd.eq(Cat(pieces)),
             self.empty.eq(Cat(found.pop("empty")).any()),
-            *(self.notes[name].eq(Cat(noted).any()) for name, noted in found.items()),
+            self.notes.eq(Cat(Cat(found[name]).any() for name, _ in word_notes())),
         ]
         return m
