@@ -1,6 +1,6 @@
 """One channel of a write port: address FIFO, data FIFO, requester."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -112,7 +112,7 @@ class WriteChannel(wiring.Component):
         adopt(address_in, "addr", self.push_pointer)
         adopt(address_in, "en", self.push)
         m.d.comb += address_in.data.place.eq(address.kept(place))
-        mask = Signal(size, init=-1)
+        mask = Signal(size) if mover.byte_mask else Const(-1, size)
         if mover.byte_mask:
             m.d.comb += address_in.data.byte_mask.eq(self.row.byte_mask)
 

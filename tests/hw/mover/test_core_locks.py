@@ -210,21 +210,22 @@ def test_programs_with_locks_run_as_on_a_serial_machine(seed: int) -> None:
 
 @pytest.mark.parametrize(("rows", "lost"), [((2, 5, 3), 0), ((1, 1, 1), 59), ((1, 3), 30)])
 def test_a_free_lock_costs_a_cycle_at_most(rows: tuple[int, ...], lost: int) -> None:
-    """One after a push and after a BD of one row, none between the other BDs of a ring."""
+    """One after a push of another BD than the last one and after a BD of one row, none between the
+    other BDs of a ring."""
     host = CoreHost(CONFIG, "B")
     dut, port = Locked(host), PortModel(host.core)
     executed = 60
 
     async def program(ctx):
-        for slot, count in enumerate(rows):
+        for slot, count in enumerate(rows, 1):
             bits = encode(
                 host.core.descriptor,
-                line(3, count, next=(slot + 1) % len(rows)),
+                line(3, count, next=slot % len(rows) + 1),
                 **locking((slot, 1, False), (SPARE + 8, 1)),
             )
             await host.store(ctx, slot, bits)
             await setting(ctx, dut, slot, 63)
-        ctx.set(host.core.push.payload, {"descriptor": 0})
+        ctx.set(host.core.push.payload, {"descriptor": 1})
         ctx.set(host.core.push.valid, 1)
         assert ctx.get(host.core.push.ready)
         for _ in range(3):
