@@ -42,9 +42,9 @@ class MoverCore(wiring.Component):
     *Locks.* The lock of an execution is asked for from the cycle on in which its first row would be
     offered, that is when the last row before it has gone, and a free one costs no cycle; but one
     after a push of another BD than the last, after a BD without rows and after a BD of one row,
-    because the bank wants to know a cycle before what it will be asked for. Its release is offered from the cycle after its
-    retirement on, and the execution counts as retired when that was accepted. An execution that had
-    a fault does not release.
+    because the bank wants to know a cycle before what it will be asked for. Its release is offered
+    from the cycle after its retirement on, and the execution counts as retired when that was
+    accepted. An execution that had a fault does not release.
 
     *Queue.* A push to a full queue is dropped, counted in REFUSED, remembered in STATUS.refused,
     and ``refused`` pulses; ``push`` waits, and gives way to a PUSH. A BD slot is read whenever the
