@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from .array_pass import ArrayPass, Move
-from .conv import ConvTile
+from .conv_layout import ConvTile
 from .conv_tiling import ConvPlan
 from .descriptor import BufferDescriptor, Guard
 from .lower import lower

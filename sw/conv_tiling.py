@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..hw.config import AcceleratorConfig
-from .conv import ConvMapper, ConvShape, ConvTile
+from .conv import ConvMapper
+from .conv_layout import ConvShape, ConvTile
 from .convolution import Axis, Convolution
 from .errors import MappingError
 from .placement import Placement, stand_together

@@ -21,7 +21,8 @@ from weft.sim.golden.places import NOWHERE, places, scratchpad_bytes
 from weft.sw import MemRef
 from weft.sw.array_pass import Move
 from weft.sw.commands import Push
-from weft.sw.conv import ConvMapper, ConvTile
+from weft.sw.conv import ConvMapper
+from weft.sw.conv_layout import ConvTile
 from weft.sw.conv_passes import ConvPasses
 from weft.sw.conv_tiling import ConvPlan, plan_convolution
 from weft.sw.errors import MappingError
