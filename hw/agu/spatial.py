@@ -8,6 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..bus.fault import FaultCode, fault_report
+from ..bus.turns import lowest
 from ..config import MemoryConfig, MoverConfig
 from ..errors import ConfigError
 from .multiple import multiple
@@ -218,6 +219,9 @@ class SpatialAgu(wiring.Component):
         blamed_tag = Signal.like(tag)
         blamed_strides = Signal.like(strides)
 
+        first = Signal(len(channels))
+        m.submodules.first = searching = Module()
+        searching.d.comb += first.eq(lowest(searching, failing))
         m.d.comb += [
             # Written whole, in the order of its fields: bank, row, skip.
             leaves.channels.eq(Cat(Cat(places[channel], skips[channel]) for channel in channels)),
@@ -230,18 +234,21 @@ class SpatialAgu(wiring.Component):
                 blamed_tag.eq(tag),
                 blamed_strides.eq(strides),
             ]
-            for channel in channels:
-                with m.If(failing[channel]) if channel == 0 else m.Elif(failing[channel]):
-                    with m.If(too_far[channel]):
-                        m.d.sync += blame.eq(FaultCode.ADDRESS_RANGE)
-                    with m.Elif(unaligned[channel]):
-                        m.d.sync += blame.eq(FaultCode.ALIGNMENT)
-                    with m.Else():
-                        m.d.sync += blame.eq(FaultCode.REACH)
-                    rest = channel
-                    for index, bound in zip(blamed, bounds, strict=True):
-                        m.d.sync += index.eq(rest % bound)
-                        rest //= bound
+            with m.If((first & too_far).any()):
+                m.d.sync += blame.eq(FaultCode.ADDRESS_RANGE)
+            with m.Elif((first & unaligned).any()):
+                m.d.sync += blame.eq(FaultCode.ALIGNMENT)
+            with m.Else():
+                m.d.sync += blame.eq(FaultCode.REACH)
+            period = 1
+            for index, bound in zip(blamed, bounds, strict=True):
+                m.d.sync += [
+                    index[bit].eq(
+                        Cat(first[c] for c in channels if c // period % bound >> bit & 1).any()
+                    )
+                    for bit in range(len(index))
+                ]
+                period *= bound
 
         m.submodules.blaming = blaming = Module()
         address = blamed_row

@@ -8,7 +8,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Turns", "chosen", "next_in_circle"]
+__all__ = ["Turns", "chosen", "lowest", "next_in_circle"]
 
 
 class Turns(wiring.Component):
@@ -94,6 +94,12 @@ def next_in_circle(m: Module, asking: Value, after: Value) -> tuple[Value, Value
     m.d.comb += upward.eq(Mux(of_eligible[-1], of_eligible, of_all))
     beyond = (upward << 1)[: len(asking)]
     return upward & ~beyond, beyond
+
+
+def lowest(m: Module, bits: Value) -> Value:
+    """The lowest of `bits` that is set, one-hot; by a tree."""
+    upward = _from_lowest(m, bits)
+    return upward & ~(upward << 1)[: len(bits)]
 
 
 def _from_lowest(m: Module, bits: Value) -> Value:

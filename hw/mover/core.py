@@ -37,7 +37,8 @@ class MoverCore(wiring.Component):
     without a bubble between BDs of a chain, repeats and tasks, one a cycle as far as
     ``port.rows.ready`` and the locks allow. A BD without rows (a bound or a run length of 0, or a
     failed check) waits until everything before it has retired; the first row after it follows 3
-    cycles after that, or 5 if it acquires a lock.
+    cycles after that, or 5 if it acquires a lock, and a cycle later where a failed check has ended
+    a task before its last BD.
 
     *Locks.* The lock of an execution is asked for from the cycle on in which its first row would be
     offered, that is when the last row before it has gone, and a free one costs no cycle; but one

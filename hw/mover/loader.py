@@ -303,16 +303,19 @@ class Loader(wiring.Component):
             self._elaborate_report(m, flaw, begun, passed, last)
         m.d.comb += room.eq(Cat(side.ready for side in sides).all())
 
-        takes = Signal()
+        # Which slot is next does not wait for the checks: a BD that fails where its task would have
+        # gone on leaves a cycle before the next task.
+        takes, ends = Signal(), Signal()
         m.d.comb += [
-            self.i.ready.eq(~self.loaded | (begun & last)),
+            ends.eq(~bd.use_next & (task.repeat == 0)),
+            self.i.ready.eq(~self.loaded | (begun & ends)),
             takes.eq(self.i.valid & self.i.ready),
             self.read.eq(takes | (begun & ~last)),
             self.slot.eq(self.reads),
         ]
-        with m.If(self.i.ready):
+        with m.If(~self.loaded | ends):
             m.d.comb += self.reads.eq(self.i.payload.descriptor)
-        with m.Elif(follows):
+        with m.Elif(bd.use_next):
             m.d.comb += self.reads.eq(bd.next)
         with m.Else():
             m.d.comb += self.reads.eq(task.descriptor)
@@ -321,7 +324,7 @@ class Loader(wiring.Component):
         with m.Elif(begun & again):
             m.d.sync += task.repeat.eq(task.repeat - 1)
         with m.If(self.read):
-            m.d.sync += [self.descriptor_loaded.eq(self.reads), first.eq(~follows | takes)]
+            m.d.sync += [self.descriptor_loaded.eq(self.reads), first.eq(~bd.use_next | takes)]
         with m.If(takes | (begun & last)):
             m.d.sync += self.loaded.eq(takes)
         return m
