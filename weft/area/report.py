@@ -15,17 +15,16 @@ import resource
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from amaranth.back import rtlil
 
-from weft import hw
 from weft.hw.config import AcceleratorConfig
 from weft.hw.registry import EXTENSIONS
 from weft.hw.top import Top
 
+from ..gateware import GATEWARE
 from ..sim.verilator.cache import BuildCache
 from . import canonical, netlist
 from .netlist import Block, cut
@@ -172,7 +171,7 @@ def _plan(
     kind: str = "parts",
 ) -> dict[str, dict[str, int]]:
     """What `make` gives, kept for as long as neither configuration nor gateware change."""
-    told = json.dumps([kind, config.as_dict(), _sources()], sort_keys=True)
+    told = json.dumps([kind, config.as_dict(), GATEWARE, _tools()], sort_keys=True)
     key = hashlib.sha256(told.encode()).hexdigest()[:32]
 
     def fill(folder: Path) -> None:
@@ -184,14 +183,10 @@ def _plan(
 
 
 @cache
-def _sources() -> str:
-    """Hash of all that decides which blocks a configuration has."""
-    digest = hashlib.sha256(metadata.version("amaranth").encode())
-    gateware = Path(hw.__file__).parent
-    ours = (Path(canonical.__file__), Path(netlist.__file__), Path(__file__))
-    for path in (*sorted(gateware.rglob("*.py")), *ours):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+def _tools() -> str:
+    """Hash of what cuts a netlist into parts."""
+    paths = (canonical.__file__, netlist.__file__, __file__)
+    return hashlib.sha256(b"".join(Path(path).read_bytes() for path in paths)).hexdigest()
 
 
 def rows(plan: Mapping[str, Mapping[str, int]], areas: Mapping[str, Area]) -> list[dict[str, Any]]:
