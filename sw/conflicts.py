@@ -145,13 +145,13 @@ class _Traffic:
         self._asked = np.full_like(self._every, NOWHERE)
         self._skipping = np.zeros(len(self._every), np.bool_)
         self._coming = [self._skipping] * config.memory.latency
-        # Of each stream: rows and beats that have entered or left all its channels together, a beat
-        # offered to the consumer, cycles until the next is due, and beats at the consumer.
+        # Of each stream: rows that have entered all its channels together, beats that have entered
+        # or left them so, beats of a reader that all channels have the words of, cycles until the
+        # next is due, and beats at the consumer.
         self._pushed = np.zeros(len(movers), np.int64)
         self._moved = np.zeros(len(movers), np.int64)
-        self._offered = np.zeros(len(movers), np.bool_)
+        self._complete = np.zeros(len(movers), np.int64)
         self._wait = np.zeros(len(movers), np.int64)
-        self._beats = np.zeros(len(movers), np.int64)
         self._buffered = np.zeros(len(movers), np.int64)
         self._steps = 0
         self._lost = np.zeros(len(movers), np.int64)
@@ -159,26 +159,25 @@ class _Traffic:
 
     def counts(self) -> tuple[Numbers, Numbers, Numbers, Numbers]:
         """Cycles lost by stream and by bank, beats by stream, steps."""
-        lost, banks, beats = self._lost, self._lost_banks, self._beats
+        lost, banks, beats = self._lost, self._lost_banks, self._moved
         return lost.copy(), banks.copy(), beats.copy(), np.array(self._steps)
 
     def cycle(self) -> None:
         pushed, moved = self._pushed[self._stream], self._moved[self._stream]
         words = np.where(self._reads, self._arrived - moved, moved - self._taken)
-        urgent = np.where(self._reads, words <= 1, words >= self._channel_depth - 1)
+        urgent = np.where(self._reads, words <= 2, words >= self._channel_depth - 1)
         granted, losing = self._arbiter.step(self._asked, urgent)
         lost = (self._asked != NOWHERE) & ~granted
         self._lost += np.bitwise_or.reduceat(lost, self._first)
         self._lost_banks += losing
 
-        free = np.where(self._reads, self._taken - moved < self._channel_depth, words > 0)
+        # Of a reader's words one place more is that of the beat on offer.
+        free = np.where(self._reads, self._taken - moved <= self._channel_depth, words > 0)
         loads = ~lost & free & (pushed > self._taken)
         room = np.maximum.reduceat(pushed - self._taken, self._first) < self._address_depth
         push = room & (self._pushed < self._rows)
-        beat = self._consume(
-            np.minimum.reduceat(words, self._first) > 0,
-            np.maximum.reduceat(words, self._first) < self._data_depth,
-        )
+        whole = self._source & (np.minimum.reduceat(self._arrived, self._first) > self._complete)
+        beat = self._consume(np.maximum.reduceat(words, self._first) < self._data_depth)
 
         self._arrived = self._arrived + self._coming[-1]
         self._coming = [(granted | self._skipping) & self._reads, *self._coming[:-1]]
@@ -188,33 +187,31 @@ class _Traffic:
         self._taken = self._taken + loads
         self._pushed = self._pushed + push
         self._moved = self._moved + beat
+        self._complete = self._complete + whole
 
-    def _consume(self, filled: Flags, space: Flags) -> Flags:
+    def _consume(self, space: Flags) -> Flags:
         """The beats that leave the readers' channels, and enter the writers'."""
         apart = ~self._in_step & (self._wait == 0)
-        # A beat of a reader is offered from a register.
-        due = np.where(self._source, self._offered, self._moved < self._rows)
+        offered = self._complete > self._moved
+        due = np.where(self._source, offered, self._moved < self._rows)
         taken = apart & due & (self._source | space)
-        buffering = self._in_step & self._source & (self._interval > 1) & self._offered
+        buffering = self._in_step & self._source & (self._interval > 1) & offered
         taken |= buffering & (self._buffered == 0)
         given = self._in_step & ~self._source & (self._buffered > 0) & space
         taken |= given
         self._buffered = self._buffered + (taken & buffering) - given
         if self._in_step.any():
-            taken |= self._step()
+            taken |= self._step(offered)
         self._wait = np.where(taken, self._interval - 1, np.maximum(self._wait - 1, 0))
-        self._beats = self._beats + taken
-        leaves = self._source & filled & (~self._offered | taken)
-        self._offered = leaves | (self._offered & ~taken)
-        return np.where(self._source, leaves, taken)
+        return taken
 
-    def _step(self) -> Flags:
+    def _step(self, offered: Flags) -> Flags:
         """Take a step if everything is there; the beats that go straight into it."""
         direct = self._in_step & self._source & (self._interval == 1)
         begins = self._in_step & self._source & (self._interval > 1)
         begins &= self._steps % self._interval == 0
         ends = self._in_step & ~self._source & ((self._steps + 1) % self._interval == 0)
-        able = self._offered[direct].all() and (self._buffered[begins] > 0).all()
+        able = offered[direct].all() and (self._buffered[begins] > 0).all()
         if not able or (self._buffered[ends] > 1).any():
             return np.zeros_like(direct)
         self._steps += 1

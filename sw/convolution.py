@@ -108,13 +108,17 @@ class Axis:
         """What `outputs` need through `taps`; one index that nobody needs, if it is nothing."""
         step, output_step, tap_step = self.steps(len(outputs), len(taps))
         lowest = outputs.start * self.stride + taps.start * self.dilation - self.before
-        span = (len(outputs) - 1) * output_step + (len(taps) - 1) * tap_step
-        begin = max(0, -(lowest // step))
-        end = min(span, (self.size - 1 - lowest) // step)
-        if begin > end:
+        needed = [
+            j
+            for o in range(len(outputs))
+            for t in range(len(taps))
+            if 0 <= lowest + (j := o * output_step + t * tap_step) * step < self.size
+        ]
+        if not needed:
             return Reach(
                 first=0, step=1, count=1, start=1, output_step=output_step, tap_step=tap_step
             )
+        begin, end = min(needed), max(needed)
         return Reach(
             first=lowest + begin * step,
             step=step,

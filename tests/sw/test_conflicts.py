@@ -120,7 +120,7 @@ def measure(
             lost[name] = beats[name] = wait = 0
             reads = hasattr(port, "o")
             data = port.o if reads else port.i
-            await ctx.tick().repeat(2)
+            await ctx.tick().repeat(1)
             cycle = 0
             while cycle < CYCLES or beats[name] < count:
                 goes = wait == 0 and (reads or beats[name] < count)
@@ -138,7 +138,7 @@ def measure(
         return testbench
 
     async def counters(ctx):
-        await ctx.tick().repeat(2 + CYCLES + 1)
+        await ctx.tick().repeat(1 + CYCLES + 1)
         banks[:] = [ctx.get(count) for count in dut.scratchpad.bank_conflicts]
 
     run(dut, [counters, *[bench(s) for s in streams for bench in (rows, mover)]])

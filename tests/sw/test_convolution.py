@@ -108,3 +108,10 @@ def test_what_is_no_convolution_is_refused(change: dict[str, Any], text: str) ->
     Convolution.of(**FINE)
     with pytest.raises(MappingError, match=text):
         Convolution.of(**FINE | change)
+
+
+def test_a_reach_ends_with_a_pixel_that_is_needed() -> None:
+    """The image ends in the gap between two outputs' pixels."""
+    axis = Axis(name="rows", size=3, kernel=2, stride=3, dilation=1, before=0, after=2)
+    reach = axis.reach(range(2), range(2))
+    assert (reach.first, reach.count, reach.start) == (0, 2, 0)
