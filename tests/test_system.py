@@ -18,6 +18,8 @@ from weft.config import load_config
 from weft.hw.bus.axi import Response
 from weft.hw.config import SequencerConfig
 from weft.sim.dram import DramParameters, ErrorRange
+from weft.sim.simulation import MEMORY_BASE, MEMORY_BYTES
+from weft.sw.allocator import Allocator
 from weft.sw.descriptor import BufferDescriptor
 from weft.sw.device import Device
 from weft.sw.errors import (
@@ -277,13 +279,17 @@ def test_the_demo_s_figures(engine: str) -> None:
     assert result["array"]["bubbles"] == 0
 
 
+def places() -> Allocator:
+    """What gives the addresses that a new device gives."""
+    return Allocator(np.zeros(MEMORY_BYTES, np.uint8), MEMORY_BASE)
+
+
 def faulty(engine: str, **errors: tuple[ErrorRange, ...]) -> Any:
     return weft.simulate("tiny", engine, dram=DramParameters(**errors))
 
 
 def test_read_error_names_mover_descriptor_and_address(engine: str) -> None:
-    probe = weft.simulate("tiny", engine)
-    a, _, _ = operands(probe, 8, 8, 40)
+    a, _, _ = operands(places(), 8, 8, 40)
     start = a.device_address + 5 * 40
     dev = faulty(engine, read_errors=(ErrorRange(start=start, stop=start + 1),))
     a, b, out = operands(dev, 8, 8, 40)
@@ -301,8 +307,7 @@ def test_read_error_names_mover_descriptor_and_address(engine: str) -> None:
 
 
 def test_write_error_names_mover_descriptor_and_address(engine: str) -> None:
-    probe = weft.simulate("tiny", engine)
-    _, _, out = operands(probe, 8, 8, 8)
+    _, _, out = operands(places(), 8, 8, 8)
     hit = out.device_address + 100
     bad = ErrorRange(start=hit, stop=hit + 1, response=Response.DECERR)
     dev = faulty(engine, write_errors=(bad,))
@@ -436,7 +441,7 @@ class GaveUpError(Exception):
     """The host's, in the middle of a product."""
 
 
-@pytest.mark.parametrize("mover", ["MM2S0", "S2MM0"])
+@pytest.mark.parametrize("mover", ["MM2S0", pytest.param("S2MM0", marks=pytest.mark.soak)])
 def test_a_reset_in_mid_flight_leaves_a_device_that_works(
     mover: str, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,6 +57,7 @@ def test_unpack_inverts_the_layout(name: str) -> None:
     assert fields["array"]["step"] == constant.array.step
 
 
+@pytest.mark.soak
 def test_only_an_observed_system_has_a_trace() -> None:
     plain, observed = Top(TINY), Top(TINY, observed=True)
     width = trace_layout(TINY).size

@@ -176,7 +176,7 @@ def with_movers(names: list[str], **values: Any) -> Any:
     return replace(TINY, movers=tuple(movers))
 
 
-@pytest.mark.parametrize("room", [1, 2])
+@pytest.mark.parametrize("room", [1, pytest.param(2, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("sequencer", [TINY.sequencer, None])
 def test_short_queues_make_a_product_wait(room: int, sequencer: Any) -> None:
     names = [mover.name for mover in TINY.movers]

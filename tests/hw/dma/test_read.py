@@ -110,7 +110,7 @@ class Trial:
         assert self.slave.reads == expected
 
 
-@settings(max_examples=16, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     rows=bds(),
     data_bits=st.sampled_from([32, 64, 128, 512]),

@@ -49,7 +49,7 @@ def earliest_steps(work: Work) -> Iterator[int]:
             yield step
 
 
-@settings(max_examples=45, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     shape=st.sampled_from([(1, 1, 1), (2, 3, 4), (3, 2, 1), (4, 4, 4), (1, 4, 3), (5, 1, 2)]),
     lengths=st.lists(st.integers(1, 20), min_size=1, max_size=10),
@@ -67,7 +67,8 @@ def test_any_tiles(shape, lengths, ends, adds, extremes, faults, give, take, see
     check(work, give, take, seed)
 
 
-@settings(max_examples=4, deadline=None)
+@pytest.mark.soak
+@settings(max_examples=12, deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 20), min_size=3, max_size=8),
     ends=st.lists(st.integers(0, 100), max_size=3),
@@ -80,7 +81,7 @@ def test_any_tiles_on_the_default_array(lengths, ends, adds, give, take, seed) -
     check(Work(ArrayConfig(), lengths, ends, adds, seed), give, take, seed)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     shape=st.sampled_from([(1, 1, 1), (2, 3, 1), (4, 4, 1), (6, 2, 1)]),
     lengths=st.lists(st.integers(1, 12), min_size=1, max_size=12),
