@@ -137,6 +137,12 @@ def ageing(
     return invariant
 
 
+def meant(request: Any) -> Value:
+    """What counts of a request: data and strobe with `write` alone."""
+    word = Cat(request.data, request.strobe)
+    return Cat(request.bank, request.row, request.write, Mux(request.write, word, 0))
+
+
 def share_harness(design: Any) -> Module:
     m = Module()
     m.submodules.share = share = design(memory=MEMORY, reads=SHARING)
@@ -145,11 +151,14 @@ def share_harness(design: Any) -> Module:
     served = Cat(client.req.ready for client in share.clients)
     granted = asking & served
     free(m, request.ready, share.memory.rsp)
-    m.submodules.steady = Steady(request)
+    m.submodules.steady = Steady(
+        SimpleNamespace(valid=request.valid, ready=request.ready, payload=meant(request.payload))
+    )
     for number, client in enumerate(share.clients):
         free(m, client.req.valid, client.req.payload)
         m.submodules[f"steady_{number}"] = Steady(client.req, rule=Assume)
-        shown = Value.cast(request.payload) == Value.cast(client.req.payload)
+        m.d.comb += Assume(client.req.payload.write == (not SHARING[number]))
+        shown = meant(request.payload) == meant(client.req.payload)
         always(m, ~granted[number] | shown, "what is granted is what was asked")
     m.submodules.circle = circle = Circle(
         asking=asking, grant=served, turn=request.valid & request.ready
