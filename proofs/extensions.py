@@ -7,7 +7,7 @@ from amaranth.hdl import Assume, Cat, Module, Mux, Signal, Value
 
 from weft.hw.bus.streams import compute_beat
 from weft.hw.extensions.chain import Chain
-from weft.hw.extensions.extension import Extension
+from weft.hw.extensions.mapper import Mapper
 
 from .harness import always, fixed, free, strengthen
 from .proof import Mutant, Proof
@@ -20,34 +20,20 @@ NUMBER_BITS = 2
 """A BD is told from the next by its number modulo 4."""
 
 
-class Inverter(Extension):
+class Inverter(Mapper):
     """Inverts every bit, with a register behind it."""
 
     cut = True
 
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        m.d.comb += [
-            self.o.payload.eq(self.i.payload),
-            self.o.payload.data.eq(~self.i.payload.data),
-            self.o.valid.eq(self.i.valid),
-            self.i.ready.eq(self.o.ready),
-        ]
-        return m
+    def changed(self, m: Module, content: Value) -> Value:
+        return ~content
 
 
-class Swapper(Extension):
+class Swapper(Mapper):
     """Swaps two bits."""
 
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        m.d.comb += [
-            self.o.payload.eq(self.i.payload),
-            self.o.payload.data.eq(self.i.payload.data.rotate_left(1)),
-            self.o.valid.eq(self.i.valid),
-            self.i.ready.eq(self.o.ready),
-        ]
-        return m
+    def changed(self, m: Module, content: Value) -> Value:
+        return content.rotate_left(1)
 
 
 def chain_harness(design: Any) -> Module:

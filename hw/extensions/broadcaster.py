@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Self
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Value
 
 from ..config import MoverConfig
-from .extension import Extension
+from .mapper import Mapper
 
 __all__ = ["Broadcaster"]
 
 
-class Broadcaster(Extension):
+class Broadcaster(Mapper):
     """The lowest `narrow` bits of a beat go on, as often as they fit it. Wires only.
 
     The other channels of the mover need no access: a BD that goes through switches them off by its
@@ -42,16 +42,5 @@ class Broadcaster(Extension):
     def narrow(self) -> int:
         return self._narrow
 
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        given = self.i.payload
-        copies = self._width // self._narrow
-        m.d.comb += [
-            self.o.valid.eq(self.i.valid),
-            self.i.ready.eq(self.o.ready),
-            self.o.payload.data.eq(given.data[: self._narrow].replicate(copies)),
-            self.o.payload.mark.eq(given.mark),
-            self.o.payload.end.eq(given.end),
-            self.o.payload.error.eq(given.error),
-        ]
-        return m
+    def changed(self, m: Module, content: Value) -> Value:
+        return content[: self._narrow].replicate(self._width // self._narrow)

@@ -2,14 +2,14 @@
 
 from math import isqrt
 
-from amaranth.hdl import Cat, Module
+from amaranth.hdl import Cat, Module, Value
 
-from .extension import Extension
+from .mapper import Mapper
 
 __all__ = ["Transposer"]
 
 
-class Transposer(Extension):
+class Transposer(Mapper):
     """A beat is a square tile of bytes, row after row; its transpose goes on.
 
     Byte ``(row, column)`` of the beat becomes byte ``(column, row)``. Wires only.
@@ -33,21 +33,10 @@ class Transposer(Extension):
         """Rows and columns of a tile."""
         return self._side
 
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        side, given = self._side, self.i.payload
-        m.d.comb += [
-            self.o.valid.eq(self.i.valid),
-            self.i.ready.eq(self.o.ready),
-            self.o.payload.data.eq(
-                Cat(
-                    given.data.word_select(row * side + column, 8)
-                    for column in range(side)
-                    for row in range(side)
-                )
-            ),
-            self.o.payload.mark.eq(given.mark),
-            self.o.payload.end.eq(given.end),
-            self.o.payload.error.eq(given.error),
-        ]
-        return m
+    def changed(self, m: Module, content: Value) -> Value:
+        side = self._side
+        return Cat(
+            content.word_select(row * side + column, 8)
+            for column in range(side)
+            for row in range(side)
+        )
