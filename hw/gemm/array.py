@@ -138,7 +138,7 @@ class GemmArray(wiring.Component):
 
     @property
     def latency(self) -> int:
-        return 2 * self._array.mu + self._array.nu + 1
+        return self._delay + self._array.mu
 
     @property
     def latency_e(self) -> int:

@@ -1,6 +1,6 @@
 """From rows of results to beats."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -9,7 +9,7 @@ from ..bus.queue import Queue
 from ..bus.streams import compute_beat
 from ..bus.wires import adopt
 
-__all__ = ["Collector", "slots_for", "tile_ticket"]
+__all__ = ["Collector", "row_here", "slots_for", "tile_ticket"]
 
 
 def tile_ticket() -> data.StructLayout:
@@ -20,6 +20,15 @@ def tile_ticket() -> data.StructLayout:
 def slots_for(cycles: int, *, rows: int) -> int:
     """Slots, a power of two, for a tile every `rows` cycles that keeps its own for `cycles`."""
     return 1 << (-(-cycles // rows)).bit_length()
+
+
+def row_here(m: Module, release: Value, count: int) -> Signal:
+    """Which of a tile's rows is here, a bit each: the last with `release`, then downwards."""
+    rows = Signal(count)
+    later_rows = Signal(max(count - 1, 1))
+    m.d.comb += rows.eq(Cat(later_rows[: count - 1], release))
+    m.d.sync += later_rows.eq(rows[1:])
+    return rows
 
 
 class Collector(wiring.Component):
@@ -106,16 +115,12 @@ class Collector(wiring.Component):
         m.submodules.beats = beats = Memory(shape=self._rows * row_bits, depth=self._slots, init=[])
         write_port = beats.write_port(granularity=row_bits)
         read_port = beats.read_port(domain="comb")
-        # Bit i: the row here now is row i.
-        rows = Signal(self._rows)
-        later_rows = Signal(max(self._rows - 1, 1))
+        rows = row_here(m, self.release, self._rows)
         m.d.comb += [
-            rows.eq(Cat(later_rows[: self._rows - 1], self.release)),
             write_port.en.eq(rows),
             write_port.data.eq(Cat(self.i_row).replicate(self._rows)),
             self.last.eq(rows[0]),
         ]
-        m.d.sync += later_rows.eq(rows[1:])
         with m.If(rows[0]):
             m.d.sync += write_port.addr.eq(write_port.addr + 1)
 

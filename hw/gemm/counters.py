@@ -4,12 +4,9 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .feeder import step_activity
+from .feeder import WAITS, step_activity
 
 __all__ = ["COUNTERS", "Counters"]
-
-WAITS = ("starved_a", "starved_b", "starved_c", "blocked_d", "blocked_e", "starved_s")
-"""What a step may have waited for."""
 
 COUNTERS = ("active", "steps", "bubbles", *WAITS)
 

@@ -1,4 +1,4 @@
-"""Taking steps: the join of A, B, C and room for D."""
+"""Taking steps: the join of A, B, C and room for what comes of them."""
 
 from enum import IntEnum
 
@@ -12,6 +12,7 @@ from .collector import tile_ticket
 from .element import element_control
 
 __all__ = [
+    "WAITS",
     "Feeder",
     "Lacking",
     "array_operator",
@@ -19,6 +20,10 @@ __all__ = [
     "step_activity",
     "wanted_results",
 ]
+
+
+WAITS = ("starved_a", "starved_b", "starved_c", "blocked_d", "blocked_e", "starved_s")
+"""What a step may have waited for."""
 
 
 def array_operator() -> data.FlexibleLayout:
@@ -74,8 +79,7 @@ def step_activity() -> data.StructLayout:
     taken; ``blocked_e``, ``starved_s``: D had one if it wanted the tile, but every slot for E was
     taken, or one was left but no parameters. The first two may meet; the others are alone.
     """
-    waits = ("starved_a", "starved_b", "starved_c", "blocked_d", "blocked_e", "starved_s")
-    return data.StructLayout({name: 1 for name in ("busy", "step", *waits)})
+    return data.StructLayout({name: 1 for name in ("busy", "step", *WAITS)})
 
 
 class Feeder(wiring.Component):
@@ -85,7 +89,8 @@ class Feeder(wiring.Component):
 
     - for the first step of a tile with C: its C is loaded;
     - for the step with ``mark``, the last of a tile: the step before with ``mark`` was taken at
-      least mu cycles ago, and there is room for the tile's ticket, which reserves its place in D.
+      least mu cycles ago, and the tile's ticket is accepted, which reserves its place in D, E or
+      both.
 
     A BD that ends without ``mark`` leaves its tile open for the next; whether the tile has C was
     settled at its first step, and where it goes is at its last. ``a.ready`` and ``b.ready`` are the
@@ -112,7 +117,7 @@ class Feeder(wiring.Component):
     lacking : :class:`Lacking`
         What the ticket waits for while it does.
     in_flight : 1
-        A tile is between its last step and the taking of its D beat.
+        A tile is between its last step and the taking of its last beat.
     o_control : :func:`~weft.hw.gemm.element.element_control`
     o_a, o_b : mu, nu lanes of ku * factor_bits
         Rows of A, columns of B, less their zero points.

@@ -33,7 +33,7 @@ class ParameterSets(wiring.Component):
     width
         Bits of a beat: whole columns, and a part of a set.
     readers
-        By name, a stage of the lanes and the names of the parameters that are read there.
+        By name, the parameters that are read together.
 
     Members
     -------
@@ -56,7 +56,7 @@ class ParameterSets(wiring.Component):
         lanes: int,
         sets: int,
         width: int,
-        readers: Mapping[str, tuple[int, tuple[str, ...]]],
+        readers: Mapping[str, tuple[str, ...]],
     ) -> None:
         self._lanes = lanes
         self._sets = sets
@@ -70,7 +70,7 @@ class ParameterSets(wiring.Component):
                 **{f"index_{name}": In(range(sets)) for name in readers},
                 **{
                     f"read_{name}": Out(data.ArrayLayout(parameters_of(*names), lanes))
-                    for name, (_, names) in readers.items()
+                    for name, names in readers.items()
                 },
             }
         )
@@ -88,7 +88,7 @@ class ParameterSets(wiring.Component):
         return self._width
 
     @property
-    def readers(self) -> Mapping[str, tuple[int, tuple[str, ...]]]:
+    def readers(self) -> Mapping[str, tuple[str, ...]]:
         return self._readers
 
     def elaborate(self, platform: object) -> Module:
@@ -123,7 +123,7 @@ class ParameterSets(wiring.Component):
             m.d.sync += held.eq(Mux(filled, held + 1, held - 1))
 
         given = data.ArrayLayout(quantizer_parameters(), columns)(self.s.payload.data)
-        for reader, (_, names) in self._readers.items():
+        for reader, names in self._readers.items():
             piece = parameters_of(*names).size * columns
             memory = Memory(shape=piece * parts, depth=self._sets, init=[])
             m.submodules[f"memory_{reader}"] = memory

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ..bus.streams import compute_beat
 from ..bus.wires import adopt
 from ..config import ArrayConfig
-from .collector import Collector, slots_for, tile_ticket
+from .collector import Collector, row_here, slots_for, tile_ticket
 from .parameter_sets import ParameterSets
 from .rescaler import READERS, STAGES, Rescaler
 
@@ -69,7 +69,7 @@ class Quantizer(wiring.Component):
             lanes=array.nu,
             sets=slots_for(delay + array.mu + STAGES + 1, rows=array.mu),
             width=parameter_bits,
-            readers=READERS,
+            readers={name: names for name, (_, names) in READERS.items()},
         )
         super().__init__(
             {
@@ -97,7 +97,6 @@ class Quantizer(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        mu = self._array.mu
         m.submodules.sets = sets = self._sets
         m.submodules.collector = collector = self._collector
         adopt(sets, "s", self.s)
@@ -114,19 +113,14 @@ class Quantizer(wiring.Component):
             sets.done.eq(collector.last),
         ]
 
-        # Bit i: the row here now is row i. Which set it takes, and where rows are, stage by stage.
-        rows = Signal(mu)
-        later_rows = Signal(max(mu - 1, 1))
+        # Which set the row here takes, and where rows are, stage by stage.
+        rows = row_here(m, self.release, self._array.mu)
         stages = Signal(STAGES)
         later_stages = Signal(STAGES - 1)
         releases = Signal(STAGES)
         index = [Signal(range(sets.sets), name=f"index_{stage}") for stage in range(STAGES + 1)]
-        m.d.comb += [
-            rows.eq(Cat(later_rows[: mu - 1], self.release)),
-            stages.eq(Cat(rows.any(), later_stages)),
-        ]
+        m.d.comb += stages.eq(Cat(rows.any(), later_stages))
         m.d.sync += [
-            later_rows.eq(rows[1:]),
             later_stages.eq(stages),
             releases.eq(Cat(self.release, releases)),
         ]
