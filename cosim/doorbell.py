@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from weft.hw.bus.opcodes import RECORD_BYTES, completion_record
+from weft.hw.bus.opcodes import completion_record
 from weft.hw.bus.registers import SEQUENCER_BIT
+from weft.hw.config import RECORD_BYTES
 from weft.sw.device import Device
 
 __all__ = ["Doorbell"]

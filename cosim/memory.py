@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from weft.hw.bus.axi import BOUNDARY_BYTES
+from weft.hw.config import BOUNDARY_BYTES
 
 __all__ = ["DeviceMemory", "RefusedError"]
 

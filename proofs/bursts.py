@@ -5,7 +5,7 @@ from typing import Any
 
 from amaranth.hdl import Assume, Module, Mux, Signal
 
-from weft.hw.bus.axi import BOUNDARY_BYTES
+from weft.hw.config import BOUNDARY_BYTES
 from weft.hw.dma.cutter import RunCutter
 from weft.hw.dma.legalizer import BurstLegalizer
 from weft.hw.mover.descriptor import RUN_LENGTH_BITS

@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from ..hw.bus.opcodes import (
     PROGRAM_ALIGNMENT,
-    RECORD_BYTES,
     STOP_TEXT,
     Opcode,
     StopCode,
     completion_record,
 )
 from ..hw.bus.registers import SEQUENCER_BIT
+from ..hw.config import RECORD_BYTES
 from .allocator import Allocator
 from .errors import AllocationError, DeviceTimeout, ProgramStopped
 from .program import DEFAULT_TIMEOUT, Program

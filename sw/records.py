@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hw.bus.fault import FaultCode
-from ..hw.bus.record import RECORD_BYTES, RING_BYTES, RING_PLACES, TaskStatus, task_record
+from ..hw.bus.record import RING_BYTES, RING_PLACES, TaskStatus, task_record
+from ..hw.config import RECORD_BYTES
 from .allocator import ALIGNMENT, Allocator
 from .errors import MappingError, RecordError
 from .registers import Registers

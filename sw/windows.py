@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..hw.bus.axi import BOUNDARY_BYTES
-from ..hw.config import AcceleratorConfig
+from ..hw.config import BOUNDARY_BYTES, AcceleratorConfig
 from .errors import MappingError
 
 __all__ = ["window_registers"]

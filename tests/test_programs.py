@@ -10,9 +10,9 @@ import weft
 from support.sequences import WALK_X, WALK_Y, dram_walk
 from weft.config import load_config
 from weft.hw.bus.fault import FaultCode
-from weft.hw.bus.opcodes import RECORD_BYTES, StopCode, completion_record
+from weft.hw.bus.opcodes import StopCode, completion_record
 from weft.hw.bus.registers import SEQUENCER_BIT
-from weft.hw.config import SequencerConfig
+from weft.hw.config import RECORD_BYTES, SequencerConfig
 from weft.hw.mover.descriptor import Descriptor
 from weft.sim.dram import DramParameters, ErrorRange
 from weft.sim.simulation import MEMORY_BASE

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cosim.bench import Bench, cosimulated
-from weft.hw.bus.axi import BOUNDARY_BYTES as PAGE_BYTES
+from weft.hw.config import BOUNDARY_BYTES as PAGE_BYTES
 from weft.sw.blocked import contiguous
 from weft.sw.errors import DeviceError
 from weft.sw.sequence import RuntimeSequence

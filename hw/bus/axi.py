@@ -12,10 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from .streams import present_fields
 
-__all__ = ["BOUNDARY_BYTES", "Axi4Signature", "AxiLiteSignature", "Response"]
-
-BOUNDARY_BYTES = 4096
-"""No burst crosses a multiple of it."""
+__all__ = ["Axi4Signature", "AxiLiteSignature", "Response"]
 
 
 class Response(IntEnum):

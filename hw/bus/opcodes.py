@@ -10,7 +10,6 @@ from enum import IntEnum
 
 from amaranth.lib import data
 
-from .record import RECORD_BYTES
 from .registers import PAGE_BYTES
 
 __all__ = [
@@ -22,7 +21,6 @@ __all__ = [
     "LOOP_COUNTERS",
     "PROGRAM_ALIGNMENT",
     "PUSH_WORD",
-    "RECORD_BYTES",
     "STOP_TEXT",
     "Form",
     "Opcode",

@@ -9,11 +9,11 @@ from enum import IntEnum
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..config import RECORD_BYTES
 from .axi import Response
 from .fault import FAULT_ADDRESS_BITS
 
 __all__ = [
-    "RECORD_BYTES",
     "RING_BYTES",
     "RING_PLACES",
     "RecordClientSignature",
@@ -23,7 +23,6 @@ __all__ = [
     "task_record",
 ]
 
-RECORD_BYTES = 32
 RING_PLACES = 64
 RING_BYTES = RING_PLACES * RECORD_BYTES
 """A ring begins on a multiple of it."""

@@ -3,7 +3,7 @@
 from amaranth.hdl import Cat, Value
 from amaranth.lib import data
 
-from .axi import BOUNDARY_BYTES
+from ..config import BOUNDARY_BYTES
 
 __all__ = ["PAGE_BITS", "allowed", "window_layout"]
 

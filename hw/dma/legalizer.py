@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..bus.axi import BOUNDARY_BYTES
+from ..config import BOUNDARY_BYTES
 from ..mover.descriptor import RUN_LENGTH_BITS
 
 __all__ = ["BurstLegalizer", "burst_layout", "span_layout"]

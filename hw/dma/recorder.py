@@ -6,10 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from ..bus.axi import Axi4Signature, Response
 from ..bus.queue import Queue
-from ..bus.record import RECORD_BYTES, RecordClientSignature, record_request
+from ..bus.record import RecordClientSignature, record_request
 from ..bus.turns import Turns
 from ..bus.wires import adopt
-from ..config import DmaConfig
+from ..config import RECORD_BYTES, DmaConfig
 
 __all__ = ["RecordWriter", "Recorder"]
 

@@ -8,7 +8,6 @@ from ..bus.axi import Response
 from ..bus.fault import FAULT_ADDRESS_BITS, FaultCode
 from ..bus.queue import Queue
 from ..bus.record import (
-    RECORD_BYTES,
     RING_BYTES,
     RING_PLACES,
     RecordClientSignature,
@@ -17,6 +16,7 @@ from ..bus.record import (
     task_record,
 )
 from ..bus.wires import adopt
+from ..config import RECORD_BYTES
 from .flight import flight_outcome
 from .port import progress
 from .tally import ByteTally, tally_entry

@@ -6,11 +6,11 @@ from amaranth.lib.wiring import In, Out
 
 from ..bus.access import RegisterAccessSignature
 from ..bus.axi import Axi4Signature, Response
-from ..bus.opcodes import RECORD_BYTES, StopCode, completion_record
+from ..bus.opcodes import StopCode, completion_record
 from ..bus.page import register_shape
 from ..bus.registers import RegisterMap
 from ..bus.wires import adopt
-from ..config import AcceleratorConfig
+from ..config import RECORD_BYTES, AcceleratorConfig
 from ..dma.recorder import RecordWriter
 
 __all__ = ["ProgramReporter"]

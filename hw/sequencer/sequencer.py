@@ -6,11 +6,11 @@ from amaranth.lib.wiring import In, Out, flipped
 
 from ..bus.access import RegisterAccessSignature
 from ..bus.axi import Axi4Signature
-from ..bus.opcodes import PROGRAM_ALIGNMENT, RECORD_BYTES, Opcode, StopCode, completion_record
+from ..bus.opcodes import PROGRAM_ALIGNMENT, Opcode, StopCode, completion_record
 from ..bus.page import RegisterPage
 from ..bus.registers import RegisterBusSignature, RegisterMap, sequencer_page
 from ..bus.wires import adopt
-from ..config import AcceleratorConfig
+from ..config import RECORD_BYTES, AcceleratorConfig
 from ..errors import ConfigError
 from ..mover.loader import mover_task
 from ..mover.locks import LockClientSignature, lock_set

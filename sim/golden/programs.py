@@ -8,9 +8,9 @@ from typing import Protocol
 import numpy as np
 
 from ...hw.bus.axi import Response
-from ...hw.bus.opcodes import PROGRAM_ALIGNMENT, RECORD_BYTES, StopCode, completion_record
+from ...hw.bus.opcodes import PROGRAM_ALIGNMENT, StopCode, completion_record
 from ...hw.bus.registers import PAGE_BYTES, RegisterMap
-from ...hw.config import AcceleratorConfig
+from ...hw.config import RECORD_BYTES, AcceleratorConfig
 from ...sw.errors import BusError
 from .sequencer import Effect, Player, Step
 from .tasks import ModelDram

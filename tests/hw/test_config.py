@@ -304,8 +304,9 @@ def test_records_take_a_burst_of_32_bytes_and_a_result_takes_records() -> None:
     memory = {"banks": 2, "groups": [2]}
     plain = {"name": "recorded", "memory": memory, "movers": movers, "dma": dma}
     assert not AcceleratorConfig.from_dict(plain).mover("R").has_result
-    with pytest.raises(ConfigError, match=r"dma.burst_beats = 2: a task's record is one burst"):
-        AcceleratorConfig.from_dict(plain | {"dma": dma | {"records": True}})
+    for recording in ({"dma": dma | {"records": True}}, {"sequencer": {}}):
+        with pytest.raises(ConfigError, match=r"dma.burst_beats = 2: .* one burst of 32 bytes"):
+            AcceleratorConfig.from_dict(plain | recording)
     checks = [movers[0] | {"extensions": ["crc32c"]}, *movers[1:]]
     with pytest.raises(ConfigError, match=r"movers.R.extensions = .*: needs dma.records"):
         AcceleratorConfig.from_dict(plain | {"movers": checks})

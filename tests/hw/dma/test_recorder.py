@@ -8,8 +8,7 @@ import pytest
 from support.axi_slave import AxiSlave
 from support.bench import run, stalls, watch
 from weft.hw.bus.axi import Response
-from weft.hw.bus.record import RECORD_BYTES
-from weft.hw.config import DmaConfig
+from weft.hw.config import RECORD_BYTES, DmaConfig
 from weft.hw.dma.recorder import Recorder
 
 RECORDS = 8

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.bench import feed, run, stalls
-from weft.hw.config import ConfigError, MemoryConfig
+from weft.hw.config import MemoryConfig
+from weft.hw.errors import ConfigError
 from weft.hw.memory import Requester, Scratchpad
 from weft.sim.golden.memory import Words
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from support.bench import collect, run, stalls, watch
 from support.streamers import Streamers, feed_rows, random_task, rival, sweep
 from weft.hw.bus.fault import FaultCode
-from weft.hw.config import AcceleratorConfig, ConfigError, MemoryConfig, MoverConfig
+from weft.hw.config import AcceleratorConfig, MemoryConfig, MoverConfig
+from weft.hw.errors import ConfigError
 from weft.hw.streamer import ReadPort
 from weft.sim.golden.memory import Words
 from weft.sim.golden.streamer import Guard, Task, faulty, touched
