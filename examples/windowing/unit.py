@@ -44,10 +44,6 @@ class Windowing(wiring.Component):
         beat = stream.Signature(compute_beat(lanes * LANE_BITS))
         super().__init__({"signal": In(beat), "window": In(beat), "frames": Out(beat)})
 
-    @property
-    def lanes(self) -> int:
-        return self._lanes
-
     def elaborate(self, platform: object) -> Module:
         m = Module()
         lanes = data.ArrayLayout(signed(LANE_BITS), self._lanes)

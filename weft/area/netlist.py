@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from .canonical import Canonical, NetlistError, Source, black_box, digest
 
-__all__ = ["Block", "NetlistError", "cut"]
+__all__ = ["Block", "NetlistError", "cut", "modules"]
 
-_MODULE = re.compile(r"^module (\S+)\n(.*?)^end$", re.MULTILINE | re.DOTALL)
+_MODULE = re.compile(r"^module \\(\S+)\n(.*?)^end$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,11 @@ class Block:
     text: str
 
 
+def modules(rtlil: str) -> dict[str, str]:
+    """The modules of a netlist as Amaranth's back end writes it: the lines in each, by its name."""
+    return {match[1]: match[2] for match in _MODULE.finditer(rtlil)}
+
+
 def cut(rtlil: str, top: str, is_block: Callable[[tuple[str, ...]], bool]) -> list[Block]:
     """The blocks of a netlist, in the order of their paths.
 
@@ -58,26 +63,26 @@ def cut(rtlil: str, top: str, is_block: Callable[[tuple[str, ...]], bool]) -> li
         There is no such module, or the text is none of Amaranth's.
     """
     cutter = _Cutter(rtlil, is_block)
-    cutter.canonical(f"\\{top}", ())
+    cutter.canonical(top, ())
     return sorted(cutter.blocks, key=lambda block: block.path)
 
 
 class _Cutter:
     def __init__(self, rtlil: str, is_block: Callable[[tuple[str, ...]], bool]) -> None:
-        self._bodies = {match[1]: match[2] for match in _MODULE.finditer(rtlil)}
+        self._bodies = modules(rtlil)
         self._is_block = is_block
         self.blocks: list[Block] = []
 
     def canonical(self, name: str, path: tuple[str, ...]) -> Canonical:
         """Module `name` at `path`, rewritten; the blocks found on the way are noted."""
         if name not in self._bodies:
-            raise NetlistError(f"the netlist has no module {name[1:]}")
-        source = Source(name[1:])
+            raise NetlistError(f"the netlist has no module {name}")
+        source = Source(name)
         needs: dict[str, str] = {}
         for item in source.read(self._bodies[name]):
             kind, _, cell = item.opening.partition(" ")
             if kind == "cell" and cell.startswith("\\"):
-                child = self.canonical(cell, (*path, item.label[1:]))
+                child = self.canonical(cell[1:], (*path, item.label[1:]))
                 needs |= child.needs
                 needs[child.name] = child.text
                 item.opening = f"cell {child.name}"

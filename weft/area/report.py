@@ -25,6 +25,8 @@ from weft.hw.registry import EXTENSIONS
 from weft.hw.top import Top
 
 from ..gateware import GATEWARE
+from ..generate import TOP_NAME
+from ..kept import Kept
 from ..sim.verilator.cache import BuildCache
 from . import canonical, netlist
 from .netlist import Block, cut
@@ -39,7 +41,10 @@ METHOD = (
     "below it as black boxes, times its instances, summed"
 )
 PLAN = "plan.json"
-TOP = "weft"
+_TOOLS = hashlib.sha256(
+    b"".join(Path(tool).read_bytes() for tool in (canonical.__file__, netlist.__file__, __file__))
+).hexdigest()
+"""Hash of what cuts a netlist into parts, as it was when this was imported."""
 
 # Path below the accelerator -> name of the part. The first pattern that fits counts.
 _PARTS = (
@@ -85,7 +90,6 @@ def measure(
     no_dsp: bool = False,
     flat: bool = False,
     progress: Callable[[int, int, str], None] = lambda done, of, name: None,
-    store: BuildCache | None = None,
 ) -> dict[str, Any]:
     """The area of `config`: ``rows``, a part each, and their ``summary``.
 
@@ -101,20 +105,18 @@ def measure(
         Whether to synthesize the system once more in one piece, to compare.
     progress
         See :meth:`~weft.area.synthesis.Synthesis.areas`.
-    store
-        Where results are kept, if not in :func:`~weft.area.synthesis.area_cache`.
     """
-    store = store or area_cache()
+    store = area_cache()
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     synthesis = Synthesis(target=TARGETS[target], no_dsp=no_dsp, cache=store)
 
     @cache
     def emitted() -> str:
-        return rtlil.convert(Top(config), name=TOP, emit_src=False)
+        return rtlil.convert(Top(config), name=TOP_NAME, emit_src=False)
 
     @cache
     def blocks() -> list[Block]:
-        return cut(emitted(), TOP, lambda path: part(path) is not None)
+        return cut(emitted(), TOP_NAME, lambda path: part(path) is not None)
 
     plan = _plan(config, store, lambda: _counted(blocks()))
     requests = {key: Request(key=key, name=name) for name, keys in plan.items() for key in keys}
@@ -127,7 +129,7 @@ def measure(
 
         @cache
         def whole() -> Block:
-            return cut(emitted(), TOP, lambda path: False)[0]
+            return cut(emitted(), TOP_NAME, lambda path: False)[0]
 
         key = _plan(config, store, lambda: {"flat": {whole().key: 1}}, "flat")["flat"]
         request = Request(key=next(iter(key)), name="the system in one piece")
@@ -171,22 +173,9 @@ def _plan(
     kind: str = "parts",
 ) -> dict[str, dict[str, int]]:
     """What `make` gives, kept for as long as neither configuration nor gateware change."""
-    told = json.dumps([kind, config.as_dict(), GATEWARE, _tools()], sort_keys=True)
-    key = hashlib.sha256(told.encode()).hexdigest()[:32]
-
-    def fill(folder: Path) -> None:
-        (folder / PLAN).write_text(json.dumps(make()))
-
-    folder = store.find(key) or store.make(key, fill, waiting=lambda: None)
-    plan: dict[str, dict[str, int]] = json.loads((folder / PLAN).read_text())
+    told = json.dumps([kind, config.as_dict(), GATEWARE, _TOOLS], sort_keys=True)
+    plan: dict[str, dict[str, int]] = Kept(store, PLAN).get(told, make)
     return plan
-
-
-@cache
-def _tools() -> str:
-    """Hash of what cuts a netlist into parts."""
-    paths = (canonical.__file__, netlist.__file__, __file__)
-    return hashlib.sha256(b"".join(Path(path).read_bytes() for path in paths)).hexdigest()
 
 
 def rows(plan: Mapping[str, Mapping[str, int]], areas: Mapping[str, Area]) -> list[dict[str, Any]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from typing import Any
 
+from ..kept import Kept
 from ..sim.verilator.cache import BuildCache, cache_folder
 from .netlist import Block
 from .targets import Area, Target
@@ -59,7 +58,7 @@ class Synthesis:
         self.target = target
         self.no_dsp = no_dsp
         self._made: list[str] = []
-        self._cache = cache
+        self._kept = Kept(cache, RESULT)
         self._version = yosys_version()
 
     @property
@@ -115,23 +114,19 @@ class Synthesis:
             if mapped is not None
         }
 
-    def _name(self, key: str) -> str:
+    def _told(self, key: str) -> str:
         script = self.target.commands("top", no_dsp=self.no_dsp)
-        return hashlib.sha256(f"{key}\n{script}\n{self._version}".encode()).hexdigest()[:32]
+        return f"{key}\n{script}\n{self._version}"
 
     def _find(self, key: str) -> Mapped | None:
-        folder = self._cache.find(self._name(key))
-        return _read(folder) if folder is not None else None
+        values = self._kept.find(self._told(key))
+        return None if values is None else Mapped(**values)
 
     def _make(self, yosys: Yosys, block: Block, name: str) -> Mapped:
-        def fill(folder: Path) -> None:
+        def synthesize() -> dict[str, Any]:
             script = self.target.commands(block.top, no_dsp=self.no_dsp)
             mapped = yosys.synthesize(block.text, script, name)
-            (folder / RESULT).write_text(json.dumps(asdict(mapped)))
             self._made.append(block.key)
+            return asdict(mapped)
 
-        return _read(self._cache.make(self._name(block.key), fill, waiting=lambda: None))
-
-
-def _read(folder: Path) -> Mapped:
-    return Mapped(**json.loads((folder / RESULT).read_text()))
+        return Mapped(**self._kept.get(self._told(block.key), synthesize))

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..config import load_config
-from .common import commit, config_option, json_option, print_json, work_progress
+from .common import config_option, json_option, measured, print_json, work_progress
 
 __all__ = ["area"]
 
@@ -41,14 +41,8 @@ def area(config: str, target: str, no_dsp: bool, flat: bool, as_json: bool) -> N
 
     system = load_config(config)
     with work_progress(f"area of {system.name}", "blocks to synthesize, seconds each") as report:
-        measured = measure(system, target, no_dsp=no_dsp, flat=flat, progress=report)
-    result = {
-        "bench": "area",
-        "config": system.name,
-        "config_hash": system.hash,
-        "commit": commit(),
-        **measured,
-    }
+        figures = measure(system, target, no_dsp=no_dsp, flat=flat, progress=report)
+    result = measured("area", system.name, system.hash, **figures)
     if as_json:
         print_json(result)
     else:

@@ -20,7 +20,7 @@ from ..sim.simulation import Simulation
 from ..sw.device import Device
 from ..workload import run_workload
 from .bench_dma import dma
-from .common import commit, json_option, print_json, progress
+from .common import json_option, measured, print_json, progress
 
 __all__ = ["bench"]
 
@@ -104,14 +104,13 @@ def simspeed(
     engines = engines or _engines_found()
     rows = [row for system in systems for row in _measure(system, engines)]
     exact = all([row.pop("ok") for row in rows])
-    result = {
-        "bench": "simspeed",
-        "config": ",".join(system.name for system in systems),
-        "config_hash": ",".join(system.hash for system in systems),
-        "commit": commit(),
-        "rows": rows,
-        "summary": _summary(rows),
-    }
+    result = measured(
+        "simspeed",
+        ",".join(system.name for system in systems),
+        ",".join(system.hash for system in systems),
+        rows=rows,
+        summary=_summary(rows),
+    )
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         Path(f"{output}.json").write_text(json.dumps(result, indent=2) + "\n")

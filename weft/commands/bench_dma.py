@@ -20,7 +20,7 @@ from ..dma_bench import (
     tile_cases,
 )
 from ..dma_bench.systems import dma_system
-from .common import commit, json_option, print_json, progress
+from .common import json_option, measured, print_json, progress
 
 __all__ = ["dma"]
 
@@ -116,14 +116,13 @@ def dma(
             rows += measure_launches(bus_bits=width, latency=latency, outstanding=outstanding)
     exact = all([row.pop("ok") for row in rows])
     hashes = "".join(dma_system(width, outstanding).hash for width in widths)
-    result = {
-        "bench": "dma",
-        "config": CONFIG,
-        "config_hash": hashlib.sha256(hashes.encode()).hexdigest()[:16],
-        "commit": commit(),
-        "rows": rows,
-        "summary": _summary(rows),
-    }
+    result = measured(
+        "dma",
+        CONFIG,
+        hashlib.sha256(hashes.encode()).hexdigest()[:16],
+        rows=rows,
+        summary=_summary(rows),
+    )
     if as_json:
         print_json(result)
     else:

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -21,6 +21,7 @@ __all__ = [
     "commit",
     "config_option",
     "json_option",
+    "measured",
     "print_json",
     "progress",
     "waveform_options",
@@ -42,6 +43,25 @@ json_option = click.option(
 def print_json(value: dict[str, Any]) -> None:
     """`value` as the command's whole standard output."""
     click.echo(json.dumps(value))
+
+
+def measured(
+    bench: str,
+    config: str,
+    config_hash: str,
+    *,
+    rows: Sequence[dict[str, Any]],
+    summary: dict[str, Any],
+) -> dict[str, Any]:
+    """What a command that measures prints: the figures, and of what they are."""
+    return {
+        "bench": bench,
+        "config": config,
+        "config_hash": config_hash,
+        "commit": commit(),
+        "rows": rows,
+        "summary": summary,
+    }
 
 
 def waveform_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..config import load_config
-from .common import commit, config_option, json_option, print_json, work_progress
+from .common import config_option, json_option, measured, print_json, work_progress
 
 __all__ = ["fmax"]
 
@@ -52,14 +52,8 @@ def fmax(config: str, board: str, parts: tuple[str, ...], seeds: int, as_json: b
     with work_progress(
         f"fmax of {system.name}", "parts to place and route, minutes each"
     ) as report:
-        measured = measure(system, board=whole, parts=parts, seeds=seeds, progress=report)
-    result = {
-        "bench": "fmax",
-        "config": system.name,
-        "config_hash": system.hash,
-        "commit": commit(),
-        **measured,
-    }
+        figures = measure(system, board=whole, parts=parts, seeds=seeds, progress=report)
+    result = measured("fmax", system.name, system.hash, **figures)
     if as_json:
         print_json(result)
     else:

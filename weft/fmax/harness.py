@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from amaranth.back import rtlil
 from amaranth.hdl import Cat, ClockSignal, Instance, Module, ResetSignal, Signal
 
-from ..area.netlist import NetlistError
+from ..area.netlist import NetlistError, modules
 
 __all__ = ["SUBJECT", "Harness", "enclose"]
 
@@ -17,7 +17,6 @@ SUBJECT = "subject"
 
 TOP = "harness"
 FOLD = 4
-_MODULE = re.compile(r"^module \\(\S+)\n.*?^end$", re.MULTILINE | re.DOTALL)
 _PORT = re.compile(r"^ *wire width (\d+) (input|output) \d+ +(?:signed +)?\\(\S+)$", re.MULTILINE)
 
 
@@ -61,7 +60,7 @@ def enclose(netlist: str, module: str) -> Harness:
     NetlistError
         There is no such module, or it has no outputs.
     """
-    bodies = {match[1]: match[0] for match in _MODULE.finditer(netlist)}
+    bodies = modules(netlist)
     if module not in bodies:
         raise NetlistError(f"the netlist has no module {module}")
     ports = [(name, kind, int(width)) for width, kind, name in _PORT.findall(bodies[module])]
@@ -98,5 +97,9 @@ def enclose(netlist: str, module: str) -> Harness:
     m.submodules[SUBJECT] = Instance(module, **connections)
 
     own = rtlil.convert(m, name=TOP, ports=[i, o], emit_src=False)
-    parts = [body for name, body in bodies.items() if f"{name}.".startswith(f"{module}.")]
+    parts = [
+        f"module \\{name}\n{body}end"
+        for name, body in bodies.items()
+        if f"{name}.".startswith(f"{module}.")
+    ]
     return Harness(text="\n".join([own, *parts]), top=TOP, luts=luts, ffs=ffs)

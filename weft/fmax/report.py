@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from amaranth.back import rtlil
@@ -17,6 +15,8 @@ from weft.hw.config import AcceleratorConfig
 from weft.hw.top import Top
 
 from ..area.yosys import yosys_version
+from ..generate import TOP_NAME
+from ..kept import Kept
 from ..sim.verilator.cache import BuildCache, cache_folder
 from ..yowasp import ProgramError, Programs
 from .harness import Harness, enclose
@@ -28,7 +28,6 @@ METHOD = (
     "each part alone between registers (a shift register drives its inputs, registered XORs fold "
     "its outputs), synthesized, placed and routed; the harness is not counted in LUTs and FFs"
 )
-TOP = "weft"
 RESULT = "routed.json"
 
 
@@ -48,7 +47,6 @@ def measure(
     parts: tuple[str, ...] = (),
     seeds: int = 1,
     progress: Callable[[int, int, str], None] = lambda done, of, name: None,
-    store: BuildCache | None = None,
 ) -> dict[str, Any]:
     """Place and route parts of `config`: ``rows``, a part each, and their ``summary``.
 
@@ -65,8 +63,6 @@ def measure(
         How often each is placed; the median counts.
     progress
         Called with the number of runs that are done, that of all, and a part's name.
-    store
-        Where results are kept, if not in the folder ``fmax`` of weft's cache folder.
 
     Raises
     ------
@@ -75,23 +71,23 @@ def measure(
     ProgramError
         A tool is absent.
     """
-    store = store or BuildCache(cache_folder() / "fmax")
+    kept = Kept(BuildCache(cache_folder() / "fmax"), RESULT)
     versions = {"yosys": yosys_version(), "nextpnr": nextpnr_version()}
     subjects = [Subject(module=path, config=config, path=path) for path in parts] or list(
         _usual(config, board)
     )
-    netlist = cache(lambda system: rtlil.convert(Top(system), name=TOP, emit_src=False))
+    netlist = cache(lambda system: rtlil.convert(Top(system), name=TOP_NAME, emit_src=False))
     total = len(subjects) * seeds
     rows = []
     with Programs() as programs:
         for index, subject in enumerate(subjects):
             progress(index * seeds, total, subject.module)
-            harness = enclose(netlist(subject.config), f"{TOP}.{subject.path}".rstrip("."))
+            harness = enclose(netlist(subject.config), f"{TOP_NAME}.{subject.path}".rstrip("."))
             runs: list[Routed] = []
             reason = ""
             for seed in range(1, seeds + 1):
                 try:
-                    runs.append(_routed(programs, harness, seed, subject, store, versions))
+                    runs.append(_routed(programs, harness, seed, subject, kept, versions))
                 except ProgramError as error:
                     reason = str(error)
                     break
@@ -123,18 +119,14 @@ def _routed(
     harness: Harness,
     seed: int,
     subject: Subject,
-    store: BuildCache,
+    kept: Kept,
     versions: dict[str, str],
 ) -> Routed:
     told = json.dumps([harness.text, harness.luts, harness.ffs, SYNTHESIS, DEVICE, seed, versions])
-    key = hashlib.sha256(told.encode()).hexdigest()[:32]
-
-    def fill(folder: Path) -> None:
-        routed = place_and_route(programs, harness, seed=seed, name=subject.module)
-        (folder / RESULT).write_text(json.dumps(asdict(routed)))
-
-    folder = store.find(key) or store.make(key, fill, waiting=lambda: None)
-    values = json.loads((folder / RESULT).read_text())
+    values = kept.get(
+        told,
+        lambda: asdict(place_and_route(programs, harness, seed=seed, name=subject.module)),
+    )
     return Routed(**values | {"path": tuple(values["path"])})
 
 
