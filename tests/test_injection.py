@@ -12,6 +12,7 @@ from support.engines import needs_compiler
 from weft.engines import open_simulation
 from weft.hw.bus.axi import Response
 from weft.hw.bus.fault import FAULT_TEXT, FaultCode
+from weft.hw.mover.descriptor import Descriptor
 from weft.sim.dram import DramParameters, ErrorRange
 from weft.sw.blocked import contiguous
 from weft.sw.descriptor import BufferDescriptor
@@ -34,19 +35,21 @@ OUT, UNREADABLE, UNWRITABLE, CLOSED = 0x2000, 0x9000, 0xA000, 0xB000
 
 PATIENCE = 30_000
 
-EMPTY = {
-    FaultCode.INVALID: (0, ~1, 0),
-    FaultCode.UNSUPPORTED: (1, ~0, 1 << 31),
-    FaultCode.FIELD_RANGE: (0, ~0, 1 << 8 | 31 << 10),  # a lock that does not exist
-    FaultCode.NO_DESCRIPTOR: (0, ~0, 0),
+FLAWS: dict[FaultCode, dict[str, int]] = {
+    FaultCode.INVALID: {"valid": 0},
+    FaultCode.UNSUPPORTED: {"operator": 1},
+    FaultCode.FIELD_RANGE: {"acquire_enable": 1, "acquire_id": CONFIG.locks},
+    FaultCode.NO_DESCRIPTOR: {},
+    FaultCode.ADDRESS_RANGE: {"base": CONFIG.memory.bytes - CONFIG.memory.word_bytes},
+    FaultCode.ALIGNMENT: {"base": 2},
 }
-"""Word of a BD, and what to clear and set in it, so that it moves nothing."""
+"""Fields of a BD that the driver would not have so."""
 
-SCRATCHPAD = {
-    FaultCode.ADDRESS_RANGE: CONFIG.memory.bytes - CONFIG.memory.word_bytes,
-    FaultCode.ALIGNMENT: 2,
-}
-"""Bases for a BD of the scratchpad that moves what it can."""
+SCRATCHPAD = (FaultCode.ADDRESS_RANGE, FaultCode.ALIGNMENT)
+"""Those of them by which a BD of the scratchpad still moves what it can."""
+
+EMPTY = tuple(code for code in FLAWS if code not in SCRATCHPAD)
+"""Those by which a BD moves nothing."""
 
 
 def faulty_memory(pick: Random) -> DramParameters:
@@ -182,8 +185,7 @@ class Injector:
             failing = pick.choice(pool)
         self.begin(source, sizes, sink, inside if outwards else places)
         self.begin(sink, sizes, source, places if outwards else inside)
-        if code in EMPTY or code in SCRATCHPAD:
-            self.spoil(failing, bad, code)
+        self.spoil(failing, bad, FLAWS.get(code, {}))
         others = [BEAT * pick.randint(1, PIECE // BEAT) for _ in range(pick.randint(1, MOST))]
         self.refill(1 - victim)
         other = PAIRS[1 - victim]
@@ -223,15 +225,15 @@ class Injector:
             self.compare(victim, sizes, but=bad)
         return code
 
-    def spoil(self, name: str, slot: int, code: FaultCode) -> None:
+    def spoil(self, name: str, slot: int, fields: dict[str, int]) -> None:
         """Change a BD past the driver, which would not have it."""
-        address = self.dev.registers.map.slot_address(name, slot)
-        words = self.dev.program.ledger(name).slots[slot]
-        if code in SCRATCHPAD:
-            self.dev.transport.write_register(address + 4 * 3, SCRATCHPAD[code])
-        elif code != FaultCode.NO_DESCRIPTOR:
-            word, kept, added = EMPTY[code]
-            self.dev.transport.write_register(address + 4 * word, words[word] & kept | added)
+        layout = Descriptor(CONFIG, CONFIG.mover(name)).layout
+        words = dict(enumerate(self.dev.program.ledger(name).slots[slot]))
+        for field, value in fields.items():
+            word, bit = divmod(layout[field].offset, 32)
+            mask = ((1 << min(layout[field].width, 32)) - 1) << bit
+            words[word] = words[word] & ~mask | value << bit
+        self.dev.registers.write_slot(name, slot, words)
 
 
 @pytest.mark.soak
@@ -245,4 +247,4 @@ def test_a_thousand_faults_are_contained_and_named() -> None:
             injector = Injector(simulation, dram, pick)
             found += [injector.inject() for _ in range(24)]
     assert len(found) >= 1000
-    assert {*EMPTY, *SCRATCHPAD, FaultCode.WINDOW} <= set(found)
+    assert {*FLAWS, FaultCode.WINDOW} <= set(found)
