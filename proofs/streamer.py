@@ -130,7 +130,7 @@ PROOFS = (
         mutants=(
             Mutant(
                 flaw="requests without a free word",
-                old="level(issued, self.pop_pointer) != mover.data_depth + 1",
+                old="level(issued, self.pop_pointer) != most",
                 new="issued == issued",
             ),
             Mutant(

@@ -130,6 +130,12 @@ class _Traffic:
         self._address_depth = np.array([mover.address_depth for mover in movers])
         self._data_depth = np.array([mover.data_depth for mover in movers])
         self._channel_depth = self._data_depth[self._stream]
+        # Without prefetch a channel keeps one word, from when it is asked for, or accepted, until
+        # it is taken, or written.
+        self._prefetch = np.array([mover.prefetch for mover in movers])
+        self._channel_prefetch = self._prefetch[self._stream]
+        self._ahead = np.where(self._channel_prefetch, self._channel_depth, 0)
+        self._space = np.where(self._prefetch, self._data_depth, 1)
         self._interval = np.array([stream.interval for stream in streams])
         self._in_step = np.array([mover.name in in_step for mover in movers])
         self._arbiter = CrossbarArbiter(
@@ -172,12 +178,13 @@ class _Traffic:
         self._lost_banks += losing
 
         # Of a reader's words one place more is that of the beat on offer.
-        free = np.where(self._reads, self._taken - moved <= self._channel_depth, words > 0)
+        free = np.where(self._reads, self._taken - moved <= self._ahead, words > 0)
         loads = ~lost & free & (pushed > self._taken)
         room = np.maximum.reduceat(pushed - self._taken, self._first) < self._address_depth
         push = room & (self._pushed < self._rows)
         whole = self._source & (np.minimum.reduceat(self._arrived, self._first) > self._complete)
-        beat = self._consume(np.maximum.reduceat(words, self._first) < self._data_depth)
+        written = words + (~self._channel_prefetch & ((self._asked != NOWHERE) | self._skipping))
+        beat = self._consume(np.maximum.reduceat(written, self._first) < self._space)
 
         self._arrived = self._arrived + self._coming[-1]
         self._coming = [(granted | self._skipping) & self._reads, *self._coming[:-1]]

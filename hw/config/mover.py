@@ -67,6 +67,11 @@ class MoverConfig:
         Temporal loops.
     address_depth, data_depth
         Entries of each channel's address and data FIFO (scratchpad movers).
+    prefetch
+        Whether channels run ahead, of each other and of the beat (scratchpad movers). Without it a
+        beat is one wide request: its channels ask together, and those of the next beat only when
+        this one has been taken (``read``) or all of its channels have been granted (``write``). It
+        is what prefetching is measured against.
     reach
         0: every channel reaches all banks; g: channel i only reaches banks congruent to i modulo g.
     ports
@@ -101,6 +106,7 @@ class MoverConfig:
     loops: int = 3
     address_depth: int = 8
     data_depth: int = 8
+    prefetch: bool = True
     reach: int = 0
     ports: int = 0
     shares_ports_with: str = ""
@@ -143,6 +149,12 @@ class MoverConfig:
             f"{where}.channel_enable",
             self.channel_enable,
             "a DRAM mover has no channels",
+        )
+        check(
+            self.prefetch or self.is_scratchpad,
+            f"{where}.prefetch",
+            self.prefetch,
+            "only a scratchpad mover can be without",
         )
         check(
             not self.byte_mask or self.kind == "write",

@@ -34,6 +34,9 @@ class ReadChannel(wiring.Component):
     ``memory.fill_priority`` the port is urgent while there is at most one word behind the one on
     offer.
 
+    Of a mover without prefetch the only word that is reserved is that of the beat on offer: the
+    next address waits for `pop_pointer`, which moves for all channels at once.
+
     Parameters
     ----------
     memory
@@ -126,9 +129,8 @@ class ReadChannel(wiring.Component):
         issued, skip = address_out.addr, Signal()
         advance = ~request.valid | request.ready
         head = address_out.data
-        fetches = (issued != self.push_pointer) & (
-            level(issued, self.pop_pointer) != mover.data_depth + 1
-        )
+        most = mover.data_depth + 1 if mover.prefetch else 1
+        fetches = (issued != self.push_pointer) & (level(issued, self.pop_pointer) != most)
         m.d.comb += self.room.eq(level(self.push_pointer, issued) != mover.address_depth)
         with m.If(advance):
             m.d.sync += [request.valid.eq(fetches & ~head.skip), skip.eq(fetches & head.skip)]

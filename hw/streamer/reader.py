@@ -27,7 +27,9 @@ class ReadPort(wiring.Component):
     (:class:`~weft.hw.streamer.read_channel.ReadChannel`), so channels run ahead of each other and
     of the beat (fine-grained prefetch). Rows enter all channels together when all have room; a beat
     leaves when all have its word. A beat comes a cycle if ``data_depth >= memory.latency + 3``,
-    ``address_depth >= 2``, and no bank is asked twice.
+    ``address_depth >= 2``, and no bank is asked twice. Without the mover's `prefetch` all channels
+    of a beat make their requests together, after the beat before it has been taken: a beat comes
+    every ``memory.latency + 4`` cycles at most.
 
     A row accepted in cycle t is in the channels' FIFOs in t+2, requested in t+3, and without a
     conflict offered as a beat in ``t + memory.latency + 5``. ``o.valid`` is a function of

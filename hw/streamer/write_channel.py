@@ -31,6 +31,8 @@ class WriteChannel(wiring.Component):
     of a request, an asynchronous read (LUTRAM), and `room` and `space`. With
     ``memory.fill_priority`` the port is urgent while the data FIFO has room for one word or none.
 
+    Of a mover without prefetch there is space for a word only when all before it are `done`.
+
     Parameters
     ----------
     memory
@@ -140,9 +142,10 @@ class WriteChannel(wiring.Component):
         advance = ~request.valid | request.ready
         head = address_out.data.place
         begins = (begun != self.push_pointer) & (begun != self.accept_pointer)
+        left, most = (begun, mover.data_depth) if mover.prefetch else (self.done, 1)
         m.d.comb += [
             self.room.eq(level(self.push_pointer, begun) != mover.address_depth),
-            self.space.eq(level(self.accept_pointer, begun) != mover.data_depth),
+            self.space.eq(level(self.accept_pointer, left) != most),
             request.payload.write.eq(1),
             request.payload.data.eq(word_out.data.data),
             request.payload.strobe.eq((word_out.data.strobe if partial else ~0) & mask),

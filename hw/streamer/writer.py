@@ -29,7 +29,9 @@ class WritePort(wiring.Component):
     (:class:`~weft.hw.streamer.write_channel.WriteChannel`), so channels run ahead of each other.
     Rows enter all channels together when all have room, and so do beats; ``i.ready`` is
     combinational from registers of the channels only. One beat passes each cycle while no bank is
-    asked twice.
+    asked twice. Without the mover's `prefetch` a beat is accepted when every channel has been
+    granted the one before it, so that all of its channels make their requests together: one passes
+    every 3 cycles at most.
 
     A row accepted in cycle t is in the channels' FIFOs in t+2, a beat accepted in cycle t in t+1;
     when both are there the request follows in the next cycle. Skipped channels drop their word. Of

@@ -133,6 +133,11 @@ def test_hash_depends_on_every_parameter() -> None:
         ),
         (
             MoverConfig,
+            {"name": "M", "kind": "mm2s", "bind": "switch", "prefetch": False},
+            "movers.M.prefetch = False: only a scratchpad mover can be without",
+        ),
+        (
+            MoverConfig,
             {"name": "A", "kind": "read", "bind": "export", "spatial_bounds": (64, 4)},
             r"spatial_bounds = \(64, 4\): more than 255 channels",
         ),

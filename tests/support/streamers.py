@@ -17,7 +17,7 @@ from weft.sim.golden.streamer import Guard, Task
 
 from .bench import feed, stalls
 
-__all__ = ["Streamers", "feed_rows", "random_task", "rival", "sweep"]
+__all__ = ["Streamers", "feed_rows", "random_task", "rival", "sweep", "wide_requests"]
 
 
 class Streamers(wiring.Component):
@@ -156,6 +156,34 @@ async def sweep(ctx: Any, port: Any, memory: MemoryConfig, contents: Sequence[in
         if response.valid:
             taken.append(response.data)
     return taken
+
+
+def wide_requests(
+    rows: Iterable[Sequence[object | None]], trace: Iterable[Sequence[tuple[int, int]]]
+) -> list[tuple[int, int] | None]:
+    """Of each row, the cycle in which all of its channels began to ask, and that of the last grant.
+
+    None of a row without accesses. `rows` has None for a channel that makes none, `trace` of every
+    cycle each channel's ``req.valid`` and ``req.ready``.
+    """
+    rows = list(rows)
+    channels = len(rows[0])
+    asked: list[list[tuple[int, int]]] = [[] for _ in range(channels)]
+    begun: list[int | None] = [None] * channels
+    for cycle, requests in enumerate(trace):
+        for channel, (valid, ready) in enumerate(requests):
+            if valid and begun[channel] is None:
+                begun[channel] = cycle
+            if valid and ready:
+                asked[channel].append((begun[channel], cycle))  # type: ignore[arg-type]
+                begun[channel] = None
+    found: list[tuple[int, int] | None] = []
+    for number, row in enumerate(rows):
+        present = [asked[c].pop(0) for c, place in enumerate(row) if place is not None]
+        starts = {start for start, _ in present}
+        assert len(starts) <= 1, f"the channels of row {number} ask in cycles {sorted(starts)}"
+        found.append((starts.pop(), max(end for _, end in present)) if present else None)
+    return found
 
 
 def rival(port: Any, memory: MemoryConfig, stall: float, seed: object) -> Any:

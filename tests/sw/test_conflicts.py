@@ -24,7 +24,8 @@ def random_system(toss: random.Random) -> AcceleratorConfig:
     def pair(first: str, second: str, **options: Any) -> list[MoverConfig]:
         shared = toss.random() < 0.5
         depths = {"address_depth": toss.choice([2, 4]), "data_depth": toss.choice([2, 4, 5])}
-        both = {"bind": "export", **depths, **options}
+        prefetch = toss.random() < 0.7
+        both = {"bind": "export", "prefetch": prefetch, **depths, **options}
         return [
             MoverConfig(name=name, kind=kind, shares_ports_with=partner if shared else "", **both)
             for name, kind, partner in ((first, "read", second), (second, "write", first))

@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.bench import collect, run, stalls, watch
-from support.streamers import Streamers, feed_rows, random_task, rival, sweep
+from support.streamers import (
+    Streamers,
+    feed_rows,
+    random_task,
+    rival,
+    sweep,
+    wide_requests,
+)
 from weft.hw.bus.fault import FaultCode
 from weft.hw.config import AcceleratorConfig, MemoryConfig, MoverConfig
 from weft.hw.errors import ConfigError
@@ -30,6 +37,7 @@ def system(
     guards=0,
     bounds=(2, 2),
     enable=False,
+    prefetch=True,
 ) -> AcceleratorConfig:
     return AcceleratorConfig(
         name="test",
@@ -48,6 +56,7 @@ def system(
                 reach=reach,
                 address_depth=address_depth,
                 data_depth=data_depth,
+                prefetch=prefetch,
                 high_priority=high_priority,
             ),
         ),
@@ -104,8 +113,8 @@ def read_tasks(config, tasks, *, rows=0.0, take=0.0, rivals=(), seed=0):
                 port.core.activity,
                 *[signal for port in port.memory for signal in (port.req.valid, port.req.ready)],
             )
-            granted = [a & b for a, b in zip(requests[0::2], requests[1::2], strict=True)]
-            trace.append((retired, granted))
+            asked = list(zip(requests[0::2], requests[1::2], strict=True))
+            trace.append((retired, activity.valid & activity.ready, asked))
             seen["retired"] += retired
             seen["faults"] += fault != FaultCode.NONE
             seen["accesses"] += activity.accesses
@@ -137,6 +146,8 @@ def read_tasks(config, tasks, *, rows=0.0, take=0.0, rivals=(), seed=0):
     assert seen["faults"] == sum(error for *_, error in wanted)
     assert seen["written"] == 0
     check_retirement(config, port.mover, tasks, trace)
+    if not port.mover.prefetch:
+        check_wide_requests(places, trace)
     return seen
 
 
@@ -148,14 +159,23 @@ def check_retirement(config, mover, tasks, trace):
             needed = [n + (p is not None) for n, p in zip(needed, places, strict=True)]
         due.append(list(needed))
     retired = 0
-    for time, (pulse, _) in enumerate(trace):
+    for time, (pulse, *_) in enumerate(trace):
         if pulse:
             before = trace[: max(time - config.memory.latency, 0)]
-            granted = [sum(g) for g in zip(*(grants for _, grants in before), strict=True)]
+            grants = [[v & r for v, r in asked] for *_, asked in before]
+            granted = [sum(g) for g in zip(*grants, strict=True)]
             wanted = due[retired]
             assert all(g >= w for g, w in zip(granted or [0] * len(wanted), wanted, strict=True))
             retired += 1
     assert retired == len(tasks)
+
+
+def check_wide_requests(places, trace):
+    """All channels of a row ask together, after the beat before it has been taken."""
+    taken = [time for time, (_, beat, _) in enumerate(trace) if beat]
+    requests = wide_requests(places, [asked for *_, asked in trace])
+    for before, request in zip(taken, requests[1:], strict=False):
+        assert request is None or request[0] > before
 
 
 @settings(max_examples=10, deadline=None)
@@ -166,13 +186,14 @@ def check_retirement(config, mover, tasks, trace):
     high=st.booleans(),
     guards=st.sampled_from([0, 1, 2, 4]),
     enable=st.booleans(),
+    prefetch=st.booleans(),
     rows=st.sampled_from([0.0, 0.5, 0.9]),
     take=st.sampled_from([0.0, 0.5, 0.9]),
     rivals=st.lists(st.sampled_from([0.0, 0.5]), max_size=2),
     seed=st.integers(0, 10_000),
 )
 def test_beats_are_the_words_of_the_rows(
-    stages, reach, depths, high, guards, enable, rows, take, rivals, seed
+    stages, reach, depths, high, guards, enable, prefetch, rows, take, rivals, seed
 ) -> None:
     config = system(
         stages=stages,
@@ -182,6 +203,7 @@ def test_beats_are_the_words_of_the_rows(
         high_priority=high,
         guards=guards,
         enable=enable,
+        prefetch=prefetch,
     )
     toss = random.Random(seed)
     tasks = [random_task(config.memory, config.movers[0], toss) for _ in range(toss.randint(1, 5))]
@@ -192,12 +214,26 @@ def test_beats_are_the_words_of_the_rows(
 @pytest.mark.parametrize("reach", [0, 4])
 def test_a_beat_a_cycle_without_conflict_also_between_tasks(stages, reach) -> None:
     config = system(stages=stages, reach=reach, data_depth=stages + 3, address_depth=2)
+    # The first row is accepted in cycle 0.
+    assert beat_cycles(config) == list(range(stages + 5, stages + 5 + 34))
+
+
+@pytest.mark.parametrize("stages", [1, 3])
+def test_without_prefetch_a_beat_takes_a_round_trip(stages) -> None:
+    first, each = stages + 5, stages + 4
+    assert beat_cycles(system(stages=stages, prefetch=False)) == [
+        first + each * beat for beat in range(34)
+    ]
+
+
+def beat_cycles(config: AcceleratorConfig) -> list[int]:
+    """The cycles in which a consumer that is always ready takes beats without a conflict."""
     short = Task(base=8, bounds=(1, 1, 1), strides=(0, 0, 0), spatial_strides=(2, 4))
     tasks = [STREAM, short, short, STREAM]
     count = sum(len(task.addresses) for task in tasks)
     dut = Streamers(config)
     port = dut.ports["R"]
-    beats = []
+    beats: list[int] = []
 
     async def source(ctx):
         await feed_rows(ctx, port, tasks)
@@ -212,8 +248,7 @@ def test_a_beat_a_cycle_without_conflict_also_between_tasks(stages, reach) -> No
             time += 1
 
     run(dut, [source, sink])
-    # The first row is accepted in cycle 0.
-    assert beats == list(range(stages + 5, stages + 5 + count))
+    return beats
 
 
 def test_rivals_cost_cycles_that_are_counted() -> None:

@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.bench import collect, feed, run, stalls, watch
-from support.streamers import Streamers, feed_rows, random_task, rival, sweep
+from support.streamers import (
+    Streamers,
+    feed_rows,
+    random_task,
+    rival,
+    sweep,
+    wide_requests,
+)
 from weft.hw.bus.fault import FaultCode
 from weft.hw.config import AcceleratorConfig, DmaConfig, MemoryConfig, MoverConfig
 from weft.hw.errors import ConfigError
@@ -31,10 +38,11 @@ def system(
     bounds=(2, 2),
     enable=False,
     masked=False,
+    prefetch=True,
 ) -> AcceleratorConfig:
     """A write mover W; one that shares its ports with a reader R; or one fed by a DRAM mover."""
     channels = {"spatial_bounds": bounds, "loops": 3, "reach": reach}
-    depths = {"address_depth": depth, "data_depth": depth}
+    depths = {"address_depth": depth, "data_depth": depth, "prefetch": prefetch}
     bind, share = ("M" if from_dram else "export"), ("R" if shared else "")
     movers = [
         MoverConfig(
@@ -106,12 +114,14 @@ def write_tasks(config, tasks, beats, *, rows=0.0, give=0.0, rivals=(), seed=0):
     before = [toss.getrandbits(16) for _ in range(memory.banks * memory.rows)]
     after: list = []
     seen = Counter()
+    trace: list = []
 
     async def source(ctx):
         await feed(ctx, port.i, beats, stalls(give, (seed, "give")))
 
     async def rows_and_check(ctx):
         seen.clear()
+        trace.clear()
         await sweep(ctx, dut.spare[0], memory, before)
         await feed_rows(ctx, port, tasks, stalls(rows, (seed, "rows")))
         while seen["retired"] < len(tasks):
@@ -131,8 +141,9 @@ def write_tasks(config, tasks, beats, *, rows=0.0, give=0.0, rivals=(), seed=0):
                 wanted = [sum(row[c] is not None for row in due[seen["retired"]]) for c in range(4)]
                 assert all(seen["granted", channel] >= wanted[channel] for channel in range(4))
                 seen["retired"] += 1
-            for channel in range(4):
-                seen["granted", channel] += requests[2 * channel] & requests[2 * channel + 1]
+            trace.append(list(zip(requests[0::2], requests[1::2], strict=True)))
+            for channel, (valid, ready) in enumerate(trace[-1]):
+                seen["granted", channel] += valid & ready
             seen[FaultCode(fault)] += 1
             seen["accesses"] += activity.accesses
             seen["conflicts"] += activity.conflict
@@ -170,7 +181,18 @@ def write_tasks(config, tasks, beats, *, rows=0.0, give=0.0, rivals=(), seed=0):
     assert sum(seen[code] for code in own) == sum(wrong)
     assert seen["retired"] == len(tasks)
     assert (seen["written"] > 0) == (total > 0)
+    if not port.mover.prefetch:
+        check_wide_requests(due[-1], trace)
     return seen
+
+
+def check_wide_requests(places, trace):
+    """All channels of a row ask together, after the grants of all rows before it."""
+    granted = -1
+    for request in wide_requests(places, trace):
+        if request is not None:
+            assert request[0] > granted
+            granted = request[1]
 
 
 @settings(max_examples=10, deadline=None)
@@ -182,13 +204,14 @@ def write_tasks(config, tasks, beats, *, rows=0.0, give=0.0, rivals=(), seed=0):
     guards=st.sampled_from([0, 1, 2, 4]),
     enable=st.booleans(),
     masked=st.booleans(),
+    prefetch=st.booleans(),
     rows=st.sampled_from([0.0, 0.5, 0.9]),
     give=st.sampled_from([0.0, 0.5, 0.9]),
     rivals=st.lists(st.sampled_from([0.0, 0.5]), max_size=2),
     seed=st.integers(0, 10_000),
 )
 def test_beats_go_to_the_words_of_the_rows(
-    stages, reach, depth, partial, guards, enable, masked, rows, give, rivals, seed
+    stages, reach, depth, partial, guards, enable, masked, prefetch, rows, give, rivals, seed
 ) -> None:
     config = system(
         stages=stages,
@@ -198,6 +221,7 @@ def test_beats_go_to_the_words_of_the_rows(
         guards=guards,
         enable=enable,
         masked=masked,
+        prefetch=prefetch,
     )
     toss = random.Random(seed)
     tasks = [random_task(config.memory, config.movers[0], toss) for _ in range(toss.randint(1, 4))]
@@ -208,13 +232,28 @@ def test_beats_go_to_the_words_of_the_rows(
 
 @pytest.mark.parametrize("depth", [2, 4])
 def test_a_beat_a_cycle_without_conflict_also_between_tasks(depth) -> None:
+    granted, retired = write_cycles(system(depth=depth))
+    # The first row is accepted in cycle 0; a BD retires two cycles after its last grant.
+    assert granted == list(range(3, 3 + 34))
+    assert retired == [3 + 15 + 2, 3 + 16 + 2, 3 + 17 + 2, 3 + 33 + 2]
+
+
+def test_without_prefetch_a_beat_takes_three_cycles() -> None:
+    granted, retired = write_cycles(system(prefetch=False))
+    # The first beat is there before its row.
+    assert granted == [3, *range(6, 6 + 3 * 33, 3)]
+    assert retired == [granted[last] + 2 for last in (15, 16, 17, 33)]
+
+
+def write_cycles(config: AcceleratorConfig) -> tuple[list[int], list[int]]:
+    """The cycles in which beats are granted, and BDs retire, without a conflict or a pause."""
     short = Task(base=8, bounds=(1, 1, 1), strides=(0, 0, 0), spatial_strides=(2, 4))
     tasks = [STREAM, short, short, STREAM]
-    config = system(depth=depth)
     dut = Streamers(config)
     port = dut.ports["W"]
     count = sum(len(task.addresses) for task in tasks)
-    granted, retired = [], []
+    granted: list[int] = []
+    retired: list[int] = []
 
     async def source(ctx):
         await feed(ctx, port.i, [{"data": 1}] * count)
@@ -224,7 +263,7 @@ def test_a_beat_a_cycle_without_conflict_also_between_tasks(depth) -> None:
 
     async def record(ctx):
         signals = [wires.req.valid for wires in port.memory]
-        for time in range(count + 12):
+        for time in range(3 * count + 12):
             _, _, pulse, *valid = await ctx.tick().sample(port.core.retired, *signals)
             if any(valid):
                 assert all(valid)
@@ -233,9 +272,7 @@ def test_a_beat_a_cycle_without_conflict_also_between_tasks(depth) -> None:
                 retired.append(time)
 
     run(dut, [source, rows, record])
-    # The first row is accepted in cycle 0; a BD retires two cycles after its last grant.
-    assert granted == list(range(3, 3 + count))
-    assert retired == [3 + 15 + 2, 3 + 16 + 2, 3 + 17 + 2, 3 + 33 + 2]
+    return granted, retired
 
 
 def test_rivals_cost_cycles_that_are_counted() -> None:
