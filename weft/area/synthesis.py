@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -15,6 +16,10 @@ from .yosys import Mapped, Yosys, yosys_version
 
 __all__ = ["Request", "Synthesis", "area_cache"]
 
+METHOD = (
+    "each distinct block (by netlist, names aside) synthesized once on its own with the blocks "
+    "below it as black boxes, times its instances, summed"
+)
 JOBS = 2
 RESULT = "mapped.json"
 
@@ -60,11 +65,26 @@ class Synthesis:
         self._made: list[str] = []
         self._kept = Kept(cache, RESULT)
         self._version = yosys_version()
+        self._before = _processor_seconds()
 
     @property
     def synthesized(self) -> int:
         """How many blocks Yosys has been run on."""
         return len(self._made)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """How areas are found, for people, and what it has taken so far."""
+        return {
+            "target": self.target.name,
+            "no_dsp": self.no_dsp,
+            "yosys": self._version,
+            "script": self.target.commands("TOP", no_dsp=self.no_dsp),
+            "method": METHOD,
+            "counting": self.target.rule,
+            "synthesized": self.synthesized,
+            "cpu_seconds": round(_processor_seconds() - self._before, 1),
+        }
 
     def areas(
         self,
@@ -130,3 +150,9 @@ class Synthesis:
             return asdict(mapped)
 
         return Mapped(**self._kept.get(self._told(block.key), synthesize))
+
+
+def _processor_seconds() -> float:
+    """What the processes of this one have taken that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

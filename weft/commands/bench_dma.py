@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from ..dma_bench import (
@@ -20,7 +19,7 @@ from ..dma_bench import (
     tile_cases,
 )
 from ..dma_bench.systems import dma_system
-from .common import json_option, measured, print_json, progress
+from .common import json_option, measured, print_json, progress, wide_console
 
 __all__ = ["dma"]
 
@@ -30,8 +29,6 @@ LATENCIES = (3, 13, 100)
 QUICK_SIZES, QUICK_BUSES, QUICK_LATENCIES = (8, 64), ("64",), (13,)
 QUICK_BEATS = 64
 CONFIG = "dma"
-WIDTH = 160
-"""Columns of a table that goes to a file."""
 
 
 @click.command()
@@ -219,7 +216,5 @@ def _show(rows: Sequence[dict[str, Any]]) -> None:
     for row in rows:
         cells = [row.get(name, "") for name in (columns | figures).values()]
         table.add_row(*(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells))
-    console = Console()
-    if not console.is_terminal:
-        console.width = WIDTH
+    console = wide_console()
     console.print(table)

@@ -25,8 +25,12 @@ __all__ = [
     "print_json",
     "progress",
     "waveform_options",
+    "wide_console",
     "work_progress",
 ]
+
+WIDTH = 160
+"""Columns of a wide table that goes to a file."""
 
 config_option = click.option(
     "--config",
@@ -62,6 +66,14 @@ def measured(
         "rows": rows,
         "summary": summary,
     }
+
+
+def wide_console() -> Console:
+    """Standard output, for a table that an 80-column page would cut."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH
+    return console
 
 
 def waveform_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from weft import cli
-from weft.area.report import part
+from weft.area.parts import part
 from weft.area.targets import TARGETS
 from weft.commands.area import TARGET_NAMES
 
@@ -88,7 +88,7 @@ def test_a_small_system(
     assert summary["synthesized"] == summary["distinct_blocks"]
 
     # Again: neither elaboration nor synthesis.
-    monkeypatch.setattr("weft.area.report.Top", None)
+    monkeypatch.setattr("weft.area.parts.Top", None)
     monkeypatch.setattr("weft.area.yosys.Yosys.synthesize", None)
     again = asked(capsys, *arguments)
     assert again["rows"] == result["rows"]

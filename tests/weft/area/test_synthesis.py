@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from weft.area.netlist import Block
-from weft.area.report import rows
+from weft.area.parts import rows
 from weft.area.synthesis import Request, Synthesis
 from weft.area.targets import TARGETS, Area
 from weft.area.yosys import Mapped, Yosys
