@@ -3,7 +3,8 @@
 Names become numbers in the order of their use, attributes that only inform go, and so do the bits
 of an input that nothing reads (a channel that takes its slice of a wide signal reads like its
 neighbour) and the names of fields. Two modules are identical if these texts are; a module's text
-names its submodules by the hash of theirs.
+names its submodules by the hash of theirs. They have one *shape* if their texts differ in constants
+alone, as those of two banks do that know their numbers.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ __all__ = ["Canonical", "Item", "NetlistError", "Port", "Source", "black_box", "
 _SIGNAL = re.compile(r"([\\$]\S+)(?: \[(\d+)(?::(\d+))?\])?")
 _CHUNK = re.compile(r"([\\$]\S+)(?: \[(\d+)(?::(\d+))?\])?|\d+'([01xz-]*)|([{}])")
 _WIRE = re.compile(r"wire width (\d+)(?: (input|output|inout) \d+)?(?: +signed)? +(\S+)$")
+_CONSTANT = re.compile(r"(\d+)'[01xzm-]+")
 _INFORMATIVE = re.compile(r"attribute \\(src|generator|top|hdlname|enum_\S*) ")
 
 
@@ -51,9 +53,10 @@ class Port:
 
 @dataclass(frozen=True, kw_only=True)
 class Canonical:
-    """A rewritten module, its ports by original name, and the texts of the modules it needs."""
+    """A rewritten module, its shape, its ports by original name, and the texts of what it needs."""
 
     name: str
+    shape: str
     text: str
     ports: dict[str, Port]
     needs: dict[str, str]
@@ -76,7 +79,7 @@ def black_box(module: Canonical) -> Canonical:
     body = "\n".join(port.declaration for port in ports)
     name = f"\\box_{digest(body)}"
     text = f"attribute \\blackbox 1\nattribute \\keep 1\nmodule {name}\n{body}\nend"
-    return Canonical(name=name, text=text, ports=module.ports, needs={})
+    return Canonical(name=name, shape=name, text=text, ports=module.ports, needs={})
 
 
 class Source:
@@ -197,9 +200,12 @@ class Source:
             else:
                 head.append(f"wire width {self._wires[original][0]} {new}")
         text = "\n".join([*head, *body])
-        module = f"\\m_{digest(text)}"
+        module, shape = f"\\m_{digest(text)}", _CONSTANT.sub(r"\1'", text)
+        for item in items:
+            if item.instance is not None:
+                shape = shape.replace(item.instance.name, item.instance.shape)
         text = f"module {module}\n{text}\nend"
-        return Canonical(name=module, text=text, ports=ports, needs=needs)
+        return Canonical(name=module, shape=digest(shape), text=text, ports=ports, needs=needs)
 
     def _rewired(
         self, lines: list[tuple[str, str]], ports: dict[str, Port]

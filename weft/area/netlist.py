@@ -27,6 +27,8 @@ class Block:
         Instances from the top down.
     key
         Hash of `text`: equal for identical blocks.
+    shape
+        Equal for blocks that differ in constants alone.
     top
         Name of the module in `text`.
     text
@@ -35,6 +37,7 @@ class Block:
 
     path: tuple[str, ...]
     key: str
+    shape: str
     top: str
     text: str
 
@@ -91,5 +94,7 @@ class _Cutter:
         if path and not self._is_block(path):
             return module
         text = "\n".join([*(needs[key] for key in sorted(needs)), module.text, ""])
-        self.blocks.append(Block(path=path, key=digest(text), top=module.name[1:], text=text))
+        top = module.name[1:]
+        block = Block(path=path, key=digest(text), shape=module.shape, top=top, text=text)
+        self.blocks.append(block)
         return black_box(module)

@@ -88,19 +88,30 @@ class Parts:
         Finds what its blocks cost.
     store
         Where the list of its blocks is kept.
+    alike
+        Whether one block stands for all of its part that differ from it in constants alone: an
+        estimate from a fraction of the work.
     """
 
     def __init__(
-        self, config: AcceleratorConfig, *, synthesis: Synthesis, store: BuildCache
+        self,
+        config: AcceleratorConfig,
+        *,
+        synthesis: Synthesis,
+        store: BuildCache,
+        alike: bool = False,
     ) -> None:
         self._config = config
         self._synthesis = synthesis
         self._store = store
+        self._alike = alike
 
     @cached_property
     def plan(self) -> dict[str, dict[str, int]]:
         """For each part, the number of its instances by the key of their block."""
-        return self._planned("parts", lambda: _counted(self._blocks))
+        if self._alike:
+            return self._planned("alike", lambda: _counted(self._blocks, lambda b: b.shape))
+        return self._planned("parts", lambda: _counted(self._blocks, lambda b: b.key))
 
     def rows(
         self,
@@ -146,13 +157,17 @@ class Parts:
         return plan
 
 
-def _counted(blocks: Iterable[Block]) -> dict[str, dict[str, int]]:
-    """How often each distinct block stands in each part."""
+def _counted(
+    blocks: Iterable[Block], distinction: Callable[[Block], str]
+) -> dict[str, dict[str, int]]:
+    """How often each distinct block stands in each part, by the key of the first such."""
     plan: dict[str, Counter[str]] = {}
+    first: dict[tuple[str, str], str] = {}
     for block in blocks:
         name = part(block.path)
         if name is not None:
-            plan.setdefault(name, Counter())[block.key] += 1
+            key = first.setdefault((name, distinction(block)), block.key)
+            plan.setdefault(name, Counter())[key] += 1
     return {name: dict(keys) for name, keys in plan.items()}
 
 

@@ -21,6 +21,10 @@ from .variants import Variant
 
 __all__ = ["product_cycles", "sweep"]
 
+METHOD = (
+    "each distinct block (by netlist, names and constants aside) of a part synthesized once on its "
+    "own with the blocks below it as black boxes, times its instances, summed"
+)
 TILES = 8
 """Of the array, in every direction of the product."""
 
@@ -64,10 +68,10 @@ def sweep(
         def report(done: int, of: int, name: str, title: str = variant.title) -> None:
             progress(done, of, f"{title}: {name}".removesuffix(": "))
 
-        parts = Parts(variant.config, synthesis=synthesis, store=store)
+        parts = Parts(variant.config, synthesis=synthesis, store=store, alike=True)
         row = _described(variant) | _area(variant.config, parts, report)
         rows.append(row | product_cycles(variant.config, tiles=tiles))
-    return {"rows": rows, "summary": synthesis.summary | {"tiles": tiles}}
+    return {"rows": rows, "summary": synthesis.summary | {"method": METHOD, "tiles": tiles}}
 
 
 def _described(variant: Variant) -> dict[str, Any]:

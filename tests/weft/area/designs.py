@@ -12,15 +12,16 @@ from weft.area.netlist import Block, cut
 class Lane(wiring.Component):
     """`step` times one byte of a wide row, in a register."""
 
-    def __init__(self, *, index: int, step: int = 3) -> None:
+    def __init__(self, *, index: int, step: int = 3, width: int = 10) -> None:
         self._index = index
         self._step = step
-        super().__init__({"row": In(32), "enable": In(1), "o": Out(10)})
+        self._width = width
+        super().__init__({"row": In(32), "enable": In(1), "o": Out(width)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.sum = inner = Module()
-        total = Signal(10)
+        total = Signal(self._width)
         inner.d.comb += total.eq(self.row.word_select(self._index, 8) * self._step)
         with m.If(self.enable):
             m.d.sync += self.o.eq(total)

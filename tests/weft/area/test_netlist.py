@@ -8,7 +8,7 @@ from weft.area.netlist import NetlistError, cut
 from weft.area.yosys import Yosys
 from weft.yowasp import ProgramError
 
-from .designs import Lanes, Pipeline, lanes, netlist
+from .designs import Lane, Lanes, Pipeline, lanes, netlist
 
 
 def test_a_block_for_each_path_asked_for() -> None:
@@ -26,6 +26,16 @@ def test_blocks_that_are_alike_have_one_key() -> None:
     assert first.key == second.key == third.key
     assert first.text == second.text
     assert len({top.key, first.key, other.key}) == 3
+
+
+def test_blocks_that_differ_in_constants_alone_have_one_shape() -> None:
+    top, first, _, _, other = lanes()
+    assert first.shape == other.shape != top.shape
+    # A width is no constant.
+    wide, narrow = (
+        cut(netlist(Lane(index=0, width=width)), "top", lambda path: False)[0] for width in (10, 9)
+    )
+    assert wide.shape != narrow.shape
 
 
 def test_blocks_below_are_black_boxes_and_the_rest_is_inside() -> None:
