@@ -29,13 +29,20 @@ def test_blocks_that_are_alike_have_one_key() -> None:
 
 
 def test_blocks_that_differ_in_constants_alone_have_one_shape() -> None:
-    top, first, _, _, other = lanes()
-    assert first.shape == other.shape != top.shape
-    # A width is no constant.
-    wide, narrow = (
-        cut(netlist(Lane(index=0, width=width)), "top", lambda path: False)[0] for width in (10, 9)
+    three, two, five, narrow = (
+        cut(netlist(lane), "top", lambda path: False)[0]
+        for lane in (
+            Lane(index=0),
+            Lane(index=0, step=2),
+            Lane(index=0, step=5),
+            Lane(index=0, width=9),
+        )
     )
-    assert wide.shape != narrow.shape
+    assert three.key != two.key
+    assert three.shape == two.shape
+    # Of three bits, so the sum is wider, too.
+    assert three.shape != five.shape
+    assert three.shape != narrow.shape
 
 
 def test_blocks_below_are_black_boxes_and_the_rest_is_inside() -> None:
