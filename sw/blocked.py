@@ -23,6 +23,7 @@ __all__ = [
     "consecutive",
     "contiguous",
     "spread_pitch",
+    "spread_words",
 ]
 
 
@@ -49,13 +50,24 @@ def contiguous(
     )
 
 
-def spread_pitch(memory: MemoryConfig, mover: MoverConfig, *, tile: int, group: int) -> int:
+def spread_words(memory: MemoryConfig, mover: MoverConfig, *, row: int) -> int:
+    """Words that set a tile apart from the next: as few as the reach of `mover` allows.
+
+    But no fewer than a tile's row of `row` bytes has: a beat of the DMA takes such a row of each.
+    """
+    unit = max(mover.reach, 1)
+    return max(-(-row // (unit * memory.word_bytes)), 1) * unit
+
+
+def spread_pitch(
+    memory: MemoryConfig, mover: MoverConfig, *, tile: int, row: int, group: int
+) -> int:
     """Bytes from a tile of `tile` bytes to the next, so that neighbours begin on other banks.
 
-    That is as little space between them as the reach of `mover` allows, and none where that would
-    not bring a tile's neighbours onto more banks of a group.
+    Between them are :func:`spread_words`, and none where those would not bring a tile's neighbours
+    onto more banks of a group.
     """
-    words, shift = tile // memory.word_bytes, max(mover.reach, 1)
+    words, shift = tile // memory.word_bytes, spread_words(memory, mover, row=row)
     helps = math.gcd(words + shift, group) < math.gcd(words, group)
     return tile + helps * shift * memory.word_bytes
 

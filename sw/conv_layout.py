@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..hw.config import AcceleratorConfig
-from .blocked import BlockedLayout, beat_bytes
+from .blocked import BlockedLayout, beat_bytes, spread_words
 from .convolution import Convolution, Reach
 from .gemm_layout import GemmForm, GemmLayouts, TileShape
 from .placement import Placement, bound_mover
@@ -230,21 +230,22 @@ class ConvLayouts:
     def layout_d(self, shape: ConvShape, region: int = 0) -> BlockedLayout:
         """Planes of nu filters, an even pitch apart that the reach of the array's mover allows.
 
-        In a group that is larger than that reach a beat of the DMA meets other banks in each.
+        In a group with room for that a beat of the DMA meets other banks in each.
         """
         where, array = self.placement.d[region], self.array
         width = array.nu * self.gemm.accumulator
         rows = self.beats(shape) * array.mu
-        shift = max(bound_mover(self.config, "array.d").reach, 1)
+        memory = self.config.memory
+        shift = spread_words(memory, bound_mover(self.config, "array.d"), row=width)
         beat = math.lcm(self.gemm.beat, width)
         row_bytes = -(-shape.filters * self.gemm.accumulator // beat) * beat
-        word = self.config.memory.word_bytes
+        apart = shift * memory.word_bytes if shift % where.group else 0
         return BlockedLayout(
             base=where.base,
             mode=where.mode,
             tile_rows=rows,
             tile_row_bytes=width,
-            tile_pitch=rows * width + (shift * word if shift % where.group else 0),
+            tile_pitch=rows * width + apart,
             tiles_down=1,
             tiles_across=row_bytes // width,
         )

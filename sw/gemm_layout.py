@@ -187,7 +187,7 @@ class GemmLayouts:
         down, across = -(-height // rows), -(-row_bytes // whole) * whole // width
         tile = rows * width
         mover = bound_mover(self.config, f"array.{port}")
-        padded = spread_pitch(self.config.memory, mover, tile=tile, group=region.group)
+        padded = spread_pitch(self.config.memory, mover, tile=tile, row=width, group=region.group)
         spread = width < self.beat < across * width
         roomy = len(self.placement.a) > 1 or down * across * padded <= region.size
         return BlockedLayout(

@@ -117,7 +117,7 @@ def _double(config: AcceleratorConfig) -> Placement:
             mode=region.mode,
             tile_rows=rows,
             tile_row_bytes=tile // rows,
-            tile_pitch=spread_pitch(memory, mover, tile=tile, group=region.group),
+            tile_pitch=spread_pitch(memory, mover, tile=tile, row=tile // rows, group=region.group),
             tiles_down=2,
             tiles_across=-(-2 * beat_bytes(memory, load) // (tile // rows)),
         )

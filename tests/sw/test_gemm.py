@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from weft.sw.errors import MappingError
 from weft.sw.gemm import GemmMapper
 from weft.sw.gemm_layout import GemmForm, TileShape
 from weft.sw.placement import Placement
+from weft.sw.reach import bank_of, channel_offsets
 
 TINY, DEFAULT = named_config("tiny"), named_config("datamaestro")
 # One addressing mode, so that the operands share all banks.
@@ -97,6 +99,21 @@ def test_small_products_are_one_tile_and_large_k_is_kept_whole() -> None:
     assert mapper.tile_shape(1, 1, 1) == TileShape(m=1, n=1, k=1)
     assert mapper.tile_shape(512, 512, 512).k == 512
     assert mapper.steps(TileShape(m=9, n=8, k=17)) == 2 * 1 * 3
+
+
+@pytest.mark.parametrize("reach", [0, 4, 8])
+def test_a_beat_of_the_dma_meets_each_bank_once(reach: int) -> None:
+    """Whatever banks the array's movers of C and D reach: a wider reach costs nothing."""
+    movers = tuple(
+        replace(mover, reach=reach) if mover.name in "CD" else mover for mover in DEFAULT.movers
+    )
+    config = replace(DEFAULT, movers=movers)
+    layout = GemmMapper.for_product(config, 64, 64, 64).layout_d(TileShape(m=64, n=64, k=64))
+    store = config.mover("X")
+    walk = layout.by_rows(config.memory, store)
+    places = [walk.base + at for at in channel_offsets(store.spatial_bounds, walk.spatial_strides)]
+    words = np.array(places) // config.memory.word_bytes
+    assert len(set(bank_of(config.memory, walk.mode, words))) == store.channels
 
 
 def test_a_result_s_tiles_are_set_apart_where_a_beat_meets_two() -> None:
