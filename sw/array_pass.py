@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..hw.gemm import array_operator
 from .descriptor import BufferDescriptor
 
-__all__ = ["ArrayPass", "Move"]
+__all__ = ["ArrayPass", "Move", "operator_word"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,3 +78,19 @@ class ArrayPass:
     @property
     def stores(self) -> list[Move]:
         return [store for store in (self.store, self.store_e) if store is not None]
+
+
+def operator_word(
+    *, with_c: bool, to_d: bool, to_e: bool, zero_points: tuple[int, int] = (0, 0)
+) -> int:
+    """What the array is told of a pass, with A: what it adds to, what it makes, zero points."""
+    word = array_operator().const(
+        {
+            "c_present": with_c,
+            "e_wanted": to_e,
+            "d_too": to_d and to_e,
+            "zero_a": zero_points[0],
+            "zero_b": zero_points[1],
+        }
+    )
+    return word.as_bits()

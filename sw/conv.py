@@ -6,11 +6,14 @@ apart; the loops around it walk the kernel, and guards give zeros where it hangs
 
 from __future__ import annotations
 
-from ..hw.gemm import array_operator
-from .blocked import affine_strides
-from .conv_layout import ConvLayouts, ConvTile, ImageTile
+from dataclasses import replace
+
+from .array_pass import operator_word
+from .blocked import BlockedLayout, affine_strides
+from .conv_layout import ConvLayouts, ConvShape, ConvTile, ImageTile
 from .descriptor import BufferDescriptor, Guard
 from .errors import MappingError
+from .gemm_layout import TileShape
 from .placement import bound_mover
 from .transfer import DmaPair
 
@@ -26,6 +29,9 @@ class ConvMapper(ConvLayouts):
         *,
         with_c: bool,
         first: bool = True,
+        to_d: bool = True,
+        to_e: bool = False,
+        zero_points: tuple[int, int] = (0, 0),
         regions: tuple[int, int, int] = (0, 0, 0),
     ) -> dict[str, BufferDescriptor]:
         """As :meth:`GemmMapper.streams`."""
@@ -34,9 +40,18 @@ class ConvMapper(ConvLayouts):
         b, d = self.layout_b(shape, regions[1]), self.layout_d(shape, regions[2])
         walk_d = ((across, d.tile_pitch), (beats, self.array.mu * d.tile_row_bytes))
         walk_b = ((self.depth(shape), b.row_pitch), (across, b.tile_pitch), (beats, 0))
-        walks = {"array.b": (b, walk_b), "array.d": (d, walk_d)}
+        walks: dict[str, tuple[BlockedLayout, tuple[tuple[int, int], ...]]]
+        walks = {"array.b": (b, walk_b)}
         if with_c:
-            walks = {"array.c": (d, walk_d)} | walks
+            walks["array.c"] = (d, walk_d)
+        if to_d:
+            walks["array.d"] = (d, walk_d)
+        if to_e:
+            filters = TileShape(m=1, n=shape.filters, k=1)
+            walks["array.s"] = self.gemm.walk_s(filters, regions[2], across=across, again=beats)
+            e = self.layout_e(shape, regions[2])
+            walk_e = ((across, e.tile_pitch), (beats, self.array.mu * e.tile_row_bytes))
+            walks["array.e"] = (e, walk_e)
         streams = {
             port: layout.by_tiles(memory, bound_mover(self.config, port), loops)
             for port, (layout, loops) in walks.items()
@@ -50,21 +65,25 @@ class ConvMapper(ConvLayouts):
                 extensions=("broadcaster",),
                 channels=self.gemm.row_c_channels,
             )
-        word = array_operator().const({"c_present": with_c}).as_bits()
-        streams["array.a"] = self._walk_a(tile, self.image(tile, regions[0]), word)
-        ports = ("array.c", "array.a", "array.b", "array.d")
+        word = operator_word(with_c=with_c, to_d=to_d, to_e=to_e, zero_points=zero_points)
+        streams["array.a"] = replace(
+            self._walk_a(tile, self.image(tile, regions[0])),
+            operator=word,
+            pad=zero_points[0] & 0xFF,
+        )
+        ports = ("array.c", "array.a", "array.b", "array.s", "array.d", "array.e")
         return {port: streams[port] for port in ports if port in streams}
 
-    def by_pixels(self, tile: ConvTile, pair: DmaPair, region: int) -> BufferDescriptor:
-        """The descriptor with which the DMA takes or gives the outputs, pixel after pixel."""
-        shape, mu = tile.shape, self.array.mu
+    def by_pixels(self, shape: ConvShape, pair: DmaPair, layout: BlockedLayout) -> BufferDescriptor:
+        """The descriptor with which the DMA takes or gives outputs that stand so, pixel after
+        pixel."""
+        mu = self.array.mu
         length = self.row_length(shape) or -(-shape.columns // mu) * mu
-        layout = self.layout_d(shape, region)
         return layout.by_rows(
             self.config.memory, pair.scratchpad, rows=((shape.columns, 1), (shape.rows, length))
         )
 
-    def _walk_a(self, tile: ConvTile, image: ImageTile, operator: int) -> BufferDescriptor:
+    def _walk_a(self, tile: ConvTile, image: ImageTile) -> BufferDescriptor:
         shape, mu, pitch, block = tile.shape, self.array.mu, image.pitch, self.block
         rows, columns, width = image.rows, image.columns, image.width
         step, word = self.pixel_step(shape), self.config.memory.word_bytes
@@ -112,7 +131,6 @@ class ConvMapper(ConvLayouts):
             strides=tuple(loop[1] for loop in loops),
             mark_level=len(kernel) - 1,
             mode=image.layout.mode,
-            operator=operator,
             spatial_strides=affine_strides(
                 self.a,
                 lambda channel: channel * word // block * step * pitch + channel * word % block,

@@ -6,7 +6,8 @@ as one there are zeros between them, and of a windowed problem what windows shar
 
 Weights are [row][column][channel][filter] in DRAM, the order in which A walks: as a matrix they are
 the B of a matrix product, tiles of ku channels x nu filters, and need no transposition. D has
-planes of nu filters, so that a pixel's row in a plane follows that of the pixel before it.
+planes of nu filters, so that a pixel's row in a plane follows that of the pixel before it; and so
+has E.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..hw.config import AcceleratorConfig
+from ..hw.config import AcceleratorConfig, MoverConfig
 from .blocked import BlockedLayout, beat_bytes, spread_words
 from .convolution import Convolution, Reach
 from .gemm_layout import GemmForm, GemmLayouts, TileShape
-from .placement import Placement, bound_mover
+from .placement import Placement, Region, bound_mover
 from .transfer import DmaPair
 
 __all__ = ["ConvLayouts", "ConvShape", "ConvTile", "ImageTile"]
@@ -193,10 +194,13 @@ class ConvLayouts:
         """Whether operands and result of a tile fit their regions, wherever it lies."""
         placement = self.placement
         results = self.layout_row_c(shape) if self.gemm.form.row_c else self.layout_d(shape)
+        parameters = TileShape(m=1, n=shape.filters, k=1)
         return (
             self._image_layout(shape, self.pixels(shape), 0).bytes <= placement.a[0].size
             and self.layout_b(shape).bytes <= placement.b[0].size
             and results.base + results.bytes <= placement.d[0].base + placement.d[0].size
+            and (not placement.e or self.layout_e(shape).bytes <= placement.e[0].size)
+            and (not placement.s or self.gemm.layout_s(parameters).bytes <= placement.s[0].size)
         )
 
     def folds(self, shape: ConvShape) -> int:
@@ -228,17 +232,26 @@ class ConvLayouts:
         return self.gemm.layout_b(TileShape(m=1, n=shape.filters, k=k), region)
 
     def layout_d(self, shape: ConvShape, region: int = 0) -> BlockedLayout:
-        """Planes of nu filters, an even pitch apart that the reach of the array's mover allows.
+        return self._planes(self.placement.d[region], self.d, self.gemm.accumulator, shape)
+
+    def layout_e(self, shape: ConvShape, region: int = 0) -> BlockedLayout:
+        mover = bound_mover(self.config, "array.e")
+        return self._planes(self.placement.e[region], mover, self.gemm.operand, shape)
+
+    def _planes(
+        self, where: Region, mover: MoverConfig, size: int, shape: ConvShape
+    ) -> BlockedLayout:
+        """Planes of nu filters of `size` bytes, an even pitch apart that the reach of the array's
+        `mover` allows.
 
         In a group with room for that a beat of the DMA meets other banks in each.
         """
-        where, array = self.placement.d[region], self.array
-        width = array.nu * self.gemm.accumulator
-        rows = self.beats(shape) * array.mu
+        width = self.array.nu * size
+        rows = self.beats(shape) * self.array.mu
         memory = self.config.memory
-        shift = spread_words(memory, bound_mover(self.config, "array.d"), row=width)
+        shift = spread_words(memory, mover, row=width)
         beat = math.lcm(self.gemm.beat, width)
-        row_bytes = -(-shape.filters * self.gemm.accumulator // beat) * beat
+        row_bytes = -(-shape.filters * size // beat) * beat
         apart = shift * memory.word_bytes if shift % where.group else 0
         return BlockedLayout(
             base=where.base,

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from .array_pass import ArrayPass, Move
+from .blocked import BlockedLayout
 from .conv_layout import ConvTile
 from .conv_tiling import ConvPlan
 from .descriptor import BufferDescriptor, Guard
 from .lower import lower
 from .memref import MemRef
 from .residency import Use, residency
+from .results import load_parameters
 from .transfer import DmaPair
 
 __all__ = ["ConvPasses"]
@@ -30,9 +32,13 @@ class ConvPasses:
     weights
         [row][column][channel][filter], the filters contiguous; for a windowed plan what a kernel
         row covers as well.
-    out, c
+    c, d, e
         [row][column][filter], the filters contiguous; c may be [filter] where the plan's C is one
-        row.
+        row, and d or e may be absent, but not both.
+    parameters
+        What e's filters are rescaled with, as one row of bytes.
+    zero_points
+        Of image and weights. That of the image stands in all that pads it, which so adds nothing.
     before
         Zeros before the columns of the image.
     """
@@ -43,14 +49,20 @@ class ConvPasses:
         *,
         image: MemRef,
         weights: MemRef,
-        out: MemRef,
-        c: MemRef | None,
+        c: MemRef | None = None,
+        d: MemRef | None,
+        e: MemRef | None = None,
+        parameters: MemRef | None = None,
+        zero_points: tuple[int, int] = (0, 0),
         stride: int,
         before: int,
     ) -> None:
         self.plan = plan
         self.mapper = plan.mapper
-        self.image, self.weights, self.out, self.c = image, weights, out, c
+        self.image, self.weights = image, weights
+        self.c, self.d, self.e = c, d, e
+        self.parameters = parameters
+        self.zero_points = zero_points
         self._stride, self._before = stride, before
         if plan.windowed:
             self.weights = _flattened(weights)
@@ -73,19 +85,29 @@ class ConvPasses:
         rows, columns, filters = tile.rows.start, tile.columns.start, tile.filters.start
         kernel = f"{tile.down.start},{tile.across.start},{tile.channels.start}"
         where = f"{rows},{columns},{filters}"
-        load_c = store = None
+        mapper = self.mapper
+        load_c = load_s = store = store_e = None
+        last = bool(d.freed)
         if d.load and self.c is not None:
             load_c = self._addend(self.c, tile, d.region, f"load C {where}")
-        if d.freed:
-            store = self._outputs(self.mapper.store, self.out, tile, d.region, f"store {where}")
+        if last and self.d is not None:
+            layout = mapper.layout_d(tile.shape, d.region)
+            store = self._outputs(mapper.store, self.d, tile, layout, f"store {where}")
+        if last and self.e is not None and self.parameters is not None:
+            load_s = load_parameters(mapper.gemm, self.parameters, tile.filters, d.region)
+            layout = mapper.layout_e(tile.shape, d.region)
+            store_e = self._outputs(mapper.store, self.e, tile, layout, f"store E {where}")
         return ArrayPass(
-            streams=self.mapper.streams(
+            streams=mapper.streams(
                 tile,
                 with_c=self.c is not None or not d.load,
                 first=d.load,
+                to_d=self.d is not None or not last,
+                to_e=last and self.e is not None,
+                zero_points=self.zero_points,
                 regions=(a.region, b.region, d.region),
             ),
-            steps=self.mapper.steps(tile.shape),
+            steps=mapper.steps(tile.shape),
             load_c=load_c,
             load_a=self._image(tile, a.region, kernel) if a.load else None,
             load_b=self._weights(tile, b.region, kernel) if b.load else None,
@@ -93,7 +115,9 @@ class ConvPasses:
             free_b=b.freed,
             first=d.load,
             store=store,
-            label=f"tile {where}" + ("" if d.load and d.freed else f" from {kernel}"),
+            label=f"tile {where}" + ("" if d.load and last else f" from {kernel}"),
+            load_s=load_s,
+            store_e=store_e,
         )
 
     def _image(self, tile: ConvTile, region: int, kernel: str) -> Move:
@@ -110,7 +134,7 @@ class ConvPasses:
             (where.rows.step, where.columns.step, 1),
         )
         return Move(
-            dram=_padded(pair, part, [where.width, self._whole(tile)]),
+            dram=_padded(pair, part, [where.width, self._whole(tile)], pad=self.zero_points[0]),
             scratchpad=scratchpad,
             nbytes=part.nbytes,
             label=label,
@@ -121,7 +145,7 @@ class ConvPasses:
 
         A run that begins before an image row or ends behind it is clipped to it. One that is longer
         than what the kernel covers, to fill whole K steps, reads the pixels behind it: their
-        weights are zero.
+        weights are padding.
         """
         rows = self.mapper.problem.rows.reach(tile.rows, tile.down)
         columns, image = tile.columns, self.image
@@ -136,6 +160,7 @@ class ConvPasses:
             bounds=(len(columns), rows.count),
             strides=(step, rows.step * row),
             run_length=self._whole(tile),
+            pad=self.zero_points[0] & 0xFF,
             guards=(Guard(offset=first, limit=limit, run=1, strides=(step,)),),
         )
         starts = [first + index * step for index in range(len(columns))]
@@ -147,7 +172,9 @@ class ConvPasses:
         pieces = (tile.down, tile.across, tile.channels, tile.filters)
         part = self.weights.subview([p.start for p in pieces], [len(p) for p in pieces])
         return Move(
-            dram=_padded(pair, part, [self._whole(tile), layout.row_bytes]),
+            dram=_padded(
+                pair, part, [self._whole(tile), layout.row_bytes], pad=self.zero_points[1]
+            ),
             scratchpad=layout.by_rows(self.mapper.config.memory, pair.scratchpad),
             nbytes=part.nbytes,
             label=f"load B {kernel},{tile.filters.start}",
@@ -156,7 +183,8 @@ class ConvPasses:
     def _addend(self, ref: MemRef, tile: ConvTile, region: int, label: str) -> Move:
         pair = self.mapper.load
         if len(ref.sizes) > 1:
-            return self._outputs(pair, ref, tile, region, label)
+            layout = self.mapper.layout_d(tile.shape, region)
+            return self._outputs(pair, ref, tile, layout, label)
         part = ref.subview((tile.filters.start,), (len(tile.filters),))
         layout = self.mapper.layout_row_c(tile.shape, region)
         return Move(
@@ -166,13 +194,14 @@ class ConvPasses:
             label=label,
         )
 
-    def _outputs(self, pair: DmaPair, ref: MemRef, tile: ConvTile, region: int, label: str) -> Move:
+    def _outputs(
+        self, pair: DmaPair, ref: MemRef, tile: ConvTile, layout: BlockedLayout, label: str
+    ) -> Move:
         pieces = (tile.rows, tile.columns, tile.filters)
         part = ref.subview([p.start for p in pieces], [len(p) for p in pieces])
-        layout = self.mapper.layout_d(tile.shape, region)
         return Move(
             dram=_padded(pair, part, [layout.row_bytes // ref.itemsize]),
-            scratchpad=self.mapper.by_pixels(tile, pair, region),
+            scratchpad=self.mapper.by_pixels(tile.shape, pair, layout),
             nbytes=part.nbytes,
             label=label,
         )
@@ -182,11 +211,11 @@ class ConvPasses:
         return self.mapper.blocks(len(tile.channels)) * self.mapper.array.ku
 
 
-def _padded(pair: DmaPair, part: MemRef, sizes: Sequence[int]) -> BufferDescriptor:
-    """The DRAM mover's walk of `part` with its last dimensions padded to `sizes`."""
+def _padded(pair: DmaPair, part: MemRef, sizes: Sequence[int], *, pad: int = 0) -> BufferDescriptor:
+    """The DRAM mover's walk of `part` with its last dimensions padded to `sizes`, by `pad`."""
     after = [0] * (len(part.sizes) - len(sizes))
     after += [size - had for size, had in zip(sizes, part.sizes[-len(sizes) :], strict=True)]
-    return lower(pair.dram, part, padding=[(0, count) for count in after])
+    return lower(pair.dram, part, padding=[(0, count) for count in after], pad=pad & 0xFF)
 
 
 def _flattened(weights: MemRef) -> MemRef:

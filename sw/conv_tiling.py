@@ -18,6 +18,7 @@ from .conv import ConvMapper
 from .conv_layout import ConvShape, ConvTile
 from .convolution import Axis, Convolution
 from .errors import MappingError
+from .gemm_layout import TileShape
 from .placement import Placement, stand_together
 
 __all__ = ["ConvPlan", "plan_convolution"]
@@ -127,6 +128,8 @@ def plan_convolution(
     with_c: bool,
     row_c: bool = False,
     windows: bool = True,
+    to_d: bool = True,
+    to_e: bool = False,
 ) -> ConvPlan:
     """The best way to run `problem`.
 
@@ -142,6 +145,8 @@ def plan_convolution(
         Whether that is one row, a number a filter.
     windows
         Whether it may be a windowed one: the operands lie so that the DMA can do it.
+    to_d, to_e
+        Whether its results are int32, and whether they are int8.
 
     Raises
     ------
@@ -158,8 +163,11 @@ def plan_convolution(
     found: list[tuple[tuple[float, int], ConvPlan]] = []
     for variant, windowed in variants:
         for placement in Placement.alternatives(config):
-            mapper = ConvMapper(config, placement, variant, row_c=row_c)
-            estimator = _Estimator(mapper, windowed=windowed, with_c=with_c and not row_c)
+            place = placement.quantized if to_e else placement
+            mapper = ConvMapper(config, place, variant, row_c=row_c)
+            estimator = _Estimator(
+                mapper, windowed=windowed, with_c=with_c and not row_c, to_d=to_d, to_e=to_e
+            )
             for shape, filters_first in itertools.product(_shapes(mapper), (False, True)):
                 cost = estimator.cost(shape, filters_first)
                 if cost is not None:
@@ -238,12 +246,21 @@ class _Estimator:
         Whether its problem is a windowed one.
     with_c
         Whether it adds to something that is loaded for each result.
+    to_d, to_e
+        What its results are.
     """
 
-    def __init__(self, mapper: ConvMapper, *, windowed: bool, with_c: bool) -> None:
+    def __init__(
+        self, mapper: ConvMapper, *, windowed: bool, with_c: bool, to_d: bool, to_e: bool
+    ) -> None:
         self._mapper = mapper
         self._beat = mapper.gemm.beat
-        self._results = 2 if with_c else 1
+        self._moves_d, self._to_e = with_c + to_d, to_e
+        # Words of a step of the result: C and D, E and S.
+        self._words = self._moves_d * mapper.d.channels
+        if to_e:
+            word = mapper.config.memory.bank_bits
+            self._words += (mapper.array.e_bits + mapper.array.s_bits) // word
         columns = mapper.problem.columns
         self._apart = windowed or columns.steps(columns.outputs, columns.kernel)[0] > 1
         # An array's mover takes all that a group of as many banks as it has channels gives.
@@ -291,13 +308,20 @@ class _Estimator:
         first_a = self._image(mapper.pixels(shape), shape.channels, shape.channels)
         first_b = -(-b.rows * b.row_bytes // self._beat)
         weights = again_b * filters * kernel * first_b
-        last = self._results * shape.rows * shape.columns * d.row_bytes // self._beat
-        results = outputs * filters * last
+        row_bytes = self._moves_d * d.row_bytes
+        if self._to_e:
+            row_bytes += mapper.layout_e(shape).row_bytes
+        last = shape.rows * shape.columns * row_bytes // self._beat
+        parameters = 0
+        if self._to_e:
+            s = mapper.gemm.layout_s(TileShape(m=1, n=shape.filters, k=1))
+            parameters = -(-s.row_bytes // self._beat)
+        results = outputs * filters * (last + parameters)
 
         steps = passes * mapper.steps(shape) * mapper.folds(shape)
-        # Writing D and storing it, and with C reading and loading that, in one group of banks.
+        # Writing results and storing them, with C reading and loading that, in one group of banks.
         beats_d = passes * mapper.steps(shape) // mapper.depth(shape)
-        share = mapper.d.channels // placement.d[0].group * self._results
+        share = self._words // placement.d[0].group
         if self._crowded_d:
             share *= 2
         steps = max(steps, beats_d * share * 9 // 8)
@@ -306,7 +330,7 @@ class _Estimator:
             steps += steps // OUT_OF_STEP
         if self._crowded_b:
             steps += weights - first_b
-        alone, beats = first_a + first_b + last, image + weights + results
+        alone, beats = first_a + first_b + parameters + last, image + weights + results
         cycles = alone + max(steps, beats - alone, PASS_CYCLES * passes)
         return cycles + beats / BEATS_A_CYCLE, passes
 

@@ -424,39 +424,26 @@ class Device:
             d=d,
             e=e,
         )
-        if quantization is not None:
-            zeros = (quantization.zero_a, quantization.zero_b)
-            runner = partial(runner, zero_points=zeros)
-        if quantization is None or e is None:
-            return self._run(runner(), timeout)
-        packed = quantization.packed(e.sizes[-1])
-        parameters = self.allocate((1, packed.size), np.uint8)
-        parameters[0] = packed.reshape(-1)
-        try:
-            report = self._run(runner(parameters=MemRef.from_numpy(parameters)), timeout)
-        except BaseException:
-            # A product that did not come to its end may still read them.
-            self.allocator.leave(parameters)
-            raise
-        self.free(parameters)
-        return report
+        return self._product(runner, e, quantization, timeout)
 
     def conv(
         self,
         image: Operand,
         weights: Operand,
-        out: Operand,
+        out: Operand | tuple[Operand | None, Operand | None],
         stride: int | Sequence[int] = 1,
         pad: int | Sequence[int | Sequence[int]] = 0,
         dilation: int | Sequence[int] = 1,
         bias: Operand | None = None,
         timeout: int = DEFAULT_TIMEOUT,
+        quantization: Quantization | None = None,
     ) -> ArrayReport:
         """``out = conv(image, weights) (+ bias)``, a convolution of one image without a copy of it.
 
         Element (y, x, k) of `out` is the sum over r, s and c of ``image[y * stride + r * dilation -
         pad, x * stride + s * dilation - pad, c] * weights[r, s, c, k]``, modulo 2**32, where pixels
-        outside the image are zero.
+        outside the image are zero. With a `quantization`, image (as a) and weights (as b) may have
+        zero points, of which that of the image stands outside it.
 
         Parameters
         ----------
@@ -465,7 +452,8 @@ class Device:
         weights
             int8 [row][column][channel][filter].
         out
-            int32 [row][column][filter].
+            int32 [row][column][filter]. With a `quantization` what it makes of the sum, filter by
+            filter, int8; or both, as of :meth:`gemm`.
         stride, dilation
             One number, or one for rows and one for columns.
         pad
@@ -483,17 +471,50 @@ class Device:
         DeviceError, DeviceTimeout
             As :meth:`wait`; `reset` makes the device usable again.
         """
-        runner = conv_runner(
+        d, e = self._results(out, quantization)
+        runner = partial(
+            conv_runner,
             self.config,
             image=self._operand("image", image),
             weights=self._operand("weights", weights),
-            out=self._operand("out", out),
+            d=d,
+            e=e,
             c=None if bias is None else self._operand("bias", bias),
             stride=stride,
             pad=pad,
             dilation=dilation,
         )
-        return self._run(runner, timeout)
+        return self._product(runner, e, quantization, timeout)
+
+    def _product(
+        self,
+        runner: Callable[..., ArrayRunner],
+        e: MemRef | None,
+        quantization: Quantization | None,
+        timeout: int,
+    ) -> ArrayReport:
+        """Run what `runner` makes, told of zero points and where E's parameters are, if any."""
+        if quantization is not None:
+            zeros = (quantization.zero_a, quantization.zero_b)
+            runner = partial(runner, zero_points=zeros)
+        if quantization is None or e is None:
+            return self._run(runner(), timeout)
+        packed = quantization.packed(e.sizes[-1])
+        parameters = self.allocate((1, packed.size), np.uint8)
+        parameters[0] = packed.reshape(-1)
+        try:
+            told = runner(parameters=MemRef.from_numpy(parameters))
+        except WeftError:
+            self.free(parameters)
+            raise
+        try:
+            report = self._run(told, timeout)
+        except BaseException:
+            # A product that did not come to its end may still read them.
+            self.allocator.leave(parameters)
+            raise
+        self.free(parameters)
+        return report
 
     def _run(self, runner: ArrayRunner, timeout: int) -> ArrayReport:
         report = runner.run(self.program, self.allocator, timeout)

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from ..hw.agu.row import BOUND_BITS
 from ..hw.config import AcceleratorConfig
-from ..hw.gemm import array_operator
-from .blocked import beat_bytes
+from .array_pass import operator_word
 from .descriptor import BufferDescriptor
 from .errors import MappingError
 from .gemm_layout import GemmForm, GemmLayouts, TileShape
@@ -195,30 +194,19 @@ class GemmMapper(GemmLayouts):
             "array.b": (b, ((deep, b_deep), (across, b_across), (down, 0))),
         }
         if to_e:
-            s = self.layout_s(shape, regions[2])
-            beat = beat_bytes(memory, bound_mover(self.config, "array.s"))
-            parts = s.tile_row_bytes // beat
-            walks["array.s"] = (s, ((parts, beat), (across, s.tile_pitch), (down, 0)))
+            walks["array.s"] = self.walk_s(shape, regions[2], across=across, again=down)
         if to_d:
             walks["array.d"] = (d, walk_d)
         if to_e:
             e = self.layout_e(shape, regions[2])
             walks["array.e"] = (e, ((across, e.tile_pitch), (down, e.row_pitch)))
-        word = array_operator().const(
-            {
-                "c_present": with_c,
-                "e_wanted": to_e,
-                "d_too": to_d and to_e,
-                "zero_a": zero_points[0],
-                "zero_b": zero_points[1],
-            }
-        )
+        word = operator_word(with_c=with_c, to_d=to_d, to_e=to_e, zero_points=zero_points)
         return {
             port: layout.by_tiles(
                 memory,
                 bound_mover(self.config, port),
                 loops,
-                operator=word.as_bits() if port == "array.a" else 0,
+                operator=word if port == "array.a" else 0,
                 extensions=extensions.get(port, ()),
                 channels=channels.get(port),
             )

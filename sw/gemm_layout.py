@@ -14,7 +14,7 @@ import math
 from dataclasses import dataclass
 
 from ..hw.config import PARAMETER_BITS, AcceleratorConfig, ArrayConfig
-from .blocked import BlockedLayout, spread_pitch
+from .blocked import BlockedLayout, beat_bytes, spread_pitch
 from .errors import MappingError
 from .placement import Placement, Region, bound_mover
 from .transfer import DmaPair
@@ -137,6 +137,14 @@ class GemmLayouts:
         return self._layout(
             self.placement.s[region], "s", 1, self.array.nu * column, 1, shape.n * column
         )
+
+    def walk_s(
+        self, shape: TileShape, region: int, *, across: int, again: int
+    ) -> tuple[BlockedLayout, tuple[tuple[int, int], ...]]:
+        """S, and the loops over its beats: `across` columns of tiles, `again` and again."""
+        s = self.layout_s(shape, region)
+        beat = beat_bytes(self.config.memory, bound_mover(self.config, "array.s"))
+        return s, ((s.tile_row_bytes // beat, beat), (across, s.tile_pitch), (again, 0))
 
     def fits(self, shape: TileShape) -> bool:
         """Whether the tile's operands and results fit their regions."""

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..hw.config import PARAMETER_BITS
 from .array_pass import ArrayPass, Move
 from .blocked import BlockedLayout
 from .gemm import GemmMapper, GemmTask
 from .lower import lower_rows
 from .memref import MemRef
+from .results import load_parameters
 from .transfer import DmaPair
 
 __all__ = ["GemmPasses"]
-
-COLUMN = PARAMETER_BITS // 8
-"""Bytes of a column's parameters."""
 
 
 class GemmPasses:
@@ -92,10 +89,10 @@ class GemmPasses:
             part = self.d.subview((m, n), (shape.m, shape.n))
             store = self._move(self._store, part, d, f"store {m},{n}")
         if last and self.e is not None and self.parameters is not None:
-            part = self.parameters.subview((0, n * COLUMN), (1, shape.n * COLUMN))
-            s, e = mapper.layout_s(shape, regions[2]), mapper.layout_e(shape, regions[2])
-            load_s = self._move(self._load, part, s, f"load S {n}")
+            columns = range(n, n + shape.n)
+            load_s = load_parameters(mapper, self.parameters, columns, regions[2])
             part = self.e.subview((m, n), (shape.m, shape.n))
+            e = mapper.layout_e(shape, regions[2])
             store_e = self._move(self._store, part, e, f"store E {m},{n}")
         return ArrayPass(
             streams=mapper.streams(

@@ -14,11 +14,10 @@ from .convolution import Convolution
 from .errors import MappingError
 from .memref import MemRef
 from .placement import bound_mover
+from .results import ACCUMULATOR, OPERAND, check_results, named_results
 from .run_array import ArrayRunner
 
 __all__ = ["conv_runner"]
-
-OPERAND, ACCUMULATOR = np.dtype(np.int8), np.dtype(np.int32)
 
 
 def conv_runner(
@@ -26,13 +25,18 @@ def conv_runner(
     *,
     image: MemRef,
     weights: MemRef,
-    out: MemRef,
     c: MemRef | None,
+    d: MemRef | None,
+    e: MemRef | None = None,
+    parameters: MemRef | None = None,
+    zero_points: tuple[int, int] = (0, 0),
     stride: int | Sequence[int],
     pad: int | Sequence[int | Sequence[int]],
     dilation: int | Sequence[int],
 ) -> ArrayRunner:
-    """What runs ``out = conv(image, weights) (+ c)`` on `config`; see :meth:`Device.conv`.
+    """What runs ``d = conv(image, weights) (+ c)``, and makes e of it, on `config`.
+
+    See :meth:`Device.conv`; the other parameters are those of :func:`gemm_runner`.
 
     Raises
     ------
@@ -50,17 +54,23 @@ def conv_runner(
     problem = Convolution.of(
         h=h, w=w, c=channels, k=k, r=r, s=s, stride=stride, pad=pad, dilation=dilation
     )
-    results = {"out": out} | ({} if c is None else {"bias": c})
+    results = named_results(d, e)
     row_c = c is not None and len(c.sizes) == 1
-    for name, ref in results.items():
+    outputs = dict(results) if c is None else {**results, "bias": (c, ACCUMULATOR)}
+    for name, (ref, dtype) in outputs.items():
         wanted = problem.outputs[2:] if name == "bias" and row_c else problem.outputs
-        _check(name, ref, len(wanted), ACCUMULATOR)
+        _check(name, ref, len(wanted), dtype)
         if ref.sizes != wanted:
             raise MappingError(f"{name} has shape {ref.sizes}: must be {wanted}")
-    _check_result(out)
-    for name, ref in {"image": image, "weights": weights, **results}.items():
-        if ref != out and _meet(ref, out):
-            raise MappingError(f"out lies over {name}, which is still read when tiles are stored")
+    operands = {"image": image, "weights": weights, **{n: ref for n, (ref, _) in outputs.items()}}
+    for result, (out, _) in results.items():
+        _check_result(result, out)
+        for name, ref in operands.items():
+            in_place = name == "bias" and ref == out
+            if name != result and not in_place and _meet(ref, out):
+                use = "written too" if name in results else "still read when tiles are stored"
+                raise MappingError(f"{result} lies over {name}, which is {use}")
+    check_results(config, to_e=e is not None, zero_points=zero_points)
     if c is not None and row_c and not _broadcasts(config):
         # Then every pixel has it in memory, and the DMA reads it as often.
         c, row_c = replace(c, sizes=problem.outputs, strides=(0, 0, *c.strides)), False
@@ -70,13 +80,18 @@ def conv_runner(
         with_c=c is not None,
         row_c=row_c,
         windows=_dense(image, 2) and _dense(weights, 3),
+        to_d=d is not None,
+        to_e=e is not None,
     )
     passes = ConvPasses(
         plan,
         image=image,
         weights=weights,
-        out=out,
         c=c,
+        d=d,
+        e=e,
+        parameters=parameters,
+        zero_points=zero_points,
         stride=problem.columns.stride,
         before=problem.columns.before,
     )
@@ -101,12 +116,12 @@ def _broadcasts(config: AcceleratorConfig) -> bool:
     return "broadcaster" in mover.extensions and mover.channel_enable
 
 
-def _check_result(out: MemRef) -> None:
+def _check_result(name: str, out: MemRef) -> None:
     """No two elements of it are one."""
     within = out.sizes[2]
     for size, stride in ((out.sizes[1], out.strides[1]), (out.sizes[0], out.strides[0])):
         if size > 1 and abs(stride) < within:
-            raise MappingError(f"out has strides {out.strides}: its rows overlap")
+            raise MappingError(f"{name} has strides {out.strides}: its rows overlap")
         within += (size - 1) * abs(stride)
 
 

@@ -15,11 +15,10 @@ from .gemm import GemmMapper
 from .gemm_layout import GemmForm
 from .gemm_passes import GemmPasses
 from .memref import MemRef
+from .results import ACCUMULATOR, OPERAND, check_results, named_results
 from .run_array import ArrayRunner
 
 __all__ = ["check_operands", "gemm_form", "gemm_runner"]
-
-OPERAND, ACCUMULATOR = np.dtype(np.int8), np.dtype(np.int32)
 
 
 def gemm_form(a: MemRef, b: MemRef, c: MemRef | None) -> GemmForm:
@@ -139,19 +138,8 @@ def gemm_runner(
     MappingError, DescriptorError, SequenceError
         The product is impossible.
     """
-    names = ("out", "out") if d is None or e is None else ("out[0]", "out[1]")
-    results = {}
-    for name, ref, dtype in ((names[0], d, ACCUMULATOR), (names[1], e, OPERAND)):
-        if ref is not None:
-            results[name] = ref, dtype
-    M, N, K = check_operands(a, b, c, results)
-    array = config.array
-    if array is not None and e is not None and not array.quantizer:
-        raise MappingError(f"configuration {config.name} has no quantizer: results are int32")
-    if array is not None and any(zero_points) and not array.zero_points:
-        raise MappingError(
-            f"zero_a, zero_b = {zero_points}: configuration {config.name} has no zero points"
-        )
+    M, N, K = check_operands(a, b, c, named_results(d, e))
+    check_results(config, to_e=e is not None, zero_points=zero_points)
     mapper = GemmMapper.for_product(config, M, N, K, gemm_form(a, b, c), quantized=e is not None)
     return ArrayRunner(
         config,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import weft
 from support.convolutions import Problem, check_convolution, problems
 from support.engines import FASTEST, needs_compiler
+from support.quantized import QUANTIZED
 from weft import cli
 
 SAME = ((1, 1), (1, 1))
@@ -68,6 +69,24 @@ def test_large_convolutions(problem: Problem, bias: str, latency: int, backpress
 
 @needs_compiler
 @pytest.mark.soak
+@settings(max_examples=300, deadline=None)
+@given(
+    problem=problems(24, 40),
+    results=st.sampled_from(["e", "de"]),
+    bias=st.sampled_from(["", "filter", "full"]),
+    latency=st.integers(0, 200),
+    backpressure=st.sampled_from([0.0, 0.5, 0.9]),
+)
+def test_large_convolutions_to_int8(
+    problem: Problem, results: str, bias: str, latency: int, backpressure: float
+) -> None:
+    dev = weft.simulate(QUANTIZED, "verilator", latency=latency, backpressure=backpressure)
+    check_convolution(dev, problem, bias=bias, results=results)
+
+
+@needs_compiler
+@pytest.mark.soak
+@pytest.mark.parametrize("results", ["d", "e", "de"])
 @pytest.mark.parametrize(
     "problem",
     [
@@ -77,9 +96,9 @@ def test_large_convolutions(problem: Problem, bias: str, latency: int, backpress
     ],
     ids=["3x3", "5x5, stride 2", "7x7 of 3 channels, stride 2"],
 )
-def test_the_array_hardly_waits(problem: Problem) -> None:
+def test_the_array_hardly_waits(problem: Problem, results: str) -> None:
     dev: Any = weft.simulate("datamaestro", "verilator")
-    report = check_convolution(dev, problem)
+    report = check_convolution(dev, problem, results=results)
     counters = dev.array_counters()
     assert counters["array_steps"] == report.cycles_ideal >= 4096
     assert report.cycles_ideal >= 0.99 * counters["array_active"]

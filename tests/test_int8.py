@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import weft
+from support.convolutions import Problem, check_convolution
 from support.engines import needs_compiler
 from support.int8 import Product
 from support.quantized import QUANTIZED
@@ -48,6 +49,15 @@ def test_odd_shapes_with_zero_points(dev: Any, shape: Any, results: str, with_c:
     assert accesses["D"] == tiles * 16 * ("d" in results)
     assert accesses["C"] == tiles * 16 * with_c
     assert report.bytes_written == shape[0] * shape[1] * (("e" in results) + 4 * ("d" in results))
+
+
+def test_a_convolution_with_zero_points(dev: Any) -> None:
+    dev.clear_counters()
+    problem = Problem(h=5, w=4, c=3, k=5, r=3, s=3, stride=(2, 2), pad=((1, 1), (0, 1)))
+    check_convolution(dev, problem, bias="filter", results="de")
+    counters = dev.counters()
+    # 3 x 2 outputs of 5 filters are 3 x 2 tiles, each of 4 words, with 16 of parameters.
+    assert (counters["E"]["accesses"], counters["S"]["accesses"]) == (24, 96)
 
 
 @pytest.mark.soak

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .hw.config import ArrayConfig
+from .rescaling import SMALL_ADDENDS, any_rescaling, rescaled
 from .sim.golden.conv import convolve
 from .sw.convolution import Convolution
 from .sw.device import Device
@@ -42,6 +44,7 @@ class ConvWorkload(Workload):
     bias: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         shape = (self.h, self.w, self.c, self.k, self.r, self.s)
         self.check_size("h, w, c, k, r, s", shape)
 
@@ -69,7 +72,8 @@ class ConvWorkload(Workload):
     def bytes(self) -> int:
         rows, columns, filters = self.convolution.outputs
         image, weights = self.h * self.w * self.c, self.r * self.s * self.c * self.k
-        return image + weights + 4 * filters * (rows * columns + self.bias)
+        results = np.dtype(self.out).itemsize * rows * columns * filters
+        return image + weights + results + 4 * filters * self.bias
 
     @property
     def macs(self) -> int:
@@ -94,7 +98,7 @@ class ConvWorkload(Workload):
             "dilation": list(self.dilation),
             "bias": self.bias,
             "layout": "nhwc",
-            "out": "int32",
+            "out": self.out,
             "seed": self.seed,
         }
 
@@ -102,16 +106,26 @@ class ConvWorkload(Workload):
         random = np.random.default_rng(self.seed)
         image = filled(device, (self.h, self.w, self.c), np.int8, random)
         weights = filled(device, (self.r, self.s, self.c, self.k), np.int8, random)
-        out = device.allocate(self.convolution.outputs, np.int32)
+        out = device.allocate(self.convolution.outputs, self.out)
         bias = filled(device, (self.k,), np.int32, random) if self.bias else None
-        expected = convolve(
+        zeros, quantization = {}, None
+        if self.out == "int8":
+            terms = self.r * self.s * self.c
+            quantization = any_rescaling(random, device, terms=terms, columns=self.k)
+            zeros = {"zero_a": quantization.zero_a, "zero_b": quantization.zero_b}
+            if bias is not None:
+                bias >>= SMALL_ADDENDS
+        expected: npt.NDArray[Any] = convolve(
             image,
             weights,
             stride=self.stride,
             pad=self.pad,
             dilation=self.dilation,
             addend=bias,
+            **zeros,
         )
+        if quantization is not None:
+            expected = rescaled(expected, quantization)
         return Trial(
             run=lambda: device.conv(
                 image,
@@ -121,6 +135,7 @@ class ConvWorkload(Workload):
                 pad=self.pad,
                 dilation=self.dilation,
                 bias=bias,
+                quantization=quantization,
             ),
             out=out,
             expected=expected,

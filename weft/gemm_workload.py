@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .hw.config import AcceleratorConfig, ArrayConfig
+from .hw.config import ArrayConfig
 from .hw.errors import ConfigError
-from .hw.gemm import Rounding
-from .sim.golden.quantizer import quantize
+from .rescaling import SMALL_ADDENDS, any_rescaling, rescaled
 from .sw.device import Device
-from .sw.quantization import Quantization
 from .workload import Trial, Workload, filled
 
-__all__ = ["RESULTS", "GemmWorkload"]
-
-RESULTS = ("int32", "int8")
-"""Types of a result."""
+__all__ = ["GemmWorkload"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +22,6 @@ class GemmWorkload(Workload):
     """``out = a @ b``, plus ``c`` with `accumulate`, or plus a row with `bias`.
 
     With `transpose_a` a lies in DRAM as [k][m], with `transpose_b` b as [n][k].
-    With `out` int8 every column of the result is rescaled with random parameters of its own, and
-    the operands have random zero points where the array has them.
     """
 
     m: int
@@ -40,16 +31,14 @@ class GemmWorkload(Workload):
     bias: bool = False
     transpose_a: bool = False
     transpose_b: bool = False
-    out: str = "int32"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("m", "n", "k"):
             if getattr(self, name) < 1:
                 raise ConfigError(name, getattr(self, name), "must be at least 1")
         if self.accumulate and self.bias:
             raise ConfigError("bias", self.bias, "excludes accumulate: there is one C")
-        if self.out not in RESULTS:
-            raise ConfigError("out", self.out, f"must be one of {', '.join(RESULTS)}")
         self.check_size("m, n, k", (self.m, self.n, self.k))
 
     @property
@@ -85,28 +74,6 @@ class GemmWorkload(Workload):
             "seed": self.seed,
         }
 
-    def check(self, config: AcceleratorConfig) -> None:
-        if self.out == "int8" and config.array is not None and not config.array.quantizer:
-            raise ConfigError("out", self.out, f"configuration {config.name} has no quantizer")
-
-    def quantization(self, random: np.random.Generator, array: ArrayConfig) -> Quantization | None:
-        """Scales that spread the results over their range, and what else there is; for int8."""
-        if self.out != "int8":
-            return None
-        zeros = random.integers(-128, 128, 2) if array.zero_points else np.zeros(2, int)
-        zero_a, zero_b = (int(zero) for zero in zeros)
-        # Operands are spread by 74 about the middle of their range.
-        spread = math.hypot(74, zero_a) * math.hypot(74, zero_b) * math.sqrt(self.k)
-        return Quantization.from_scale(
-            random.uniform(20, 80, self.n) / spread,
-            zero_in=self.k * zero_a * zero_b + random.integers(-999, 1000, self.n),
-            zero_out=random.integers(-40, 40, self.n),
-            rounding=random.integers(0, len(Rounding), self.n),
-            low=random.integers(-128, 0, self.n),
-            zero_a=zero_a,
-            zero_b=zero_b,
-        )
-
     def begin(self, device: Device) -> Trial:
         random = np.random.default_rng(self.seed)
         a = self._operand(device, (self.m, self.k), random, transposed=self.transpose_a)
@@ -115,22 +82,21 @@ class GemmWorkload(Workload):
         if self.accumulate or self.bias:
             shape = (self.n,) if self.bias else (self.m, self.n)
             c = filled(device, shape, np.int32, random)
-        assert device.config.array is not None
-        quantization = self.quantization(random, device.config.array)
+        quantization = None
+        if self.out == "int8":
+            quantization = any_rescaling(random, device, terms=self.k, columns=self.n)
         out = device.allocate((self.m, self.n), self.out)
         zeros = (quantization.zero_a, quantization.zero_b) if quantization else (0, 0)
         left, right = np.asarray(a, np.int64) - zeros[0], np.asarray(b, np.int64) - zeros[1]
         total = left @ right
         if c is not None:
             if quantization is not None:
-                # No larger than the products' sums, so that these still count.
-                c >>= 14
+                c >>= SMALL_ADDENDS
             total = total + np.asarray(c)
         # Modulo 2**32, as the accumulators are.
         expected: npt.NDArray[Any] = total.astype(np.int32)
         if quantization is not None:
-            columns = [SimpleNamespace(**column) for column in quantization.columns(self.n)]
-            expected = quantize(expected, columns)
+            expected = rescaled(expected, quantization)
         return Trial(
             run=lambda: device.gemm(a, b, out=out, c=c, quantization=quantization),
             out=out,

@@ -18,7 +18,10 @@ from .sim.simulation import MEMORY_BYTES
 from .sw.device import Device
 from .sw.run_array import ArrayReport
 
-__all__ = ["Trial", "Workload", "filled", "run_workload"]
+__all__ = ["RESULTS", "Trial", "Workload", "filled", "run_workload"]
+
+RESULTS = ("int32", "int8")
+"""Types of a result."""
 
 OPERAND_LIMIT = 1 << 28
 """Bytes of operands and result; far beyond what a simulation finishes."""
@@ -41,9 +44,18 @@ class Workload(ABC):
     ----------
     seed
         Of the operands.
+    out
+        Type of the result. With int8 every column of it (filter of a convolution) is rescaled with
+        random parameters of its own, and the operands have random zero points where the array has
+        them.
     """
 
     seed: int = 0
+    out: str = "int32"
+
+    def __post_init__(self) -> None:
+        if self.out not in RESULTS:
+            raise ConfigError("out", self.out, f"must be one of {', '.join(RESULTS)}")
 
     @property
     @abstractmethod
@@ -66,8 +78,10 @@ class Workload(ABC):
     @abstractmethod
     def as_dict(self) -> dict[str, Any]: ...
 
-    def check(self, config: AcceleratorConfig) -> None:  # noqa: B027 - most need nothing special
+    def check(self, config: AcceleratorConfig) -> None:
         """Raise `ConfigError` where `config` has not got what it takes."""
+        if self.out == "int8" and config.array is not None and not config.array.quantizer:
+            raise ConfigError("out", self.out, f"configuration {config.name} has no quantizer")
 
     @abstractmethod
     def begin(self, device: Device) -> Trial:

@@ -34,9 +34,9 @@ def rescaled(x: int, column: Any) -> int:
 
 
 def quantize(x: NDArray[np.int32], columns: Sequence[Any]) -> NDArray[np.int8]:
-    """``x[m, n]``, rescaled by ``columns[n]``."""
+    """``x[..., n]``, rescaled by ``columns[n]``."""
     rows = [
         [rescaled(value, column) for value, column in zip(row, columns, strict=True)]
-        for row in x.tolist()
+        for row in x.reshape(-1, len(columns)).tolist()
     ]
     return np.array(rows, np.int8).reshape(x.shape)

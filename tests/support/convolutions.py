@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from support.int8 import any_quantization, quantized
 from weft.sim.golden.conv import convolve
 from weft.sw.convolution import Convolution
 from weft.sw.device import Device
@@ -67,27 +68,48 @@ def filled(dev: Device, shape: tuple[int, ...], dtype: Any, random: np.random.Ge
     return array
 
 
-def check_convolution(dev: Device, problem: Problem, *, bias: str = "", seed: int = 0) -> Any:
-    """Run it with operands of full range; the report. `bias` is ``filter``, ``full`` or nothing."""
-    random, p = np.random.default_rng(seed), problem
+def check_convolution(
+    dev: Device, problem: Problem, *, bias: str = "", seed: int = 0, results: str = "d"
+) -> Any:
+    """Run it with operands of full range; the report. `bias` is ``filter``, ``full`` or nothing.
+
+    `results` are ``d``, the int32 sums, ``e``, their int8, or both; with the latter there are zero
+    points, and the bias is no larger than the sums.
+    """
+    random, p, before = np.random.default_rng(seed), problem, dev.buffers
     image = filled(dev, (p.h, p.w, p.c), np.int8, random)
     weights = filled(dev, (p.r, p.s, p.c, p.k), np.int8, random)
     shape = p.convolution.outputs
-    out = filled(dev, shape, np.int32, random)
-    addend, buffers = None, [image, weights, out]
+    d = filled(dev, shape, np.int32, random) if "d" in results else None
+    e = filled(dev, shape, np.int8, random) if "e" in results else None
+    buffers = [each for each in (image, weights, d, e) if each is not None]
+    addend, quantization = None, None
     if bias:
         addend = filled(dev, shape if bias == "full" else shape[-1:], np.int32, random)
         buffers.append(addend)
-    expected = convolve(
-        image, weights, stride=p.stride, pad=p.pad, dilation=p.dilation, addend=addend
-    )
+    zeros: dict[str, int] = {}
+    if e is not None:
+        quantization = any_quantization(p.k, p.r * p.s * p.c, random)
+        zeros = {"zero_a": quantization.zero_a, "zero_b": quantization.zero_b}
+        if addend is not None:
+            addend >>= 18
+    places = {"stride": p.stride, "pad": p.pad, "dilation": p.dilation}
+    total = convolve(image, weights, **places, addend=addend, **zeros)
     report = dev.conv(
-        image, weights, out, stride=p.stride, pad=p.pad, dilation=p.dilation, bias=addend
+        image,
+        weights,
+        d if e is None else e if d is None else (d, e),
+        **places,
+        bias=addend,
+        quantization=quantization,
     )
-    np.testing.assert_array_equal(out, expected)
+    if d is not None:
+        np.testing.assert_array_equal(d, total)
+    if e is not None:
+        np.testing.assert_array_equal(e, quantized(total, quantization))
     assert dev.stats.host_copies == 0
     assert report.macs == p.convolution.macs
     for buffer in buffers:
         dev.free(buffer)
-    assert dev.buffers == []
+    assert dev.buffers == before
     return report

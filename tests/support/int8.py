@@ -9,7 +9,7 @@ from weft.sim.golden.gemm import matmul
 from weft.sim.golden.quantizer import quantize
 from weft.sw.quantization import Quantization
 
-__all__ = ["Product"]
+__all__ = ["Product", "any_quantization", "quantized"]
 
 
 def any_quantization(N: int, K: int, random: np.random.Generator) -> Quantization:
@@ -25,6 +25,12 @@ def any_quantization(N: int, K: int, random: np.random.Generator) -> Quantizatio
         zero_a=zero_a,
         zero_b=zero_b,
     )
+
+
+def quantized(sums: Any, quantization: Quantization) -> Any:
+    """By the definition, the last axis being that of the columns."""
+    columns = [SimpleNamespace(**c) for c in quantization.columns(sums.shape[-1])]
+    return quantize(sums, columns)
 
 
 class Product:
@@ -43,8 +49,7 @@ class Product:
             self.c[:] = random.integers(-9000, 9000, (M, N))
         zeros = {"zero_a": self.quantization.zero_a, "zero_b": self.quantization.zero_b}
         self.sum = matmul(self.a, self.b, self.c, **zeros)
-        columns = [SimpleNamespace(**column) for column in self.quantization.columns(N)]
-        self.result = quantize(self.sum, columns)
+        self.result = quantized(self.sum, self.quantization)
         # Not all at an end of the range.
         assert M * N < 20 or len(np.unique(self.result)) > 5
 

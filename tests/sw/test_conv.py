@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from support.convolutions import Problem, check_convolution, problems
 from support.pages import named_config
 from support.placements import held
+from support.quantized import QUANTIZED
 from support.sequences import opened
 from weft.hw.config import MemoryConfig
 from weft.hw.errors import WeftError
@@ -27,11 +28,14 @@ from weft.sw.conv_passes import ConvPasses
 from weft.sw.conv_tiling import ConvPlan, plan_convolution
 from weft.sw.errors import MappingError
 from weft.sw.placement import Placement
+from weft.sw.quantization import Quantization
 from weft.sw.run_array import ArrayRunner
 
 TINY, DEFAULT = named_config("tiny"), named_config("datamaestro")
 SMALL = replace(TINY, name="small", memory=replace(TINY.memory, rows=32))
 """A scratchpad of 2 KiB: many tiles, parts of the channels, or even of the kernel."""
+FEW_QUANTIZED = replace(QUANTIZED, name="few", memory=replace(QUANTIZED.memory, rows=64))
+"""4 KiB."""
 IMAGE, WEIGHTS, OUT = 0x100_0000, 0x200_0000, 0x300_0000
 ANYTHING, UNKNOWN = -2, -3
 
@@ -78,7 +82,7 @@ def passes_of(plan: ConvPlan, problem: Problem, c: bool = False) -> ConvPasses:
         plan,
         image=ref(IMAGE, (p.h, p.w, p.c), np.int8),
         weights=ref(WEIGHTS, (p.r, p.s, p.c, p.k), np.int8),
-        out=out,
+        d=out,
         c=out if c else None,
         stride=p.stride[1],
         before=p.pad[1][0],
@@ -314,6 +318,24 @@ def test_any_convolution(
     check_convolution(opened(config, prefetch=prefetch), problem, bias=bias, seed=seed)
 
 
+@settings(max_examples=8, deadline=None)
+@given(
+    config=st.sampled_from([QUANTIZED, FEW_QUANTIZED, replace(QUANTIZED, sequencer=None)]),
+    problem=problems(9, 12),
+    results=st.sampled_from(["e", "de"]),
+    bias=st.sampled_from(["", "filter", "full"]),
+    prefetch=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_any_convolution_to_int8(
+    config: Any, problem: Problem, results: str, bias: str, prefetch: bool, seed: int
+) -> None:
+    dev = opened(config, prefetch=prefetch)
+    report = check_convolution(dev, problem, bias=bias, seed=seed, results=results)
+    size = {"e": 1, "de": 5}[results]
+    assert report.bytes_written == size * np.prod(problem.convolution.outputs)
+
+
 @pytest.mark.parametrize("config", [SMALL, replace(SMALL, sequencer=None)])
 def test_a_task_may_begin_before_the_scratchpad(config: Any) -> None:
     """Where only guarded pixels are, and with a base of its own."""
@@ -389,6 +411,29 @@ def test_operands_that_do_not_suit_are_refused(change: dict[str, Any], text: str
     arrays = {name: dev.allocate(*spec) for name, spec in (shapes | change).items()}
     with pytest.raises(WeftError, match=text):
         dev.conv(**arrays)
+
+
+def test_int8_that_cannot_be_is_refused() -> None:
+    every = Quantization()
+    for config, problem, text in (
+        (TINY, {"quantization": every}, "configuration tiny has no quantizer"),
+        (TINY, {}, "out has dtype int8: must be int32"),
+        (QUANTIZED, {"quantization": Quantization(shift=np.arange(4))}, "shift has 4 values"),
+    ):
+        dev = opened(config)
+        image, weights = dev.allocate((6, 6, 5), np.int8), dev.allocate((1, 1, 5, 5), np.int8)
+        with pytest.raises(MappingError, match=text):
+            dev.conv(image, weights, dev.allocate((6, 6, 5), np.int8), **problem)
+        assert len(dev.buffers) == 3
+    d = dev.allocate((6, 6, 5), np.int32)
+    for out, text in (
+        (image, "out lies over image, which is still read"),
+        ((d, d.view(np.int8)[..., ::4]), r"out\[1\] has strides"),
+        ((d, d.reshape(-1).view(np.int8)[:180].reshape(6, 6, 5)), r"out\[0\] lies over out\[1\]"),
+        ((d, None, None), "out is a tuple: must be"),
+    ):
+        with pytest.raises(MappingError, match=text):
+            dev.conv(image, weights, out, quantization=every)
 
 
 def test_results_that_lie_over_something_are_refused() -> None:

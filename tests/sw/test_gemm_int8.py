@@ -73,7 +73,6 @@ def test_what_cannot_be_is_refused_before_anything_moves() -> None:
     ):
         with pytest.raises(MappingError, match=text):
             dev.gemm(a, b, out, c, quantization=quantization)
-    dev.reset()
     assert dev.buffers == buffers
     assert dev.stats.dma_calls == 0
     tiny = load_config("tiny")

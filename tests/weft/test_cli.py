@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from support.int8 import quantized
 from weft import cli
 from weft.commands.execute import verdict
 from weft.gemm_workload import GemmWorkload
@@ -18,6 +19,7 @@ from weft.hw.config import AcceleratorConfig
 from weft.hw.errors import ConfigError
 from weft.sim.golden.conv import convolve
 from weft.sw import ArrayReport
+from weft.sw.quantization import Quantization
 
 GEMM = ["run", "gemm", "--m", "2", "--n", "3", "--k", "4"]
 CONV = ["run", "conv", "--h", "5", "--w", "6", "--c", "3", "--k", "2", "--r", "3", "--s", "3"]
@@ -59,8 +61,21 @@ class FakeDevice:
         out[-1, -1] += 5 * self.wrong
         return REPORT
 
-    def conv(self, image: Any, weights: Any, out: Any, bias: Any, **options: Any) -> ArrayReport:
-        out[:] = convolve(image, weights, addend=bias, **options)
+    def conv(
+        self,
+        image: Any,
+        weights: Any,
+        out: Any,
+        bias: Any,
+        quantization: Quantization | None,
+        **options: Any,
+    ) -> ArrayReport:
+        if quantization is None:
+            out[:] = convolve(image, weights, addend=bias, **options)
+        else:
+            zeros = {"zero_a": quantization.zero_a, "zero_b": quantization.zero_b}
+            sums = convolve(image, weights, addend=bias, **zeros, **options)
+            out[:] = quantized(sums, quantization)
         out[-1, -1, -1] += 5 * self.wrong
         return REPORT
 
@@ -146,7 +161,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ),
         ([*CONV, "--dilation", "3,1"], "rows: a kernel of 3 with dilation 3 covers 7, the image"),
         ([*CONV, "--h", "99999", "--w", "99999"], "operands and result take"),
-        ([*CONV, "--out", "int8"], "--out int8 is not built yet"),
+        ([*CONV, "--out", "int8", "--config", "tiny"], "configuration tiny has no quantizer"),
         ([*GEMM, "--backpressure", "1"], "'--backpressure': 1.0 is not in the range"),
         ([*GEMM, "--latency", "-1"], "'--latency': -1 is not"),
         ([*GEMM, "--seed", "-1"], "'--seed': -1 is not"),
@@ -293,6 +308,8 @@ def test_a_convolution_has_the_same_keys(capsys: pytest.CaptureFixture[str]) -> 
     assert result["macs"] == 2 * 5 * 2 * 27
     assert cli.main([*CONV, "--stride", "2"]) == 0
     assert "conv 5x6x3 to 2, 3x3 by 2x2 int8 to int32 on datamaestro" in capsys.readouterr().out
+    assert cli.main([*CONV, "--bias", "--out", "int8"]) == 0
+    assert "conv 5x6x3 to 2, 3x3 int8 to int8 on datamaestro" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("_fake")

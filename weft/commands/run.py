@@ -1,15 +1,18 @@
 """``weft run``: a workload on the RTL, checked against numpy."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
 from ..conv_workload import ConvWorkload
-from ..gemm_workload import RESULTS, GemmWorkload
+from ..gemm_workload import GemmWorkload
+from ..workload import RESULTS
 from .execute import workload_command
 
 __all__ = ["run"]
+
+Command = Callable[..., Any]
 
 COUNT = click.IntRange(min=1)
 
@@ -53,6 +56,17 @@ STEPS = Numbers(1, [(0, 0), (0, 1)])
 PADS = Numbers(0, [(0, 0, 0, 0), (0, 0, 1, 1), (0, 1, 2, 3)])
 
 
+def out_option(each: str) -> Callable[[Command], Command]:
+    """The option for the type of a result, in which `each` has its own parameters."""
+    return click.option(
+        "--out",
+        type=click.Choice(RESULTS),
+        default=RESULTS[0],
+        show_default=True,
+        help=f"Type of the result; int8 by random parameters for each {each}, and zero points.",
+    )
+
+
 @click.group(no_args_is_help=False)
 def run() -> None:
     """Run a workload on the RTL and check it."""
@@ -73,13 +87,7 @@ def run() -> None:
 )
 @click.option("--transpose-a", is_flag=True, help="A lies transposed in DRAM.")
 @click.option("--transpose-b", is_flag=True, help="B lies transposed in DRAM.")
-@click.option(
-    "--out",
-    type=click.Choice(RESULTS),
-    default="int32",
-    show_default=True,
-    help="Type of the result; int8 by random parameters for each column, and zero points.",
-)
+@out_option("column")
 @workload_command
 def gemm(layout: str, **options: Any) -> GemmWorkload:
     """A matrix product: DRAM, DMA, scratchpad, array and all the way back.
@@ -108,13 +116,11 @@ def gemm(layout: str, **options: Any) -> GemmWorkload:
 )
 @click.option("--dilation", type=STEPS, default="1", metavar="N|N,N", help="Of rows, columns.")
 @click.option("--bias", is_flag=True, help="Add a random int32 to each channel of the result.")
-@click.option("--out", type=click.Choice(["int32", "int8"]), default="int32", show_default=True)
+@out_option("filter")
 @workload_command
-def conv(pad: tuple[int, int, int, int], out: str, **options: Any) -> ConvWorkload:
+def conv(pad: tuple[int, int, int, int], **options: Any) -> ConvWorkload:
     """A convolution of one image, NHWC: its im2col is the loops and guards of mover A.
 
     Exits with 1 where the result differs from numpy's.
     """
-    if out != "int32":
-        raise click.UsageError("--out int8 is not built yet")
     return ConvWorkload(pad=(pad[:2], pad[2:]), **options)
