@@ -1,8 +1,6 @@
 """Into which tiles a convolution is cut, where they stand, and in which order they come.
 
-Every choice is by an estimate of its cycles: the array's steps, with what its banks and the DMA's
-beats in them cost, against the beats of the DMA under them; and what nothing overlaps, the first
-loads and the last store.
+Every choice is by an estimate of its cycles (:mod:`weft.sw.conv_cost`).
 """
 
 from __future__ import annotations
@@ -11,26 +9,16 @@ import bisect
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 from ..hw.config import AcceleratorConfig
 from .conv import ConvMapper
+from .conv_cost import ConvEstimator
 from .conv_layout import ConvShape, ConvTile
-from .convolution import Axis, Convolution
+from .convolution import Convolution, cuts
 from .errors import MappingError
-from .gemm_layout import TileShape
-from .placement import Placement, stand_together
+from .placement import Placement
 
 __all__ = ["ConvPlan", "plan_convolution"]
-
-PASS_CYCLES = 100
-"""About what it takes to push a pass."""
-
-BEATS_A_CYCLE = 8
-"""Beats of the DMA, under the array's work, that are worth a cycle of it."""
-
-OUT_OF_STEP = 12
-"""Of so many beats of A one is lost where its channels come to its banks at different times."""
 
 COLUMN_LEVELS, ROW_LEVELS = 2, 3
 """Widths and heights of a tile that are tried, from the largest that fits on."""
@@ -63,16 +51,16 @@ class ConvPlan:
         problem, shape = self.mapper.problem, self.shape
         pixels = list(
             itertools.product(
-                _cuts(problem.rows.outputs, shape.rows),
-                _cuts(problem.columns.outputs, shape.columns),
+                cuts(problem.rows.outputs, shape.rows),
+                cuts(problem.columns.outputs, shape.columns),
             )
         )
-        filters = _cuts(problem.filters, shape.filters)
+        filters = cuts(problem.filters, shape.filters)
         kernel = list(
             itertools.product(
-                _cuts(problem.rows.kernel, shape.down),
-                _cuts(problem.columns.kernel, shape.across),
-                _cuts(problem.channels, shape.channels),
+                cuts(problem.rows.kernel, shape.down),
+                cuts(problem.columns.kernel, shape.across),
+                cuts(problem.channels, shape.channels),
             )
         )
         if self.filters_first:
@@ -96,7 +84,7 @@ class ConvPlan:
         """Whether every tile does, those at the edges included."""
         problem, shape = self.mapper.problem, self.shape
         lengths = (
-            {len(piece) for piece in _cuts(extent, size)[-2:]}
+            {len(piece) for piece in cuts(extent, size)[-2:]}
             for extent, size in (
                 (problem.rows.outputs, shape.rows),
                 (problem.columns.outputs, shape.columns),
@@ -165,7 +153,7 @@ def plan_convolution(
         for placement in Placement.alternatives(config):
             place = placement.quantized if to_e else placement
             mapper = ConvMapper(config, place, variant, row_c=row_c)
-            estimator = _Estimator(
+            estimator = ConvEstimator(
                 mapper, windowed=windowed, with_c=with_c and not row_c, to_d=to_d, to_e=to_e
             )
             for shape, filters_first in itertools.product(_shapes(mapper), (False, True)):
@@ -233,133 +221,6 @@ def _shapes(mapper: ConvMapper) -> Iterator[ConvShape]:
                 break
         if levels:
             return
-
-
-class _Estimator:
-    """What plans of one mapper cost.
-
-    Parameters
-    ----------
-    mapper
-        The mapping.
-    windowed
-        Whether its problem is a windowed one.
-    with_c
-        Whether it adds to something that is loaded for each result.
-    to_d, to_e
-        What its results are.
-    """
-
-    def __init__(
-        self, mapper: ConvMapper, *, windowed: bool, with_c: bool, to_d: bool, to_e: bool
-    ) -> None:
-        self._mapper = mapper
-        self._beat = mapper.gemm.beat
-        self._moves_d, self._to_e = with_c + to_d, to_e
-        # Words of a step of the result: C and D, E and S.
-        self._words = self._moves_d * mapper.d.channels
-        if to_e:
-            word = mapper.config.memory.bank_bits
-            self._words += (mapper.array.e_bits + mapper.array.s_bits) // word
-        columns = mapper.problem.columns
-        self._apart = windowed or columns.steps(columns.outputs, columns.kernel)[0] > 1
-        # An array's mover takes all that a group of as many banks as it has channels gives.
-        self._crowded_a, self._crowded_b, self._crowded_d = (
-            regions[0].group <= mover.channels and stand_together(mapper.config.memory, regions)
-            for regions, mover in (
-                (mapper.placement.a, mapper.a),
-                (mapper.placement.b, mapper.b),
-                (mapper.placement.d, mapper.d),
-            )
-        )
-
-    def cost(self, shape: ConvShape, filters_first: bool) -> tuple[float, int] | None:
-        """Cycles, with something for what the DMA takes from others, and passes.
-
-        None where an operand that changes while the array works has but one region.
-        """
-        mapper, problem, placement = self._mapper, self._mapper.problem, self._mapper.placement
-        outputs = _count(problem.rows.outputs, shape.rows)
-        outputs *= _count(problem.columns.outputs, shape.columns)
-        filters = _count(problem.filters, shape.filters)
-        kernel = _count(problem.rows.kernel, shape.down)
-        kernel *= _count(problem.columns.kernel, shape.across)
-        kernel *= _count(problem.channels, shape.channels)
-        # How often all of the image, and all of the weights, are loaded.
-        if filters_first:
-            kept_a, kept_b = outputs * kernel, kernel
-        else:
-            kept_a, kept_b = kernel, filters * kernel
-        again_a = 1 if kept_a <= len(placement.a) else filters
-        again_b = 1 if kept_b <= len(placement.b) else outputs
-        passes = outputs * filters * kernel
-        for regions, loads in (
-            (placement.a, again_a * outputs * kernel),
-            (placement.b, again_b * filters * kernel),
-            (placement.d, outputs * filters),
-        ):
-            if len(regions) == 1 and loads > 1:
-                return None
-
-        pixels = _loaded(problem.rows, shape.rows, shape.down)
-        pixels *= _loaded(problem.columns, shape.columns, shape.across)
-        b, d = mapper.layout_b(shape), mapper.layout_d(shape)
-        image = again_a * self._image(pixels, problem.channels, shape.channels)
-        first_a = self._image(mapper.pixels(shape), shape.channels, shape.channels)
-        first_b = -(-b.rows * b.row_bytes // self._beat)
-        weights = again_b * filters * kernel * first_b
-        row_bytes = self._moves_d * d.row_bytes
-        if self._to_e:
-            row_bytes += mapper.layout_e(shape).row_bytes
-        last = shape.rows * shape.columns * row_bytes // self._beat
-        parameters = 0
-        if self._to_e:
-            s = mapper.gemm.layout_s(TileShape(m=1, n=shape.filters, k=1))
-            parameters = -(-s.row_bytes // self._beat)
-        results = outputs * filters * (last + parameters)
-
-        steps = passes * mapper.steps(shape) * mapper.folds(shape)
-        # Writing results and storing them, with C reading and loading that, in one group of banks.
-        beats_d = passes * mapper.steps(shape) // mapper.depth(shape)
-        share = self._words // placement.d[0].group
-        if self._crowded_d:
-            share *= 2
-        steps = max(steps, beats_d * share * 9 // 8)
-        if self._crowded_a and image > first_a:
-            # Channels that a load has put out of step meet at a bank ever after.
-            steps += steps // OUT_OF_STEP
-        if self._crowded_b:
-            steps += weights - first_b
-        alone, beats = first_a + first_b + parameters + last, image + weights + results
-        cycles = alone + max(steps, beats - alone, PASS_CYCLES * passes)
-        return cycles + beats / BEATS_A_CYCLE, passes
-
-    def _image(self, pixels: int, channels: int, piece: int) -> int:
-        """Beats of so many pixels in pieces of so many of their channels."""
-        width = self._mapper.blocks(piece) * self._mapper.block
-        pieces = _count(channels, piece)
-        if self._apart or pieces > 1 or piece % self._mapper.array.ku:
-            # A run a pixel, for they do not continue one another.
-            return pixels * pieces * _count(width, self._beat)
-        return _count(pixels * width, self._beat)
-
-
-@lru_cache(maxsize=1 << 12)
-def _loaded(axis: Axis, outputs: int, taps: int) -> int:
-    """Indices of the axis that are loaded for all pieces of so many outputs and taps."""
-    return sum(
-        axis.reach(some, through).count
-        for some in _cuts(axis.outputs, outputs)
-        for through in _cuts(axis.kernel, taps)
-    )
-
-
-def _cuts(extent: int, piece: int) -> list[range]:
-    return [range(start, min(start + piece, extent)) for start in range(0, extent, piece)]
-
-
-def _count(extent: int, piece: int) -> int:
-    return -(-extent // piece)
 
 
 def _splits(extent: int, unit: int) -> list[int]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from support.int8 import any_quantization, quantized
+from weft.rescaling import SMALL_ADDENDS, any_rescaling, rescaled
 from weft.sim.golden.conv import convolve
 from weft.sw.convolution import Convolution
 from weft.sw.device import Device
@@ -89,10 +89,10 @@ def check_convolution(
         buffers.append(addend)
     zeros: dict[str, int] = {}
     if e is not None:
-        quantization = any_quantization(p.k, p.r * p.s * p.c, random)
+        quantization = any_rescaling(random, dev, terms=p.r * p.s * p.c, columns=p.k)
         zeros = {"zero_a": quantization.zero_a, "zero_b": quantization.zero_b}
         if addend is not None:
-            addend >>= 18
+            addend >>= SMALL_ADDENDS
     places = {"stride": p.stride, "pad": p.pad, "dilation": p.dilation}
     total = convolve(image, weights, **places, addend=addend, **zeros)
     report = dev.conv(
@@ -106,7 +106,7 @@ def check_convolution(
     if d is not None:
         np.testing.assert_array_equal(d, total)
     if e is not None:
-        np.testing.assert_array_equal(e, quantized(total, quantization))
+        np.testing.assert_array_equal(e, rescaled(total, quantization))
     assert dev.stats.host_copies == 0
     assert report.macs == p.convolution.macs
     for buffer in buffers:

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from support.int8 import quantized
 from weft import cli
 from weft.commands.execute import verdict
 from weft.gemm_workload import GemmWorkload
 from weft.hw.config import AcceleratorConfig
 from weft.hw.errors import ConfigError
+from weft.rescaling import rescaled
 from weft.sim.golden.conv import convolve
 from weft.sw import ArrayReport
 from weft.sw.quantization import Quantization
@@ -75,7 +75,7 @@ class FakeDevice:
         else:
             zeros = {"zero_a": quantization.zero_a, "zero_b": quantization.zero_b}
             sums = convolve(image, weights, addend=bias, **zeros, **options)
-            out[:] = quantized(sums, quantization)
+            out[:] = rescaled(sums, quantization)
         out[-1, -1, -1] += 5 * self.wrong
         return REPORT
 
