@@ -135,7 +135,7 @@ class Observer(wiring.Component):
             m.d.comb += [
                 now.counted.eq(core.monitor.counted()),
                 now.conflict.eq(core.port.activity.conflict),
-                now.held.eq(core.loader.held),
+                now.held.eq(core.admission.held),
                 now.locked.eq(core.monitor.locked),
                 now.in_flight.eq(core.flight.level),
                 now.descriptor.eq(oldest.descriptor),

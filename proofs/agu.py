@@ -109,6 +109,7 @@ def temporal_harness(design: Any) -> Module:
     unmarked = [~lasts[level] & (level <= mark_level) for level in levels]
     m.d.comb += [
         empty.eq(Cat(task.bounds[level] == 0 for level in levels).any()),
+        task.empty.eq(empty),
         ended.eq(Cat(lasts).all()),
     ]
     always(m, agu.o.valid == running, "a row for each iteration, none without a task")

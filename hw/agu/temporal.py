@@ -28,8 +28,9 @@ class TemporalAgu(wiring.Component):
     ``i.ready`` is therefore combinational from ``o.ready``. ``o.valid`` and ``o.payload`` are
     registers and hold while stalled.
 
-    A task with a bound of 0 in any loop is accepted like any other and gives no row; it costs one
-    cycle. A bound of 1 and a stride of 0 are ordinary.
+    A task that is ``empty`` is accepted like any other and gives no row; it costs one cycle. So
+    must be one with a bound of 0, which is not looked for. A bound of 1 and a stride of 0 are
+    ordinary.
 
     Parameters
     ----------
@@ -123,11 +124,10 @@ class TemporalAgu(wiring.Component):
 
         m.d.comb += self.i.ready.eq(~self.o.valid | (self.o.ready & row.end))
         with m.If(self.i.valid & self.i.ready):
-            empty = Cat(task.bounds[level] == 0 for level in levels).any()
             ones = [task.bounds[level] == 1 for level in levels]
             counts = [Const(1) if level == 0 else task.mark_level >= level for level in levels]
             m.d.sync += [
-                self.o.valid.eq(~empty),
+                self.o.valid.eq(~task.empty),
                 row.address.eq(task.base),
                 row.first.eq(1),
                 row.settings.eq(task.settings),

@@ -14,11 +14,12 @@ from ..bus.registers import DESCRIPTOR_STORE, RegisterBusSignature, mover_page
 from ..bus.windows import window_layout
 from ..bus.wires import adopt
 from ..config import AcceleratorConfig
+from .admission import Admission, beside_data
 from .descriptor import Descriptor
 from .flight import IN_FLIGHT, Flight, in_flight
 from .gate import AcquireGate
 from .iteration import ITERATION_WORDS, fits
-from .loader import Loader, beside_data, mover_task, queued_task
+from .loader import Loader, mover_task, queued_task
 from .locks import LockClientSignature
 from .monitor import ActivityMonitor
 from .port import PortSignature
@@ -33,12 +34,13 @@ class MoverCore(wiring.Component):
     """Executes pushed tasks in order, each a chain of BDs one or more times.
 
     *Timing.* A PUSH on ``registers`` in cycle t shows its first row on ``port.rows`` in t+3, one on
-    ``push`` in t+2, if the mover is idle. The next BD is prefetched while one runs: rows follow
-    without a bubble between BDs of a chain, repeats and tasks, one a cycle as far as
-    ``port.rows.ready`` and the locks allow. A BD without rows (a bound or a run length of 0, or a
-    failed check) waits until everything before it has retired; the first row after it follows 3
-    cycles after that, or 5 if it acquires a lock, and a cycle later where a failed check has ended
-    a task before its last BD.
+    ``push`` in t+2, if the mover is idle, and a cycle later if its BD iterates. The next BD is
+    prefetched while one runs: rows follow without a bubble between BDs of a chain, repeats and
+    tasks, one a cycle as far as ``port.rows.ready`` and the locks allow; but an iterating BD leaves
+    one behind a BD of one row. A BD without rows (a bound or a run length of 0, or a failed check)
+    waits until everything before it has retired; the first row after it follows 3 cycles after
+    that, or 5 if it acquires a lock, and a cycle later where a failed check has ended a task before
+    its last BD.
 
     *Locks.* The lock of an execution is asked for from the cycle on in which its first row would be
     offered, that is when the last row before it has gone, and a free one costs no cycle; but one
@@ -92,9 +94,9 @@ class MoverCore(wiring.Component):
         As PUSH, for whoever can wait. ``ready`` is combinational from registers.
     locks : :class:`~weft.hw.mover.locks.LockClientSignature`
     port : :class:`~weft.hw.mover.port.PortSignature`
-    operator, extension_<name>, route : stream; those of :func:`~weft.hw.mover.loader.beside_data`
-        What operators and switch are told of every execution with rows, in order, from the cycle of
-        its first row on.
+    operator, extension_<name>, route : stream
+        Those of :func:`~weft.hw.mover.admission.beside_data`: what operators and switch are told of
+        every execution with rows, in order, from the cycle after its first row was offered on.
     records : :class:`~weft.hw.bus.record.RecordClientSignature`; only with `dma.records`
     result : stream of :func:`~weft.hw.bus.record.operator_result`; only if an operator has one
         Of every execution with rows, in order.
@@ -126,6 +128,7 @@ class MoverCore(wiring.Component):
     tasks : :class:`~weft.hw.bus.passing.PassingQueue` of :func:`~weft.hw.mover.loader.queued_task`
         Pushed, not yet loaded.
     loader : :class:`~weft.hw.mover.loader.Loader`
+    admission : :class:`~weft.hw.mover.admission.Admission`
     flight : :class:`~weft.hw.mover.flight.Flight`
         Executions in flight.
     monitor : :class:`~weft.hw.mover.monitor.ActivityMonitor`
@@ -174,6 +177,7 @@ class MoverCore(wiring.Component):
             queued_task(self.descriptor.address_bits), depth=mover.queue_depth
         )
         self.loader = Loader(descriptor=self.descriptor)
+        self.admission = Admission(descriptor=self.descriptor)
         self.flight = Flight(depth=in_flight(config, mover), records=self._recorded)
         self.monitor = ActivityMonitor(is_source=mover.is_source)
         if self._recorded:
@@ -199,7 +203,7 @@ class MoverCore(wiring.Component):
         mover = self.descriptor.mover
         page = m.submodules.page = RegisterPage(page=mover_page(self._config, self._index))
         store = m.submodules.store = BdStore(descriptor=self.descriptor)
-        tasks, loader = self.tasks, self.loader
+        tasks, loader, admission = self.tasks, self.loader, self.admission
         agu = TemporalAgu(
             address_bits=self.descriptor.address_bits,
             loops=mover.loops,
@@ -212,37 +216,43 @@ class MoverCore(wiring.Component):
         monitor = m.submodules.monitor = self.monitor
         abortable = ResetInserter(self.abort)
         m.submodules.tasks, m.submodules.loader = abortable(tasks), abortable(loader)
+        m.submodules.admission = abortable(admission)
         m.submodules.agu, m.submodules.gate = abortable(agu), abortable(gate)
         m.submodules.use = abortable(use)
 
         adopt(loader, "i", wiring.flipped(tasks.o))
         adopt(store, "read", loader.read)
         adopt(store, "slot", loader.slot)
-        for name in ("bd", "notes", "empty"):
+        for name in ("bd", "notes", "empty", "iterates"):
             adopt(loader, name, getattr(store, name))
         adopt(agu, "i", wiring.flipped(loader.o))
         adopt(gate, "i", wiring.flipped(agu.o))
         adopt(gate, "load", loader.acquire)
         adopt(gate, "wanted", loader.wanted)
+        adopt(gate, "early", admission.early)
+        adopt(gate, "open", admission.passes)
         adopt(gate, "acquire", self.locks.acquire)
         adopt(gate, "o", self.port.rows)
-        adopt(flight, "i", wiring.flipped(loader.o_flight))
+        adopt(admission, "i", wiring.flipped(loader.o_execution))
+        adopt(admission, "locked", gate.waits)
+        adopt(admission, "next_tag", flight.tag)
+        adopt(flight, "i", wiring.flipped(admission.o_flight))
         adopt(flight, "port_retired", self.port.retired)
         adopt(flight, "fault", self.port.fault)
         adopt(flight, "release", self.locks.release)
         adopt(flight, "abort", self.abort)
         adopt(flight, "settled", self.settled)
-        adopt(loader, "tag", flight.tag)
+        adopt(loader, "tag", admission.tag)
         adopt(monitor, "activity", self.port.activity)
         adopt(monitor, "clear", self.clear_counters)
-        adopt(monitor, "held", loader.held)
+        adopt(monitor, "held", admission.held)
         adopt(monitor, "busy", self.busy)
         # What goes beside the data may wait for those of every BD in flight, and of one that is not
         # any more.
         for name, shape in self._beside.items():
             queue = Queue(shape, depth=flight.depth + 1)
             m.submodules[f"{name}_queue"] = abortable(queue)
-            adopt(queue, "i", wiring.flipped(getattr(loader, f"o_{name}")))
+            adopt(queue, "i", wiring.flipped(getattr(admission, f"o_{name}")))
             adopt(queue, "o", getattr(self, name))
         if self.descriptor.has_route:
             adopt(monitor, "apart", self.apart)
@@ -256,17 +266,16 @@ class MoverCore(wiring.Component):
         self._elaborate_use(m, store, tasks, loader, use)
         self._elaborate_retirement(m, page, flight)
         self._elaborate_progress(m, page, tasks, flight)
-        self._elaborate_faults(m, page, loader, store)
+        self._elaborate_faults(m, page, store)
         self._elaborate_address(m, page)
         for window in range(self._windows):
             self._elaborate_window(m, page, window)
         for name in ("active", "starved", "blocked", "conflict", "accesses"):
             adopt(page, name, getattr(monitor, name))
         m.d.comb += [
-            loader.acquiring.eq(gate.waits),
-            loader.drained.eq(flight.level == 0),
+            admission.drained.eq(flight.level == 0),
             monitor.locked.eq(~gate.passes),
-            self.busy.eq(loader.loaded | ~loader.drained),
+            self.busy.eq(loader.loaded | admission.waits | ~admission.drained),
             page.status.busy.eq(self.busy),
             page.status.locked.eq(gate.waits),
             page.status.lock.eq(self.locks.acquire.payload.id),
@@ -371,9 +380,7 @@ class MoverCore(wiring.Component):
         with m.Elif(stands & tasks.i.valid & tasks.i.ready):
             m.d.sync += [stands.eq(0), executions.eq(0), moved.eq(0)]
 
-    def _elaborate_faults(
-        self, m: Module, page: RegisterPage, loader: Loader, store: BdStore
-    ) -> None:
+    def _elaborate_faults(self, m: Module, page: RegisterPage, store: BdStore) -> None:
         """Keep the first fault; of several in a cycle the port's, then that of a check."""
         low, high = Signal(32), Signal(32)
         adopt(page, "fault_low", low)
@@ -392,8 +399,11 @@ class MoverCore(wiring.Component):
                 descriptor.eq(self.flight.fault_descriptor),
                 address.eq(own.address),
             ]
-        with m.Elif(loader.fault != FaultCode.NONE):
-            m.d.comb += [code.eq(loader.fault), descriptor.eq(loader.descriptor_loaded)]
+        with m.Elif(self.admission.fault != FaultCode.NONE):
+            m.d.comb += [
+                code.eq(self.admission.fault),
+                descriptor.eq(self.admission.o_flight.payload.descriptor),
+            ]
         with m.Elif(store.refused):
             m.d.comb += [
                 code.eq(FaultCode.DESCRIPTOR_IN_USE),
@@ -417,20 +427,20 @@ class MoverCore(wiring.Component):
             ]
 
     def _elaborate_records(self, m: Module, page: RegisterPage) -> None:
-        reporter, loader, flight = self._reporter, self.loader, self.flight
-        adopt(reporter, "i", wiring.flipped(loader.o_report))
+        reporter, admission, flight = self._reporter, self.admission, self.flight
+        adopt(reporter, "i", wiring.flipped(admission.o_report))
         adopt(reporter, "progress", self.port.progress)
         adopt(reporter, "ended", wiring.flipped(flight.outcome))
         adopt(reporter, "retired", self.retired)
         adopt(reporter, "records", self.records)
         adopt(reporter, "drain", self.drain)
         adopt(reporter, "abort", self.abort)
-        adopt(flight, "flaw", loader.fault)
+        adopt(flight, "flaw", admission.fault)
         if reporter.has_result:
             adopt(reporter, "result", self.result)
         low, high = page.records_low.ring, getattr(page, "records_high", None)
         m.d.comb += reporter.ring.eq(low if high is None else Cat(low, high))
-        m.d.sync += loader.records.eq(reporter.ring != 0)
+        m.d.sync += self.loader.records.eq(reporter.ring != 0)
 
     def _elaborate_window(self, m: Module, page: RegisterPage, index: int) -> None:
         window, name = self.windows[index], f"window{index}"

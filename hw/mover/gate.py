@@ -28,6 +28,10 @@ class AcquireGate(wiring.Component):
     load : 1
         The next execution needs the lock that ``wanted`` says. Not while one is waited for.
     wanted : :func:`~weft.hw.mover.locks.lock_acquire`
+    early : 1
+        While set, the request is not raised in the next cycle.
+    open : 1
+        While clear, no row passes.
     i, o : stream of `row`
     acquire : stream of :func:`~weft.hw.mover.locks.lock_acquire`
         ``valid`` and ``payload`` are registers.
@@ -43,6 +47,8 @@ class AcquireGate(wiring.Component):
             {
                 "load": In(1),
                 "wanted": In(lock_acquire()),
+                "early": In(1),
+                "open": In(1),
                 "i": In(stream.Signature(row)),
                 "o": Out(stream.Signature(row)),
                 "acquire": Out(stream.Signature(lock_acquire())),
@@ -60,17 +66,17 @@ class AcquireGate(wiring.Component):
         granted = self.acquire.valid & self.acquire.ready
         m.d.comb += [
             self.passes.eq(~self.waits | granted),
-            self.o.valid.eq(self.i.valid & self.passes),
+            self.o.valid.eq(self.i.valid & self.open & self.passes),
             self.o.payload.eq(self.i.payload),
-            self.i.ready.eq(self.o.ready & self.passes),
+            self.i.ready.eq(self.o.ready & self.open & self.passes),
         ]
         with m.If(self.passes):
             m.d.sync += self.acquire.payload.eq(self.wanted)
         stands = self.acquire.payload == self.wanted
         with m.If(self.load):
-            m.d.sync += [self.waits.eq(1), self.acquire.valid.eq(stands)]
+            m.d.sync += [self.waits.eq(1), self.acquire.valid.eq(stands & ~self.early)]
         with m.Elif(granted):
             m.d.sync += [self.waits.eq(0), self.acquire.valid.eq(0)]
         with m.Else():
-            m.d.sync += self.acquire.valid.eq(self.waits)
+            m.d.sync += self.acquire.valid.eq(self.waits & ~self.early)
         return m

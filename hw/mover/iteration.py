@@ -27,12 +27,12 @@ class Iteration(wiring.Component):
 
     An iterating BD (``iteration_size`` of 2 or more) adds ``offset`` to its base at every load, and
     steps: ``current`` by 1 and ``offset`` by ``iteration_stride``; both become 0 where ``current``
-    reaches the size. Any other BD adds 0. The state is a slot's, and begins with what was written
-    to the BD: it is kept beside the BD store, so that host and mover write to different memories,
-    and which of the two counts is one bit a slot.
+    reaches the size. No other BD has an offset. The state is a slot's, and begins with what was
+    written to the BD: it is kept beside the BD store, so that host and mover write to different
+    memories, and which of the two counts is one bit a slot.
 
-    With ``load`` in cycle t, `offset` and `good` are those of ``load_slot`` from t+1 on,
-    combinational from its BD. A step in cycle t counts from t+1 on, for a load in t too.
+    With ``load`` in cycle t, `offset` and `good` are those of ``load_slot`` from t+1 on, if it
+    iterates, combinational from its BD. A step in cycle t counts from t+1 on, for a load in t too.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Iteration(wiring.Component):
     bd : `descriptor.layout`
     notes : :func:`~weft.hw.mover.words.word_notes`
     step : 1
-        The loaded BD begins an execution.
+        The loaded BD, which iterates, begins an execution.
     written : 1
         A word of :data:`ITERATION_WORDS` of ``written_slot`` is written.
     written_slot : `range(descriptors)`
@@ -87,24 +87,21 @@ class Iteration(wiring.Component):
         m.submodules.states = states = Memory(shape=state, depth=slots, init=[])
         read, write = states.read_port(domain="comb"), states.write_port()
         anew = Signal(slots, init=(1 << slots) - 1)
-        now, offset, iterates = Signal(16), Signal(shape), Signal()
+        now, offset = Signal(16), Signal(shape)
         stepped = Signal(signed(self._offset_bits + 1))
         slot, begins = Signal(range(slots)), Signal()
         m.d.comb += [
             read.addr.eq(slot),
-            iterates.eq(bd.iteration_size[1:].any()),
             now.eq(Mux(begins, bd.iteration_current, read.data.current)),
             offset.eq(Mux(begins, bd.iteration_offset, read.data.offset)),
-            self.offset.eq(Mux(iterates, offset, 0)),
-            self.good.eq(
-                ~iterates | (~self.notes.stride & Mux(begins, ~self.notes.offset, read.data.good))
-            ),
+            self.offset.eq(offset),
+            self.good.eq(~self.notes.stride & Mux(begins, ~self.notes.offset, read.data.good)),
         ]
         following = Signal(17)
         m.d.comb += [
             following.eq(now + 1),
             write.addr.eq(slot),
-            write.en.eq(self.step & iterates),
+            write.en.eq(self.step),
             stepped.eq(offset + bd.iteration_stride[: self._offset_bits].as_signed()),
             write.data.good.eq(1),
         ]
@@ -114,11 +111,11 @@ class Iteration(wiring.Component):
                 write.data.offset.eq(stepped),
                 write.data.good.eq(stepped[-1] == stepped[-2]),
             ]
-        with m.If(self.step & iterates):
+        with m.If(self.step):
             m.d.sync += anew.bit_select(slot, 1).eq(0)
         # A register, so that it is not looked up for every bit of the offset.
         with m.If(self.load):
-            again = self.step & iterates & (self.load_slot == slot)
+            again = self.step & (self.load_slot == slot)
             rewritten = self.written & (self.load_slot == self.written_slot)
             m.d.sync += [
                 slot.eq(self.load_slot),

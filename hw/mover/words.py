@@ -45,7 +45,9 @@ class KeptField:
     note
         What it is called, of :func:`word_notes`, that they do not.
     counts
-        Whether it is a number of iterations or bytes, of which none leaves the BD without rows.
+        Whether it is a number of rows or bytes, of which none leaves the BD without rows.
+    iterates
+        Whether it is a number of executions, of which two or more let the BD iterate.
     """
 
     offset: int
@@ -54,6 +56,7 @@ class KeptField:
     sign: int | None
     note: str
     counts: bool
+    iterates: bool
 
     @property
     def word(self) -> int:
@@ -115,6 +118,7 @@ def kept_fields(descriptor: Descriptor) -> Iterator[KeptField]:
                 sign=sign,
                 note=note,
                 counts=name in ("bounds", "run_length"),
+                iterates=name == "iteration_size",
             )
             offset, kept = offset + width, kept - width
 
@@ -122,7 +126,8 @@ def kept_fields(descriptor: Descriptor) -> Iterator[KeptField]:
 def kept_parts(fields: Iterable[KeptField], given: Value) -> dict[str, Value]:
     """What is stored of word `given`, of which `fields` are there.
 
-    ``kept``: their bits, one after the other; ``empty``: one that counts is 0; a bit for each note.
+    ``kept``: their bits, one after the other; ``empty``: one that counts is 0; ``iterates``: the BD
+    does; a bit for each note.
     What ``above`` a sign in another word is not all 0 and not all 1 is told apart.
     """
     parts: dict[str, list[Value]] = defaultdict(list)
@@ -133,6 +138,8 @@ def kept_parts(fields: Iterable[KeptField], given: Value) -> dict[str, Value]:
         parts["kept"].append(bits[: field.kept])
         if field.counts:
             parts["empty"].append(bits == 0)
+        if field.iterates:
+            parts["iterates"].append(bits[1:].any())
         if not len(beyond):
             continue
         if field.sign is None:

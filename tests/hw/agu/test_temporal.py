@@ -20,7 +20,11 @@ def task(bounds: list[int], strides: list[int], **fields: Any) -> dict[str, Any]
         {"offset": offset, "deltas": golden.deltas(bounds, coefficients)}
         for offset, coefficients in fields.pop("guards", [])
     ]
-    coded = {"bounds": bounds, "deltas": golden.deltas(bounds, strides)}
+    coded = {
+        "empty": int(0 in bounds),
+        "bounds": bounds,
+        "deltas": golden.deltas(bounds, strides),
+    }
     if guards:
         coded["guards"] = guards
     return {"base": 0, "mark_level": 0, "settings": 0} | fields | coded

@@ -267,6 +267,25 @@ def test_waiting_for_a_lock_is_shown() -> None:
     run(dut, [program], background=[port.serve])
 
 
+def test_a_bd_without_rows_behind_it_does_not_take_a_request_back() -> None:
+    host = CoreHost(CONFIG, "B")
+    dut, port = Locked(host), PortModel(host.core)
+
+    async def program(ctx):
+        waits = encode(host.core.descriptor, line(3, 2), **locking((9, 1, False), None))
+        await host.store(ctx, 1, waits)
+        await host.store(ctx, 2, encode(host.core.descriptor, line(3, 0)))
+        for slot in (1, 2, 1):
+            await host.push(ctx, Task(descriptor=slot))
+        await ctx.tick().repeat(10)
+        assert ctx.get(dut.bank.clients[0].acquire.valid)
+        await setting(ctx, dut, 9, 2)
+        await host.settled(ctx, 3)
+        assert len(port.executions) == 2
+
+    run(dut, [program], background=[port.serve])
+
+
 def test_a_slot_in_use_is_not_written() -> None:
     host = CoreHost(CONFIG, "B")
     dut, port = Locked(host), PortModel(host.core)
