@@ -49,7 +49,9 @@ fmax: $(READY)
 	$(BIN)/weft fmax
 
 bench: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/weft bench simspeed -o docs/simspeed
+	$(BIN)/weft bench ablation -o docs
 
 clean:
 	rm -rf build $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

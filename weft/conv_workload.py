@@ -126,7 +126,9 @@ class ConvWorkload(Workload):
         )
         if quantization is not None:
             expected = rescaled(expected, quantization)
+        operands = {"image": image, "weights": weights} | ({} if bias is None else {"bias": bias})
         return Trial(
+            operands=operands,
             run=lambda: device.conv(
                 image,
                 weights,

@@ -97,7 +97,9 @@ class GemmWorkload(Workload):
         expected: npt.NDArray[Any] = total.astype(np.int32)
         if quantization is not None:
             expected = rescaled(expected, quantization)
+        operands = {"a": a, "b": b} | ({} if c is None else {"c": c})
         return Trial(
+            operands=operands,
             run=lambda: device.gemm(a, b, out=out, c=c, quantization=quantization),
             out=out,
             expected=expected,

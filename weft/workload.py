@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +31,8 @@ OPERAND_LIMIT = 1 << 28
 class Trial:
     """A workload with its operands on a device: `run` makes `out`, which must be `expected`."""
 
+    operands: Mapping[str, npt.NDArray[Any]]
+    """By the names that the driver gives them."""
     run: Callable[[], ArrayReport]
     out: npt.NDArray[Any]
     expected: npt.NDArray[Any]

@@ -19,6 +19,7 @@ from ..hw.config import AcceleratorConfig, ArrayConfig
 from ..sim.simulation import Simulation
 from ..sw.device import Device
 from ..workload import run_workload
+from .bench_ablation import ablation
 from .bench_dma import dma
 from .common import json_option, measured, print_json, progress
 
@@ -63,6 +64,7 @@ def bench() -> None:
     """Measure."""
 
 
+bench.add_command(ablation)
 bench.add_command(dma)
 
 
