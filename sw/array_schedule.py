@@ -67,12 +67,13 @@ class ArraySchedule:
         What stands in a list belongs together. The last task of the `final` store raises the
         interrupt: when it has retired, so has everything else.
         """
+        # The array begins with its operands, and wants E's parameters soon after: these come first.
         # C is loaded where D will be written.
         for move, free, full in (
+            (work.load_s, "s", "s"),
             (work.load_c, "d", "c"),
             (work.load_a, "a", "a"),
             (work.load_b, "b", "b"),
-            (work.load_s, "s", "s"),
         ):
             if move is not None:
                 yield self._load(move, self._free(free), self._full(full))

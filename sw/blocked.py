@@ -89,6 +89,8 @@ class BlockedLayout:
         Bytes from a tile to the one on its right; may exceed a tile.
     tiles_down, tiles_across
         Tiles in the matrix.
+    row_gap
+        Bytes between the last tile of a row of tiles and the first of the next.
     """
 
     base: int
@@ -98,11 +100,12 @@ class BlockedLayout:
     tile_pitch: int
     tiles_down: int
     tiles_across: int
+    row_gap: int = 0
 
     @property
     def row_pitch(self) -> int:
         """Bytes from a tile to the one below."""
-        return self.tiles_across * self.tile_pitch
+        return self.tiles_across * self.tile_pitch + self.row_gap
 
     @property
     def rows(self) -> int:

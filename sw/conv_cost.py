@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from .blocked import BlockedLayout
 from .conv import ConvMapper
 from .conv_layout import ConvShape
 from .convolution import Axis, cuts
@@ -98,7 +99,7 @@ class ConvEstimator:
         b, d = mapper.layout_b(shape), mapper.layout_d(shape)
         image = again_a * self._image(pixels, problem.channels, shape.channels)
         first_a = self._image(mapper.pixels(shape), shape.channels, shape.channels)
-        first_b = -(-b.rows * b.row_bytes // self._beat)
+        first_b = self._weights(b, shape)
         weights = again_b * filters * kernel * first_b
         row_bytes = self._moves_d * d.row_bytes
         if self._to_e:
@@ -125,6 +126,13 @@ class ConvEstimator:
         alone, beats = first_a + first_b + parameters + last, image + weights + results
         cycles = alone + max(steps, beats - alone, PASS_CYCLES * passes)
         return cycles + beats / BEATS_A_CYCLE, passes
+
+    def _weights(self, layout: BlockedLayout, shape: ConvShape) -> int:
+        """Beats of a tile's weights: of some filters, a run for each of their rows in DRAM."""
+        beats = _count(layout.rows * layout.row_bytes, self._beat)
+        if shape.filters == self._mapper.problem.filters:
+            return beats
+        return max(beats, layout.rows * _count(shape.filters, self._beat))
 
     def _image(self, pixels: int, channels: int, piece: int) -> int:
         """Beats of so many pixels in pieces of so many of their channels."""

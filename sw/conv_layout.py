@@ -268,24 +268,32 @@ class ConvLayouts:
         return self.gemm.row_c_behind(self.layout_d(shape, region), shape.filters)
 
     def _pitch(self, shape: ConvShape) -> int:
-        """Bytes from a pixel to the next.
-
-        Where a beat of A would fold on fewer banks, and the DMA can leave a word free between
-        pixels, it does.
-        """
+        """Bytes from a pixel to the next."""
         dense, step = self.blocks(shape.channels) * self.block, self.pixel_step(shape)
         if (dense, step) not in self._pitches:
             self._pitches[dense, step] = self._choose_pitch(dense, step)
         return self._pitches[dense, step]
 
     def _choose_pitch(self, dense: int, step: int) -> int:
-        group, word = self.placement.a[0].group, self.config.memory.word_bytes
-        spread = dense + word
-        if math.gcd(group, step * spread // word) >= math.gcd(group, step * dense // word):
-            return dense
-        beat = beat_bytes(self.config.memory, self.load.scratchpad)
-        layout = self._list(dense, spread, math.lcm(beat, dense) // dense, 0)
-        return spread if layout.suits(self.config.memory, self.load.scratchpad) else dense
+        """`dense`, or with some words free between pixels, where the DMA can leave them.
+
+        So that a beat of A does not fold on fewer banks, and so that its banks are spread evenly in
+        a group that is larger: then the next K step takes those in between, and leaves these free.
+        """
+        memory, load = self.config.memory, self.load.scratchpad
+        group, word = self.placement.a[0].group, memory.word_bytes
+        even = max(group // self.array.mu, 1)
+        many = math.lcm(beat_bytes(memory, load), dense) // dense
+
+        def unevenness(pitch: int) -> int:
+            return abs(math.gcd(group, step * pitch // word) - even)
+
+        pitches = [
+            pitch
+            for pitch in range(dense, dense + even * word + 1, word)
+            if pitch == dense or self._list(dense, pitch, many, 0).suits(memory, load)
+        ]
+        return min(pitches, key=unevenness)
 
     def _image_layout(self, shape: ConvShape, pixels: int, region: int) -> BlockedLayout:
         dense, pitch = self.blocks(shape.channels) * self.block, self._pitch(shape)

@@ -190,6 +190,9 @@ class GemmLayouts:
         one beat need no shift: the channels' FIFOs let several rows be under way.) So where rows
         are longer, and the region has room, tiles are spread. Where tiles are loaded while the
         array works there is no choice: beats that queue at one bank would keep the array from it.
+
+        For the same reason tiles below one another do not begin on the same bank of a group that is
+        larger than a tile: who walks down would not leave its banks to others before the next row.
         """
         whole = self._whole_row(rows, width, row_bytes)
         down, across = -(-height // rows), -(-row_bytes // whole) * whole // width
@@ -198,14 +201,18 @@ class GemmLayouts:
         padded = spread_pitch(self.config.memory, mover, tile=tile, row=width, group=region.group)
         spread = width < self.beat < across * width
         roomy = len(self.placement.a) > 1 or down * across * padded <= region.size
+        pitch = padded if spread and roomy else tile
+        around = region.group * self.config.memory.word_bytes
+        stays = tile < around and across * pitch % around == 0
         return BlockedLayout(
             base=region.base,
             mode=region.mode,
             tile_rows=rows,
             tile_row_bytes=width,
-            tile_pitch=padded if spread and roomy else tile,
+            tile_pitch=pitch,
             tiles_down=down,
             tiles_across=across,
+            row_gap=tile if stays and down > 1 else 0,
         )
 
     def _whole_row(self, rows: int, width: int, row_bytes: int) -> int:

@@ -13,13 +13,20 @@ from .blocked import BlockedLayout, beat_bytes, spread_pitch
 from .conflicts import Stream
 from .errors import MappingError
 from .reach import bank_of
-from .regions import CYCLES, Operand, Region, Traffic, place
+from .regions import CYCLES, Operand, Region, Traffic, place, resized
 from .transfer import DmaPair
 
 __all__ = ["Placement", "Region", "bound_mover", "stand_together"]
 
-STEPS = 16
+STEPS = 8
 """Steps a tile of D in the traffic for which operands are placed: fewer are seldom."""
+
+DOUBLE = {"a": (2, 6), "b": (2, 6), "d": (2, 4)}
+"""Regions of A, B and D, and what sixteenths of the scratchpad these are.
+
+A and B have room in different halves of the banks, where a beat of theirs leaves every other bank
+free, and D across all banks above them.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,36 +52,28 @@ class Placement:
 
     @classmethod
     def single(cls, config: AcceleratorConfig) -> Placement:
-        """For a product of one tile: all of the scratchpad.
-
-        A and B get a quarter of the banks each and D a half, so that no two of them meet at a bank;
-        without such modes (or with movers that cannot reach so) they follow one another in the most
-        interleaved mode.
-        """
-        if not _reaches(config, a=4, b=4, d=2):
-            return cls(**{k: (v,) for k, v in zip("abd", _followers(config), strict=True)})
-        return cls(a=(_share(config, 4, 0),), b=(_share(config, 4, 1),), d=(_share(config, 2, 1),))
+        """For a product of one tile: all of the scratchpad, half of it for D, which C shares."""
+        return _sized(config, a=(1, 4), b=(1, 4), d=(1, 8))
 
     @classmethod
     def double(cls, config: AcceleratorConfig) -> Placement:
-        """For products of many tiles: two regions an operand, where they meet least.
+        """For products of many tiles: two regions an operand.
 
-        B, which changes with every tile, has half of the scratchpad; A and D, which C shares, a
-        quarter each. What is loaded, or stored, of one region meets what the array does with the
-        others: the traffic of such a product is modelled (:func:`~weft.sw.regions.place`).
+        What is loaded, or stored, of one region meets what the array does with the others.
         """
-        return _double(config)
+        return _sized(config, **DOUBLE)
 
     @classmethod
     def alternatives(cls, config: AcceleratorConfig) -> list[Placement]:
         """What is worth trying where any operand may be the one that changes most, or that folds.
 
-        Beside the others: for A two quarters of the banks, or a half, of which a stride leaves it
-        every other bank; then a quarter each for B and D. Whatever else came to the banks of A or B
-        would cost the array a cycle, for a reader never goes faster than the array. A or B may have
-        one region instead of two, for what stays there.
+        Beside the others: more room for D, and for B one region instead of two, for what stays
+        there. And quarters of the banks for B, D, and each region of A, or for both of them a half,
+        of which a stride leaves it every other bank: so no operand meets another, but what is
+        stored of D meets what is written of it.
         """
         choices = [cls.single(config), cls.double(config)]
+        choices += [_sized(config, a=(2, 4), b=b, d=(2, 8)) for b in ((1, 4), (2, 4))]
         if not _reaches(config, a=4, b=4, d=4) or not _reaches(config, a=2):
             return choices
         half, quarters = _share(config, 2, 0), [_share(config, 4, index) for index in range(4)]
@@ -86,8 +85,28 @@ class Placement:
         return choices
 
 
+def _sized(config: AcceleratorConfig, **shares: tuple[int, int]) -> Placement:
+    """So many regions of each operand, and what sixteenths of the scratchpad these are."""
+    memory, found = config.memory, _chosen(config)
+    sizes = {
+        name: (parts, memory.bytes // 16 * share // parts)
+        for name, (parts, share) in shares.items()
+    }
+    placed = None if found is None else resized(memory, found, sizes)
+    if placed is None:
+        # One after the other.
+        regions = zip("abd", _followers(config), strict=True)
+        placed = {name: region.split(sizes[name][0]) for name, region in regions}
+    return Placement(**placed)
+
+
 @cache
-def _double(config: AcceleratorConfig) -> Placement:
+def _chosen(config: AcceleratorConfig) -> Mapping[str, tuple[Region, ...]] | None:
+    """Regions of `DOUBLE` where operands meet least; None where no tile, or no group, is as small.
+
+    The traffic of a product is modelled (:func:`~weft.sw.regions.place`): what the array does, and
+    what is loaded and stored meanwhile.
+    """
     memory = config.memory
     movers = {port: bound_mover(config, f"array.{port}") for port in "abcd"}
     load, store = (DmaPair.find(config, kind).scratchpad for kind in ("mm2s", "s2mm"))
@@ -96,8 +115,8 @@ def _double(config: AcceleratorConfig) -> Placement:
     steps = {"a": 1, "b": 1, "d": STEPS}
     operands = {
         name: Operand(
-            size=memory.bytes // (4 if name == "b" else 8),
-            parts=2,
+            size=memory.bytes // 16 * DOUBLE[name][1] // DOUBLE[name][0],
+            parts=DOUBLE[name][0],
             reach=max(mover.reach for mover in used),
             words=sum(mover.channels for mover in used) / steps[name],
             high_priority=any(mover.high_priority for mover in used),
@@ -149,11 +168,9 @@ def _double(config: AcceleratorConfig) -> Placement:
             yield Traffic(streams=[*work, move(load, name), move(store, "d")], in_step=names)
 
     try:
-        return Placement(**place(config, operands, traffic))
+        return place(config, operands, traffic)
     except MappingError:
-        # Regions of less than some tiles, or than a row of a group: one after the other.
-        a, b, d = _followers(config)
-        return Placement(a=a.split(2), b=b.split(2), d=d.split(2))
+        return None
 
 
 def bound_mover(config: AcceleratorConfig, port: str) -> MoverConfig:

@@ -17,7 +17,7 @@ from ..hw.config import AcceleratorConfig, MemoryConfig
 from .conflicts import Stream, predict
 from .errors import MappingError
 
-__all__ = ["CYCLES", "Operand", "Region", "Traffic", "place"]
+__all__ = ["CYCLES", "Operand", "Region", "Traffic", "place", "resized"]
 
 Loads = npt.NDArray[np.float64]
 
@@ -27,7 +27,7 @@ CYCLES = 128
 SETTLING = 32
 """Cycles before them."""
 
-MOST = 12
+MOST = 4
 """Places whose traffic is looked at."""
 
 
@@ -117,7 +117,11 @@ def place(
     best: tuple[tuple[int, int, int], Placed] | None = None
     looked_at = 0
     for options in _by_promise(config, operands):
-        placed = _stack(config.memory, operands, options)
+        wanted = {
+            name: (option, operand.size)
+            for (name, operand), option in zip(operands.items(), options, strict=True)
+        }
+        placed = _stack(config.memory, wanted)
         if placed is None:
             continue
         cost = _cost(config, traffic(placed), None if best is None else best[0])
@@ -133,6 +137,22 @@ def place(
             f"bytes with groups of {config.memory.groups} banks"
         )
     return best[1]
+
+
+def resized(
+    memory: MemoryConfig, placed: Placed, sizes: Mapping[str, tuple[int, int]]
+) -> Placed | None:
+    """On the banks of `placed` so many regions of each operand, no more than there, of so many
+    bytes; None where they do not fit."""
+    wanted = {}
+    for name, (parts, size) in sizes.items():
+        regions = placed[name][:parts]
+        option = _Option(
+            regions[0].mode,
+            tuple(r.base // (r.group * memory.rows * memory.word_bytes) for r in regions),
+        )
+        wanted[name] = option, size
+    return _stack(memory, wanted)
 
 
 def _cost(
@@ -218,21 +238,22 @@ def _loads(
     return loads[0], loads[1]
 
 
-def _stack(
-    memory: MemoryConfig, operands: Mapping[str, Operand], options: Sequence[_Option]
-) -> Placed | None:
-    """Give each region rows above those before it on its banks; None if there are too few."""
+def _stack(memory: MemoryConfig, wanted: Mapping[str, tuple[_Option, int]]) -> Placed | None:
+    """Give each region, of so many bytes, rows above those before it on its banks.
+
+    None if there are too few.
+    """
     used = np.zeros(memory.banks, np.int64)
     placed: dict[str, tuple[Region, ...]] = {}
-    for (name, operand), option in zip(operands.items(), options, strict=True):
-        size = memory.groups[option.mode]
-        row = size * memory.word_bytes
+    for name, (option, size) in wanted.items():
+        group = memory.groups[option.mode]
+        row = group * memory.word_bytes
         regions = []
-        for group in option.groups:
-            banks = slice(group * size, (group + 1) * size)
+        for number in option.groups:
+            banks = slice(number * group, (number + 1) * group)
             start = int(used[banks].max())
-            used[banks] = start - (-operand.size // row)
-            base = (group * memory.rows + start) * row
-            regions.append(Region(base=base, size=operand.size, mode=option.mode, group=size))
+            used[banks] = start - (-size // row)
+            base = (number * memory.rows + start) * row
+            regions.append(Region(base=base, size=size, mode=option.mode, group=group))
         placed[name] = tuple(regions)
     return placed if used.max() <= memory.rows else None

@@ -23,12 +23,13 @@ from weft.sw import MemRef
 from weft.sw.array_pass import Move
 from weft.sw.commands import Push
 from weft.sw.conv import ConvMapper
-from weft.sw.conv_layout import ConvTile
+from weft.sw.conv_layout import ConvShape, ConvTile
 from weft.sw.conv_passes import ConvPasses
 from weft.sw.conv_tiling import ConvPlan, plan_convolution
 from weft.sw.errors import MappingError
 from weft.sw.placement import Placement
 from weft.sw.quantization import Quantization
+from weft.sw.reach import bank_of
 from weft.sw.run_array import ArrayRunner
 
 TINY, DEFAULT = named_config("tiny"), named_config("datamaestro")
@@ -262,16 +263,28 @@ def test_rows_that_no_beats_fit_are_walked_as_one() -> None:
     assert even.mapper.row_length(even.shape) is None
 
 
-def test_a_stride_gets_its_banks() -> None:
-    letters: dict[str, Any] = {"h": 32, "w": 32, "c": 32, "k": 32, "r": 3, "s": 3}
-    plain, strided = planned(**letters), planned(**letters, stride=(2, 2))
-    assert strided.mapper.placement.a[0].group == 16
-    for plan in (plain, strided):
-        assert plan.mapper.folds(plan.shape) == 1
-        # Four words of channels, and one that is free, so that neighbours are in other banks.
-        assert plan.mapper.image(next(plan.tiles())).pitch == 40
-    narrow = ConvMapper(DEFAULT, Placement.single(DEFAULT), strided.mapper.problem)
-    assert narrow.folds(strided.shape) == 2
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("channels", [8, 32, 64, 128])
+def test_a_beat_takes_every_other_bank_of_a_half(channels: int, stride: int) -> None:
+    problem = Problem(h=32, w=32, c=channels, k=32, r=3, s=3, stride=(stride, stride)).convolution
+    shape = ConvShape(rows=2, columns=8, filters=8, down=3, across=3, channels=channels)
+    half = ConvMapper(DEFAULT, Placement.double(DEFAULT), problem)
+    pixels, columns = range(2), range(8)
+    tile = ConvTile(
+        rows=pixels,
+        columns=columns,
+        filters=range(8),
+        down=range(3),
+        across=range(3),
+        channels=range(channels),
+    )
+    image = half.image(tile)
+    word = half.pixel_step(shape) * (image.pitch // 8) * np.arange(8)
+    banks = bank_of(DEFAULT.memory, image.layout.mode, image.layout.base // 8 + word)
+    assert sorted(banks.tolist()) == list(range(0, 16, 2))
+    # In a quarter a stride folds a beat.
+    quarter = next(p for p in Placement.alternatives(DEFAULT) if p.a[0].group == 8)
+    assert ConvMapper(DEFAULT, quarter, problem).folds(shape) == stride
 
 
 def test_what_stays_is_loaded_once() -> None:

@@ -63,25 +63,45 @@ def test_tiles_fit_and_cover_the_product_once(mapper: GemmMapper, shape: list[in
     assert sum(task.b.load for task in tasks) == whole_b * (1 if kept_b else -(-M // tile.m))
 
 
-def test_the_paper_s_placement_keeps_the_operands_on_their_own_banks() -> None:
-    placement = Placement.single(DEFAULT)
-    (a,), (b,), (d,) = placement.a, placement.b, placement.d
-    assert (a.group, b.group, d.group) == (8, 8, 16)
-    assert (a.base, b.base, d.base) == (0, 32768, 65536)
-    assert a.size == b.size == d.size // 2 == 32768
+@pytest.mark.parametrize("config", [TINY, DEFAULT], ids=["tiny", "datamaestro"])
+def test_a_and_b_have_half_of_the_banks_each_and_d_all(config: AcceleratorConfig) -> None:
+    single, double = Placement.single(config), Placement.double(config)
+    groups = config.memory.groups
+    for placement in (single, double):
+        for operand, group in (("a", groups[1]), ("b", groups[1]), ("d", groups[0])):
+            assert {region.group for region in getattr(placement, operand)} == {group}
+        places = held(config.memory, placement)
+        assert len(set(places)) == len(places) <= config.memory.banks * config.memory.rows
+    # All of it where nothing is loaded beside the tile.
+    assert len(held(config.memory, single)) == config.memory.banks * config.memory.rows
+    (a,), (b,), (d,) = single.a, single.b, single.d
+    assert a.size == b.size == d.size // 2 == config.memory.bytes // 4
+
+
+def test_where_nothing_can_be_chosen_operands_follow_one_another() -> None:
     assert {region.mode for region in Placement.single(PLAIN).a} == {0}
+    # Too few words for tiles that could be modelled.
+    few = replace(TINY, memory=MemoryConfig(banks=16, bank_bits=32, rows=2, groups=(16, 8, 4, 1)))
+    double = Placement.double(few)
+    assert [r.base for r in (*double.a, *double.b, *double.d)] == [0, 16, 32, 48, 64, 96]
 
 
-def test_two_regions_an_operand_share_the_banks_by_how_often_they_are_filled() -> None:
-    placement = Placement.double(DEFAULT)
-    # A leaves every other cycle of a half to those who are not in a hurry; B has a quarter, and
-    # another one while that is filled.
-    assert {region.group for region in placement.a} == {16}
-    assert [(region.group, region.base // 32768) for region in placement.b] == [(8, 2), (8, 3)]
-    for config in CONFIGS:
-        placement, memory = Placement.double(config), config.memory
-        places = held(memory, placement)
-        assert len(set(places)) == len(places) <= memory.banks * memory.rows
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("columns", [8, 16, 64, 128, 136])
+def test_beats_of_a_and_b_leave_their_banks_to_others(columns: int, transposed: bool) -> None:
+    """Where an operand walks from tile to tile, whichever way, every bank of its half is free in
+    half of the cycles."""
+    memory, words = DEFAULT.memory, 8
+    form = GemmForm(transposed_a=transposed, transposed_b=transposed)
+    mapper = GemmMapper(DEFAULT, Placement.double(DEFAULT), form)
+    streams = mapper.streams(TileShape(m=columns, n=columns, k=128), with_c=False)
+    for port, first in (("array.a", 0), ("array.b", 16)):
+        walk = streams[port]
+        steps = np.arange(16)
+        start = (walk.base + steps * walk.strides[0]) // memory.word_bytes
+        banks = bank_of(memory, walk.mode, start[:, None] + np.arange(words))
+        assert walk.spatial_strides == (memory.word_bytes,)
+        assert np.bincount(banks.ravel(), minlength=32)[first : first + 16].tolist() == [8] * 16
 
 
 def test_one_tile_has_the_scratchpad_to_itself_and_many_share_it() -> None:
