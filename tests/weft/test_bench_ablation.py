@@ -196,7 +196,9 @@ def test_both_engines_count_the_same():
     counted = []
     for engine in ("python", "verilator"):
         with Runner(small(), engine=engine) as runner:
-            counted.append([runner.measure(c, s) for s in STEPS for c in SMALL_CASES])
+            counted.append(
+                [runner.measure(c, s) for s in (STEPS[0], STEPS[-1]) for c in SMALL_CASES]
+            )
     assert counted[0] == counted[1]
     assert all(row["ok"] for row in counted[0])
 
