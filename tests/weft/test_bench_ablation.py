@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from support.engines import FASTEST
 from weft.ablation import CASES, GROUPS, QUICK_CASES, STEPS, Runner, ablation_system, summarize
 from weft.ablation.cases import ConvCase, GemmCase
+from weft.ablation.places import apart
 from weft.ablation.rearrange import rearrange
 from weft.ablation.systems import READER, WRITER
 from weft.commands.bench_ablation import ablation
@@ -21,8 +22,11 @@ from weft.gemm_workload import GemmWorkload
 from weft.hw.config import AcceleratorConfig, MoverConfig
 from weft.hw.errors import ConfigError
 from weft.sim.golden import agu
+from weft.sim.golden.system import SystemModel
 from weft.sw.descriptor import BufferDescriptor
+from weft.sw.device import Device
 from weft.sw.guard import Guard
+from weft.sw.reach import bank_of
 
 SPATIAL = {"A": (2,), "B": (2,), "C": (4, 2), "D": (4, 2), "X": (2,), "Y": (2,)}
 
@@ -147,6 +151,20 @@ def test_what_is_rearranged_reads_as_what_was_walked(walk):
     assert len(moved) * 16 == done.nbytes < len(wanted) * 16
     assert done.stream.mark_level == walk.mark_level
     assert math.prod(done.stream.bounds) == len(wanted)
+
+
+def test_operands_have_banks_of_their_own_where_the_model_finds_that_best():
+    config = ablation_system(load_config("tiny"), prefetch=True)
+    memory = config.memory
+    case = GemmCase(GemmWorkload(m=16, n=16, k=32, bias=True))
+    trial = case.workload.begin(Device(SystemModel(config), config))
+    placement = apart(config, lambda places: case.array_pass(config, places, trial, row_c=True))
+    used = []
+    for (region,) in (placement.a, placement.b, placement.d):
+        words = np.arange(region.base, region.base + region.size, memory.word_bytes)
+        used.append(set(bank_of(memory, region.mode, words // memory.word_bytes).tolist()))
+    assert [len(banks) for banks in used] == [4, 4, 8]
+    assert len(set.union(*used)) == memory.banks
 
 
 def check(rows):

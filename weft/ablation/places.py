@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from ..hw.config import AcceleratorConfig, MoverConfig
+from ..hw.config import ARRAY_PORTS, AcceleratorConfig, MoverConfig
 from ..sw.array_pass import ArrayPass
 from ..sw.conflicts import Stream, predict
 from ..sw.descriptor import BufferDescriptor
@@ -84,10 +84,32 @@ def beats_a_tile(work: ArrayPass) -> int:
 
 
 def _candidates(config: AcceleratorConfig, make: Make) -> Iterator[Placement]:
+    yield from _own_banks(config)
     for placement in Placement.alternatives(config):
         if len(placement.a) == len(placement.b) == len(placement.d) == 1:
             yield placement
     yield together(config, make)[0]
+
+
+def _own_banks(config: AcceleratorConfig) -> Iterator[Placement]:
+    """Banks of its own for every operand: half of them for D, or for A, of which a stride leaves it
+    every other bank."""
+    memory = config.memory
+    reach = max(mover.reach for mover in config.movers if mover.bind in ARRAY_PORTS)
+    for a, b, d in (((0, 4), (1, 4), (1, 2)), ((0, 2), (2, 4), (3, 4))):
+        groups = [memory.banks // parts for _, parts in (a, b, d)]
+        if not all(reach <= group and group in memory.groups for group in groups):
+            continue
+        regions = [
+            Region(
+                base=index * memory.bytes // parts,
+                size=memory.bytes // parts,
+                mode=memory.groups.index(group),
+                group=group,
+            )
+            for (index, parts), group in zip((a, b, d), groups, strict=True)
+        ]
+        yield Placement(**{name: (region,) for name, region in zip("abd", regions, strict=True)})
 
 
 def _modelled(config: AcceleratorConfig, work: ArrayPass) -> tuple[int, int]:
