@@ -191,14 +191,20 @@ class ConvLayouts:
         return rows.most(shape.rows, shape.down) * width
 
     def fits(self, shape: ConvShape) -> bool:
-        """Whether operands and result of a tile fit their regions, wherever it lies."""
-        placement = self.placement
+        """Whether operands and result of a tile fit their regions, wherever it lies.
+
+        Where D has none the tile goes through the whole kernel, so that there is no partial D.
+        """
+        placement, problem = self.placement, self.problem
+        kernel = (problem.rows.kernel, problem.columns.kernel, problem.channels)
+        if not placement.d[0].size and (shape.down, shape.across, shape.channels) != kernel:
+            return False
         results = self.layout_row_c(shape) if self.gemm.form.row_c else self.layout_d(shape)
         parameters = TileShape(m=1, n=shape.filters, k=1)
         return (
             self._image_layout(shape, self.pixels(shape), 0).bytes <= placement.a[0].size
             and self.layout_b(shape).bytes <= placement.b[0].size
-            and results.base + results.bytes <= placement.d[0].base + placement.d[0].size
+            and self.gemm.sums_fit(results)
             and (not placement.e or self.layout_e(shape).bytes <= placement.e[0].size)
             and (not placement.s or self.gemm.layout_s(parameters).bytes <= placement.s[0].size)
         )

@@ -148,11 +148,15 @@ def plan_convolution(
         problem.columns.stride > 1
     ):
         variants.append((other, True))
+    placements = Placement.alternatives(config)
+    if to_e:
+        # There may be no sums in memory, unless what is left for E does not do for all of a kernel.
+        which = (True,) if to_d or with_c else (False, True)
+        placements = [place.quantized(sums=sums) for sums in which for place in placements]
     found: list[tuple[tuple[float, int], ConvPlan]] = []
     for variant, windowed in variants:
-        for placement in Placement.alternatives(config):
-            place = placement.quantized if to_e else placement
-            mapper = ConvMapper(config, place, variant, row_c=row_c)
+        for placement in placements:
+            mapper = ConvMapper(config, placement, variant, row_c=row_c)
             estimator = ConvEstimator(
                 mapper, windowed=windowed, with_c=with_c and not row_c, to_d=to_d, to_e=to_e
             )

@@ -60,23 +60,43 @@ class GemmMapper(GemmLayouts):
         K: int,
         form: GemmForm | None = None,
         *,
-        quantized: bool = False,
+        to_e: bool = False,
+        sums: bool = True,
     ) -> GemmMapper:
         """The mapper for a product: with all of the scratchpad for its only tile, or with half of
-        it for each of two at a time; with room for E and S as well if it is `quantized`.
+        it for each of two at a time.
+
+        Parameters
+        ----------
+        to_e
+            Whether there is to be room for E and S as well.
+        sums
+            Whether there is a C or a D in memory. If not, there is no room for one where a tile
+            takes all of K.
 
         Raises
         ------
         MappingError
             Not even a tile of one array step fits the scratchpad, or as the constructor.
         """
-        single, double = (
-            cls(config, placement.quantized if quantized else placement, form)
-            for placement in (Placement.single(config), Placement.double(config))
-        )
-        if single.fits(TileShape(m=M, n=N, k=K)) or double.deepest(K) is None:
+
+        def mappers(sums: bool) -> list[GemmMapper]:
+            placements = [Placement.single(config), Placement.double(config)]
+            if to_e:
+                placements = [place.quantized(sums=sums) for place in placements]
+            return [cls(config, placement, form) for placement in placements]
+
+        whole = TileShape(m=M, n=N, k=K)
+        single, double = mappers(sums=True)
+        if single.fits(whole):
             return single
-        return double
+        if not sums:
+            wider, deeper = mappers(sums=False)
+            if wider.fits(whole):
+                return wider
+            if deeper.deepest(K) == K:
+                return deeper
+        return single if double.deepest(K) is None else double
 
     def deepest(self, K: int) -> int | None:
         """As much of K as a tile can have; None if the smallest tile does not fit."""
@@ -104,8 +124,10 @@ class GemmMapper(GemmLayouts):
                 f"{mu}x{nu}x{ku} in beats of {self.beat} bytes"
             )
         best: tuple[tuple[int, int], TileShape] | None = None
-        columns = _candidates(N, nu, wide_n, self.placement.d[0].size)
-        for m in _candidates(M, mu, wide_m, self.placement.d[0].size):
+        placed = (self.placement.d, self.placement.e)
+        room = max(regions[0].size for regions in placed if regions)
+        columns = _candidates(N, nu, wide_n, room)
+        for m in _candidates(M, mu, wide_m, room):
             n = _largest(columns, lambda n, m=m: self.fits(TileShape(m=m, n=n, k=k)))  # type: ignore[misc]
             if n is None:
                 break

@@ -147,17 +147,21 @@ class GemmLayouts:
         return s, ((s.tile_row_bytes // beat, beat), (across, s.tile_pitch), (again, 0))
 
     def fits(self, shape: TileShape) -> bool:
-        """Whether the tile's operands and results fit their regions."""
+        """Whether the tile's operands and results fit their regions, as far as these are there."""
         last = self.layout_row_c(shape) if self.form.row_c else self.layout_d(shape)
         placement = self.placement
-        place = placement.d[0]
         return (
             self.layout_a(shape).bytes <= placement.a[0].size
             and self.layout_b(shape).bytes <= placement.b[0].size
-            and last.base + last.bytes <= place.base + place.size
+            and self.sums_fit(last)
             and (not placement.e or self.layout_e(shape).bytes <= placement.e[0].size)
             and (not placement.s or self.layout_s(shape).bytes <= placement.s[0].size)
         )
+
+    def sums_fit(self, last: BlockedLayout) -> bool:
+        """Whether D, or the row of C behind it, ends in D's region; so it does if there is none."""
+        place = self.placement.d[0]
+        return not place.size or last.base + last.bytes <= place.base + place.size
 
     def _transposed(self, operand: str) -> bool:
         form = self.form

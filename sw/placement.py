@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -43,10 +44,12 @@ class Placement:
     e: tuple[Region, ...] = ()
     s: tuple[Region, ...] = ()
 
-    @property
-    def quantized(self) -> Placement:
-        """With room for E and its parameters, which D gives up: a quarter, and an eighth."""
-        parts = [_divided(region) for region in self.d]
+    def quantized(self, *, sums: bool) -> Placement:
+        """With room for E and its parameters, which D gives up: a quarter, and an eighth.
+
+        Without `sums`, where C, D and partial D's never stand in memory, it gives up all.
+        """
+        parts = [_divided(region, (5, 2, 1) if sums else (0, 7, 1)) for region in self.d]
         d, e, s = zip(*parts, strict=True)
         return replace(self, d=d, e=e, s=s)
 
@@ -190,15 +193,14 @@ def stand_together(memory: MemoryConfig, regions: Sequence[Region]) -> bool:
     return len(groups) < len(regions)
 
 
-def _divided(region: Region) -> tuple[Region, Region, Region]:
-    """Five, two and one eighths."""
+def _divided(region: Region, eighths: Sequence[int]) -> list[Region]:
+    """So many eighths of it, one after the other."""
     eighth = region.size // 8
-    starts, sizes = (0, 5 * eighth, 7 * eighth), (5 * eighth, 2 * eighth, eighth)
-    d, e, s = (
-        replace(region, base=region.base + start, size=size)
-        for start, size in zip(starts, sizes, strict=True)
-    )
-    return d, e, s
+    starts = itertools.accumulate(eighths, initial=0)
+    return [
+        replace(region, base=region.base + start * eighth, size=count * eighth)
+        for start, count in zip(starts, eighths, strict=False)
+    ]
 
 
 def _reaches(config: AcceleratorConfig, **parts: int) -> bool:

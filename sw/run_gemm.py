@@ -140,7 +140,15 @@ def gemm_runner(
     """
     M, N, K = check_operands(a, b, c, named_results(d, e))
     check_results(config, to_e=e is not None, zero_points=zero_points)
-    mapper = GemmMapper.for_product(config, M, N, K, gemm_form(a, b, c), quantized=e is not None)
+    mapper = GemmMapper.for_product(
+        config,
+        M,
+        N,
+        K,
+        gemm_form(a, b, c),
+        to_e=e is not None,
+        sums=c is not None or d is not None,
+    )
     return ArrayRunner(
         config,
         placement=mapper.placement,

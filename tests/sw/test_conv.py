@@ -287,6 +287,23 @@ def test_a_beat_takes_every_other_bank_of_a_half(channels: int, stride: int) -> 
     assert ConvMapper(DEFAULT, quarter, problem).folds(shape) == stride
 
 
+def test_int8_alone_need_no_room_for_sums() -> None:
+    """Unless a bias stands there, or what there is does not do for all of a kernel."""
+    problem = Problem(h=9, w=9, c=20, k=40, pad=((1, 1), (1, 1))).convolution
+    plans = [
+        plan_convolution(FEW_QUANTIZED, problem, with_c=with_c, to_d=to_d, to_e=True)
+        for with_c, to_d in ((False, False), (True, False), (False, True))
+    ]
+    assert [bool(plan.mapper.placement.d[0].size) for plan in plans] == [False, True, True]
+    alone, *others = (len(list(plan.tiles())) for plan in plans)
+    assert all(alone < tiles for tiles in others)
+    few = replace(QUANTIZED, memory=replace(QUANTIZED.memory, rows=32))
+    deep = Problem(h=2, w=2, c=300, k=4)
+    plan = plan_convolution(few, deep.convolution, with_c=False, to_d=False, to_e=True)
+    assert plan.mapper.placement.d[0].size
+    check_convolution(opened(few), deep, results="e")
+
+
 def test_what_stays_is_loaded_once() -> None:
     letters: dict[str, Any] = {"h": 32, "w": 32, "c": 16, "k": 32, "r": 3, "s": 3}
     problem = Problem(**letters)
