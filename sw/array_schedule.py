@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ..hw.config import AcceleratorConfig
 from .array_pass import ArrayPass, Move
+from .blocked import contiguous
 from .descriptor import BufferDescriptor
 from .locks import Lock, locked
 from .placement import Placement, bound_mover
@@ -14,6 +15,8 @@ from .resident import Task
 from .transfer import DmaPair, Step
 
 __all__ = ["ArraySchedule"]
+
+RESULTS = ("array.d", "array.e")
 
 
 class ArraySchedule:
@@ -28,7 +31,9 @@ class ArraySchedule:
     It does so in two halves, each a task of D and one of C: C fetches the first while the array
     makes the second, and so nobody waits for the last of it to be written.
 
-    Each task waits only for tasks before it, so whoever pushes them may wait for room in a queue.
+    Each task waits only for tasks before it, so whoever pushes them may wait for room in a queue;
+    but for a store, which stands there when its result's mover is told to begin, and waits for no
+    other after it.
 
     Parameters
     ----------
@@ -64,9 +69,28 @@ class ArraySchedule:
     def tasks(self, work: ArrayPass, *, final: bool) -> Iterator[list[Task]]:
         """The loads, the array's part and the store of a pass.
 
-        What stands in a list belongs together. The last task of the `final` store raises the
-        interrupt: when it has retired, so has everything else.
+        What stands in a list belongs together. One task of the `final` store raises the interrupt:
+        when it has retired, so has everything else.
         """
+        yield from self._loads(work)
+        parts = {port: self._parts(port, work) for port in work.streams}
+        results = [port for port in parts if port in RESULTS]
+        operands = [port for port in parts if port not in RESULTS]
+        stores = [
+            self._store(move, name, interrupt=final and move is work.stores[-1])
+            for move, name in ((work.store, "d"), (work.store_e, "e"))
+            if move is not None
+        ]
+        for part in range(max(map(len, parts.values()))):
+            yield self._array(work, operands, parts, part)
+            # The array's first result is long in coming; its mover need not begin before that.
+            yield from stores
+            stores = []
+            yield self._array(work, results, parts, part)
+
+    def _loads(self, work: ArrayPass) -> Iterator[list[Task]]:
+        # Readers begin together: one that began when there is but its own operand would only wait.
+        later = "a" if work.load_a is not None and work.load_b is not None else ""
         # The array begins with its operands, and wants E's parameters soon after: these come first.
         # C is loaded where D will be written.
         for move, free, full in (
@@ -76,24 +100,33 @@ class ArraySchedule:
             (work.load_b, "b", "b"),
         ):
             if move is not None:
-                yield self._load(move, self._free(free), self._full(full))
-        parts = {port: self._parts(port, work) for port in work.streams}
-        for part in range(max(map(len, parts.values()))):
-            yield [
-                Task(
-                    mover=bound_mover(self.config, port).name,
-                    descriptor=walks[part],
-                    label=work.label,
+                yield self._load(
+                    move, self._free(free), None if full == later else self._full(full)
                 )
-                for port, walks in parts.items()
-                if part < len(walks)
-            ]
-        for move, name in ((work.store, "d"), (work.store_e, "e")):
-            if move is not None:
-                yield self._store(move, name, interrupt=final and move is work.stores[-1])
+        if later:
+            nothing = contiguous(self.config.memory, self.load.scratchpad, base=0, length=0)
+            walk = locked(nothing, None, self._full(later).release())
+            yield [_task(self.load.at_scratchpad(walk), work.label)]
 
-    def _load(self, move: Move, free: Lock, full: Lock) -> list[Task]:
-        walk = locked(move.scratchpad, free.acquire_ge(), full.release())
+    def _array(
+        self,
+        work: ArrayPass,
+        ports: Sequence[str],
+        parts: Mapping[str, Sequence[BufferDescriptor]],
+        part: int,
+    ) -> list[Task]:
+        return [
+            Task(
+                mover=bound_mover(self.config, port).name,
+                descriptor=parts[port][part],
+                label=work.label,
+            )
+            for port in ports
+            if part < len(parts[port])
+        ]
+
+    def _load(self, move: Move, free: Lock, full: Lock | None) -> list[Task]:
+        walk = locked(move.scratchpad, free.acquire_ge(), None if full is None else full.release())
         return [
             _task(self.load.at_dram(move.dram), move.label),
             _task(self.load.at_scratchpad(walk), move.label),

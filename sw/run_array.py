@@ -93,7 +93,9 @@ class ArrayRunner:
         schedule = ArraySchedule(config, placement, tasks.lock)
         for each in work:
             for group in schedule.tasks(each, final=each is work[-1]):
-                end = tasks.push(group)[-1]
+                tokens = tasks.push(group)
+                if any(task.interrupt for task in group):
+                    end = tokens[-1]
         tasks.wait(end)
         self.commands = tasks.commands
         self._after = tasks.lock_resets

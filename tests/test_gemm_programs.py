@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import weft
+from support.engines import needs_compiler
 from weft.config import load_config
 from weft.engines import dram_parameters
 from weft.sim.amaranth_engine import AmaranthSimulation
@@ -21,6 +22,7 @@ SMALL = replace(TINY, name="small", memory=replace(TINY.memory, rows=16))
 """A scratchpad of 1 KiB: a product of a few cycles has several tiles."""
 BY_HOST = replace(SMALL, sequencer=None)
 SHAPE = (9, 9, 12)
+SOAK = pytest.mark.soak
 
 
 class Product:
@@ -120,6 +122,20 @@ def test_the_cycles_are_those_from_the_doorbell_to_the_end(dev: Any) -> None:
     assert reports[0].cycles_total == reports[1].cycles_total
     assert 2 * reports[0].cycles_total < dev.transport.cycles - first
     assert dev.registers.read_wide("sequencer", "CYCLES") == reports[1].cycles_total
+
+
+@pytest.mark.parametrize(
+    "engine", [pytest.param("verilator", marks=needs_compiler), pytest.param("python", marks=SOAK)]
+)
+def test_between_chained_tiles_there_is_no_bubble(engine: str) -> None:
+    dev: Any = weft.simulate("tiny", engine)
+    report = Product(dev, (64, 64, 128)).run()
+    assert report.tiles == 16
+    counters, array = dev.array_counters(), TINY.array
+    assert counters["array_steps"] == report.cycles_ideal == 8192
+    assert counters["array_bubbles"] == 0
+    # One stretch: the results of one tile are on their way out when the steps of the next begin.
+    assert counters["array_active"] == 8192 + 2 * array.mu + array.nu + 1
 
 
 def test_a_fault_in_the_middle_names_mover_bd_and_address(dev: Any) -> None:
