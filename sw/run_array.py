@@ -91,9 +91,14 @@ class ArrayRunner:
         work = list(passes)
         tasks = TaskList(config)
         schedule = ArraySchedule(config, placement, tasks.lock)
+        ends = [
+            m.name for pair in (schedule.load, schedule.store) for m in (pair.dram, pair.scratchpad)
+        ]
+        descriptors = 0
         for each in work:
             for group in schedule.tasks(each, final=each is work[-1]):
                 tokens = tasks.push(group)
+                descriptors += sum(task.mover in ends for task in group)
                 if any(task.interrupt for task in group):
                     end = tokens[-1]
         tasks.wait(end)
@@ -101,14 +106,13 @@ class ArrayRunner:
         self._after = tasks.lock_resets
         loads = [load.nbytes for each in work for load in each.loads]
         stores = [store.nbytes for each in work for store in each.stores]
-        transfers = len(loads) + len(stores)
         self._report = ArrayReport(
             via="registers" if config.sequencer is None else "program",
             cycles_total=0,
             cycles_ideal=sum(each.steps for each in work),
             macs=macs,
-            dma_calls=transfers,
-            dma_bds=2 * transfers,
+            dma_calls=len(loads) + len(stores),
+            dma_bds=descriptors,
             bytes_read=sum(loads),
             bytes_written=sum(stores),
             tiles=len(work),
