@@ -100,7 +100,7 @@ class ConvEstimator:
         image = again_a * self._image(pixels, problem.channels, shape.channels)
         first_a = self._image(mapper.pixels(shape), shape.channels, shape.channels)
         first_b = self._weights(b, shape)
-        weights = again_b * filters * kernel * first_b
+        loads_b = again_b * filters * kernel
         row_bytes = self._moves_d * d.row_bytes
         if self._to_e:
             row_bytes += mapper.layout_e(shape).row_bytes
@@ -122,8 +122,9 @@ class ConvEstimator:
             # Channels that a load has put out of step meet at a bank ever after.
             steps += steps // OUT_OF_STEP
         if self._crowded_b:
-            steps += weights - first_b
-        alone, beats = first_a + first_b + parameters + last, image + weights + results
+            # In the banks, where rows of B stand densely, however they come.
+            steps += (loads_b - 1) * _count(b.rows * b.row_bytes, self._beat)
+        alone, beats = first_a + first_b + parameters + last, image + loads_b * first_b + results
         cycles = alone + max(steps, beats - alone, PASS_CYCLES * passes)
         return cycles + beats / BEATS_A_CYCLE, passes
 

@@ -101,7 +101,9 @@ def test_the_array_hardly_waits(problem: Problem, results: str) -> None:
     report = check_convolution(dev, problem, results=results)
     counters = dev.array_counters()
     assert counters["array_steps"] == report.cycles_ideal >= 4096
-    assert report.cycles_ideal >= 0.99 * counters["array_active"]
+    # Five bytes of every output are stored with int32 and int8, side by side on the same banks.
+    least = 0.97 if results == "de" else 0.99
+    assert report.cycles_ideal >= least * counters["array_active"]
 
 
 @needs_compiler
