@@ -48,6 +48,7 @@ class ConvEstimator:
     ) -> None:
         self._mapper = mapper
         self._beat = mapper.gemm.beat
+        self._latency = 2 * mapper.array.mu + mapper.array.nu + 1
         self._moves_d, self._to_e = with_c + to_d, to_e
         # Words of a step of the result: C and D, E and S.
         self._words = self._moves_d * mapper.d.channels
@@ -67,7 +68,7 @@ class ConvEstimator:
         )
 
     def cost(self, shape: ConvShape, filters_first: bool) -> tuple[float, int] | None:
-        """Cycles, with something for what the DMA takes from others, and passes.
+        """Cycles, with something for what the DMA takes from others and a pass may, and passes.
 
         None where an operand that changes while the array works has but one region.
         """
@@ -126,7 +127,10 @@ class ConvEstimator:
             steps += (loads_b - 1) * _count(b.rows * b.row_bytes, self._beat)
         alone, beats = first_a + first_b + parameters + last, image + loads_b * first_b + results
         cycles = alone + max(steps, beats - alone, PASS_CYCLES * passes)
-        return cycles + beats / BEATS_A_CYCLE, passes
+        # Where the array waits for a pass, its last results take as long to come out; the more the
+        # DMA has to do, a beat in two cycles, the more often it waits.
+        dry = passes * self._latency * min(2 * beats / steps, 1)
+        return cycles + dry + beats / BEATS_A_CYCLE, passes
 
     def _weights(self, layout: BlockedLayout, shape: ConvShape) -> int:
         """Beats of a tile's weights: of some filters, a run for each of their rows in DRAM."""
