@@ -110,6 +110,7 @@ def temporal_harness(design: Any) -> Module:
     m.d.comb += [
         empty.eq(Cat(task.bounds[level] == 0 for level in levels).any()),
         task.empty.eq(empty),
+        task.single.eq(Cat(task.bounds[level] == 1 for level in levels)),
         ended.eq(Cat(lasts).all()),
     ]
     always(m, agu.o.valid == running, "a row for each iteration, none without a task")

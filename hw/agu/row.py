@@ -41,10 +41,10 @@ def temporal_task(
 ) -> data.StructLayout:
     """One BD for a temporal AGU; loop 0 is the innermost.
 
-    ``bounds`` are iteration counts, none 0 unless the task is ``empty``: that gives no row at all;
-    ``deltas`` what the address changes by when that loop is the outermost one that steps; loops
-    0..``mark_level`` end with a `mark`; each guard starts at ``offset`` and steps by its own
-    ``deltas``.
+    ``bounds`` are iteration counts, of which ``single`` says that they are 1; one is 0 only if the
+    task is ``empty``: that gives no row at all. ``deltas`` are what the address changes by when
+    that loop is the outermost one that steps; loops 0..``mark_level`` end with a `mark`; each guard
+    starts at ``offset`` and steps by its own ``deltas``.
     """
     guard = data.StructLayout(
         {"offset": signed(GUARD_BITS), "deltas": data.ArrayLayout(signed(GUARD_BITS), loops)}
@@ -54,6 +54,7 @@ def temporal_task(
             "empty": 1,
             "base": address_bits,
             "bounds": data.ArrayLayout(BOUND_BITS, loops),
+            "single": loops,
             "deltas": data.ArrayLayout(signed(min(address_bits, 32)), loops),
             "mark_level": 4,
             "guards": data.ArrayLayout(guard, guards),

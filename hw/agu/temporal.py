@@ -28,9 +28,9 @@ class TemporalAgu(wiring.Component):
     ``i.ready`` is therefore combinational from ``o.ready``. ``o.valid`` and ``o.payload`` are
     registers and hold while stalled.
 
-    A task that is ``empty`` is accepted like any other and gives no row; it costs one cycle. So
-    must be one with a bound of 0, which is not looked for. A bound of 1 and a stride of 0 are
-    ordinary.
+    A task that is ``empty`` is accepted like any other and gives no row; it costs one cycle. A
+    bound of 0 or 1 is not looked for: the task says ``empty`` and ``single``, which a mover knows
+    since its BD was written.
 
     Parameters
     ----------
@@ -124,7 +124,6 @@ class TemporalAgu(wiring.Component):
 
         m.d.comb += self.i.ready.eq(~self.o.valid | (self.o.ready & row.end))
         with m.If(self.i.valid & self.i.ready):
-            ones = [task.bounds[level] == 1 for level in levels]
             counts = [Const(1) if level == 0 else task.mark_level >= level for level in levels]
             m.d.sync += [
                 self.o.valid.eq(~task.empty),
@@ -133,17 +132,17 @@ class TemporalAgu(wiring.Component):
                 row.settings.eq(task.settings),
                 bounds.eq(task.bounds),
                 deltas.eq(task.deltas),
-                single.eq(Cat(ones)),
+                single.eq(task.single),
                 marked.eq(Cat(counts)),
                 remaining.eq(task.bounds),
-                last.eq(Cat(ones)),
+                last.eq(task.single),
             ]
             for index in range(self._guards):
                 m.d.sync += [
                     row.guards[index].eq(task.guards[index].offset),
                     guard_deltas[index].eq(task.guards[index].deltas),
                 ]
-            show(ones, counts)
+            show(list(task.single), counts)
         with m.Elif(self.o.valid & self.o.ready):
             with m.If(row.end):
                 m.d.sync += self.o.valid.eq(0)

@@ -223,7 +223,7 @@ class MoverCore(wiring.Component):
         adopt(loader, "i", wiring.flipped(tasks.o))
         adopt(store, "read", loader.read)
         adopt(store, "slot", loader.slot)
-        for name in ("bd", "notes", "empty", "iterates"):
+        for name in ("bd", "notes", "empty", "single", "iterates"):
             adopt(loader, name, getattr(store, name))
         adopt(agu, "i", wiring.flipped(loader.o))
         adopt(gate, "i", wiring.flipped(agu.o))
@@ -344,6 +344,7 @@ class MoverCore(wiring.Component):
             use.push.eq(tasks.i.valid & tasks.i.ready),
             use.push_slot.eq(tasks.i.payload.descriptor),
             use.pop.eq(loader.i.valid & loader.i.ready),
+            use.pop_slot.eq(loader.i.payload.descriptor),
             use.load.eq(loader.read),
             use.load_slot.eq(loader.reads),
             use.running.eq(loader.loaded),

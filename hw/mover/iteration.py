@@ -32,7 +32,8 @@ class Iteration(wiring.Component):
     memories, and which of the two counts is one bit a slot.
 
     With ``load`` in cycle t, `offset` and `good` are those of ``load_slot`` from t+1 on, if it
-    iterates, combinational from its BD. A step in cycle t counts from t+1 on, for a load in t too.
+    iterates, combinational from its BD. It may step from t+2 on. A step in cycle t counts from t+1
+    on, for a load in t too.
 
     Parameters
     ----------
@@ -97,7 +98,9 @@ class Iteration(wiring.Component):
             self.offset.eq(offset),
             self.good.eq(~self.notes.stride & Mux(begins, ~self.notes.offset, read.data.good)),
         ]
-        following = Signal(17)
+        following, goes_on = Signal(17), Signal()
+        # Looked up in the cycle before the step, beside the sums that it chooses.
+        m.d.sync += goes_on.eq(following < bd.iteration_size)
         m.d.comb += [
             following.eq(now + 1),
             write.addr.eq(slot),
@@ -105,7 +108,7 @@ class Iteration(wiring.Component):
             stepped.eq(offset + bd.iteration_stride[: self._offset_bits].as_signed()),
             write.data.good.eq(1),
         ]
-        with m.If(following < bd.iteration_size):
+        with m.If(goes_on):
             m.d.comb += [
                 write.data.current.eq(following),
                 write.data.offset.eq(stepped),

@@ -59,6 +59,7 @@ class Loader(wiring.Component):
     bd : `descriptor.layout`
     notes : :func:`~weft.hw.mover.words.word_notes`
     empty, iterates : 1
+    single : a bit for each bound
         To and from the store, see :class:`~weft.hw.mover.store.BdStore`.
     written : 1
     written_slot : `range(descriptors)`
@@ -95,6 +96,7 @@ class Loader(wiring.Component):
             "notes": In(word_notes()),
             "empty": In(1),
             "iterates": In(1),
+            "single": In(mover.loops),
             "written": In(1),
             "written_slot": In(range(mover.descriptors)),
             "o": Out(stream.Signature(self._task)),
@@ -121,11 +123,12 @@ class Loader(wiring.Component):
         task, first = Signal.like(self.i.payload), Signal()  # and in the first BD of its chain
         m.submodules.iteration = iteration = Iteration(descriptor=self._descriptor)
         m.submodules.check = check = BdCheck(descriptor=self._descriptor)
-        self._locate(m, iteration, check, task, first)
+        located, complete = Signal(), Signal()
+        self._locate(m, iteration, check, task, first, located)
 
         handed, takes, ends = Signal(), Signal(), Signal()
-        located, complete = Signal(), Signal()
-        m.d.sync += located.eq(~self.read)
+        sound = Signal()  # but for where it begins, in the cycle before
+        m.d.sync += [located.eq(~self.read), sound.eq(check.sound)]
         m.d.comb += [
             complete.eq(self.loaded & (located | ~self.iterates)),
             self.o.valid.eq(complete & self.o_execution.ready),
@@ -136,7 +139,7 @@ class Loader(wiring.Component):
             self.wanted.id.eq(bd.acquire_id),
             self.wanted.value.eq(bd.acquire_value),
             self.wanted.equal.eq(bd.acquire_mode),
-            iteration.step.eq(handed & check.sound & self.iterates),
+            iteration.step.eq(handed & self.iterates & sound & check.start_fits),
         ]
         self._fill(m)
         self._tell(m, check, task, ends)
@@ -166,9 +169,15 @@ class Loader(wiring.Component):
         return m
 
     def _locate(
-        self, m: Module, iteration: Iteration, check: BdCheck, task: data.View, first: Signal
+        self,
+        m: Module,
+        iteration: Iteration,
+        check: BdCheck,
+        task: data.View,
+        first: Signal,
+        located: Signal,
     ) -> None:
-        """Where the current BD begins, and whether that is an address.
+        """Where the current BD begins, and whether that is an address: once it is `located`.
 
         The sum of base and offset is a register: it would be the longest way of all to the checks.
         """
@@ -182,7 +191,7 @@ class Loader(wiring.Component):
         ]
         address_bits = self._descriptor.address_bits
         base = Signal(Shape(address_bits, self._base_shape.signed))
-        start, good = Signal(signed(address_bits + 2)), Signal()
+        start, good, inside = Signal(signed(address_bits + 2)), Signal(), Signal()
         m.d.sync += [start.eq(base + iteration.offset), good.eq(iteration.good)]
         m.d.comb += [
             base.eq(Mux(check.rebased, task.base, self.bd.base)),
@@ -191,10 +200,8 @@ class Loader(wiring.Component):
             check.notes.eq(self.notes),
             check.rebased.eq(task.rebase & first),
             check.base_fits.eq(task.fits),
-            check.start_fits.eq(
-                ~self.iterates
-                | (good & fits(start.as_unsigned(), address_bits, signed=self._base_shape.signed))
-            ),
+            inside.eq(fits(start.as_unsigned(), address_bits, signed=self._base_shape.signed)),
+            check.start_fits.eq(~self.iterates | ~located | (good & inside)),
             self.o.payload.base.eq(Mux(self.iterates, start, base)),
         ]
 
@@ -203,6 +210,7 @@ class Loader(wiring.Component):
         task, bd, mover = self.o.payload, self.bd, self._descriptor.mover
         m.d.comb += [
             task.bounds.eq(bd.bounds),
+            task.single.eq(self.single),
             task.mark_level.eq(bd.mark_level),
             task.settings.pad.eq(bd.pad),
         ]

@@ -45,8 +45,10 @@ class BdStore(wiring.Component):
     notes : :func:`~weft.hw.mover.words.word_notes`
     empty : 1
         A bound or the run length of ``bd`` is 0.
+    single : a bit for each bound
+        It is 1.
     iterates : 1
-        Its ``iteration_size`` is 2 or more.
+        ``iteration_size`` is 2 or more.
     writes : 1
         A word that exists is written in this cycle.
     written_slot : `range(descriptors)`
@@ -65,6 +67,7 @@ class BdStore(wiring.Component):
                 "bd": Out(descriptor.layout),
                 "notes": Out(word_notes()),
                 "empty": Out(1),
+                "single": Out(descriptor.mover.loops),
                 "iterates": Out(1),
                 "writes": Out(1),
                 "written_slot": Out(range(descriptor.mover.descriptors)),
@@ -132,6 +135,7 @@ class BdStore(wiring.Component):
         m.d.comb += [
             self.bd.eq(Cat(pieces)),
             self.empty.eq(Cat(found.pop("empty")).any()),
+            self.single.eq(Cat(found.pop("single"))),
             self.iterates.eq(Cat(found.pop("iterates"))),
             self.notes.eq(Cat(Cat(found[name]).any() for name, _ in word_notes())),
         ]

@@ -28,7 +28,7 @@ class SlotUse(wiring.Component):
     -------
     push, pop : 1
         A task enters, leaves the queue; ``pop`` comes with the ``load`` of its slot.
-    push_slot : 8
+    push_slot, pop_slot : 8
     load : 1
     load_slot : 8
     running : 1
@@ -44,6 +44,7 @@ class SlotUse(wiring.Component):
             {
                 "push": In(1),
                 "push_slot": In(8),
+                "pop_slot": In(8),
                 "pop": In(1),
                 "load": In(1),
                 "load_slot": In(8),
@@ -74,19 +75,21 @@ class SlotUse(wiring.Component):
         loads = self.load & (self.load_slot < self._slots)
         slot_bits = max(1, (self._slots - 1).bit_length())
         push_slot, load_slot = self.push_slot[:slot_bits], self.load_slot[:slot_bits]
+        # Not `load_slot`, which is the same then and comes late.
+        pop_slot, exists = self.pop_slot[:slot_bits], self.pop_slot < self._slots
         m.d.comb += [
             write.en.eq(pushes),
             write.addr.eq(push_slot),
             write.data.eq(pushed),
-            read.addr.eq(load_slot),
+            read.addr.eq(pop_slot),
             self.in_use.eq(
                 queued.bit_select(self.slot, 1) | (loaded.bit_select(self.slot, 1) & self.running)
             ),
         ]
         with m.If(self.pop):
             m.d.sync += [popped.eq(popped + 1), loaded.eq(0)]
-            with m.If(loads & (read.data == popped)):
-                m.d.sync += queued.bit_select(load_slot, 1).eq(0)
+            with m.If(exists & (read.data == popped)):
+                m.d.sync += queued.bit_select(pop_slot, 1).eq(0)
         with m.If(loads):
             m.d.sync += loaded.bit_select(load_slot, 1).eq(1)
         with m.If(self.push):

@@ -36,6 +36,8 @@ class KeptField:
 
     Parameters
     ----------
+    name
+        Of the field, as in the layout.
     offset, width
         Its bits in the BD.
     kept
@@ -44,19 +46,14 @@ class KeptField:
         Bit of the BD that the others repeat; None for a field that is extended by zeros.
     note
         What it is called, of :func:`word_notes`, that they do not.
-    counts
-        Whether it is a number of rows or bytes, of which none leaves the BD without rows.
-    iterates
-        Whether it is a number of executions, of which two or more let the BD iterate.
     """
 
+    name: str
     offset: int
     width: int
     kept: int
     sign: int | None
     note: str
-    counts: bool
-    iterates: bool
 
     @property
     def word(self) -> int:
@@ -112,13 +109,12 @@ def kept_fields(descriptor: Descriptor) -> Iterator[KeptField]:
         while offset < end:
             width = min(end, (offset // WORD_BITS + 1) * WORD_BITS) - offset
             yield KeptField(
+                name=name,
                 offset=offset,
                 width=width,
                 kept=min(max(kept, 0), width),
                 sign=sign,
                 note=note,
-                counts=name in ("bounds", "run_length"),
-                iterates=name == "iteration_size",
             )
             offset, kept = offset + width, kept - width
 
@@ -126,8 +122,8 @@ def kept_fields(descriptor: Descriptor) -> Iterator[KeptField]:
 def kept_parts(fields: Iterable[KeptField], given: Value) -> dict[str, Value]:
     """What is stored of word `given`, of which `fields` are there.
 
-    ``kept``: their bits, one after the other; ``empty``: one that counts is 0; ``iterates``: the BD
-    does; a bit for each note.
+    ``kept``: their bits, one after the other; ``empty``: there are 0 rows; ``single``, a bit for
+    each bound: it is 1; ``iterates``: an iteration has 2 executions or more; a bit for each note.
     What ``above`` a sign in another word is not all 0 and not all 1 is told apart.
     """
     parts: dict[str, list[Value]] = defaultdict(list)
@@ -136,9 +132,11 @@ def kept_parts(fields: Iterable[KeptField], given: Value) -> dict[str, Value]:
         bits = given[low : low + field.width]
         beyond = bits[field.kept :]
         parts["kept"].append(bits[: field.kept])
-        if field.counts:
+        if field.name in ("bounds", "run_length"):
             parts["empty"].append(bits == 0)
-        if field.iterates:
+        if field.name == "bounds":
+            parts["single"].append(bits == 1)
+        if field.name == "iteration_size":
             parts["iterates"].append(bits[1:].any())
         if not len(beyond):
             continue
@@ -150,7 +148,7 @@ def kept_parts(fields: Iterable[KeptField], given: Value) -> dict[str, Value]:
             signed = bits[field.kept - 1 :]
             parts[field.note].append(signed.any() & ~signed.all())
     return {
-        name: Cat(values) if name in ("kept", "above") else Cat(values).any()
+        name: Cat(values) if name in ("kept", "above", "single") else Cat(values).any()
         for name, values in parts.items()
     }
 

@@ -53,8 +53,8 @@ class ProgramDecoder(wiring.Component):
                  and base   and base     1, 2
         o                   PUSH_AT      PUSH_AT      1, 2 -----   3, 4 -----
 
-    An instruction with a flaw becomes an operation as soon as the flaw shows; what comes after it
-    is meaningless until ``restart``.
+    An instruction with a flaw becomes an operation like any other; what comes after it is
+    meaningless until ``restart``.
 
     Parameters
     ----------
@@ -73,8 +73,6 @@ class ProgramDecoder(wiring.Component):
     restart_position : 32
     position : 32
         That of the instruction of which the next operation will be.
-    next_target : 8
-        ``o.payload.target`` of the next cycle.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
@@ -91,7 +89,6 @@ class ProgramDecoder(wiring.Component):
                 "restart": In(1),
                 "restart_position": In(POSITION_BITS),
                 "position": Out(POSITION_BITS),
-                "next_target": Out(8),
             }
         )
 
@@ -123,14 +120,13 @@ class ProgramDecoder(wiring.Component):
         left = Mux(continues, o.imm - 2, head.imm)
         m.d.comb += [
             sound.eq(flaw == StopCode.NONE),
-            both.eq(~continues & has_payload & sound),
+            both.eq(~continues & has_payload),
             made.eq((window.level >= Mux(both, 2, 1)) & (~self.o.valid | self.o.ready)),
             window.taken.eq(Mux(made, Mux(both, 2, 1), 0)),
             more.eq((continues | is_block) & (left > 2) & sound),
             code.eq(flaw),
-            self.next_target.eq(Mux(made & ~continues, head.target, o.target)),
         ]
-        with m.If(both):
+        with m.If(both & sound):
             # A mask has 32 bits.
             with m.If((head.op == Opcode.MASKED_WRITE) & second.word[32:].any()):
                 m.d.comb += code.eq(StopCode.BAD_ARGUMENT)

@@ -25,8 +25,9 @@ __all__ = ["ProgramExecutor"]
 class ProgramExecutor(wiring.Component):
     """Executes operations in order until one ends the program.
 
-    An operation takes one cycle if nobody makes it wait, a pair of register writes and an ACQUIRE
-    two, a masked write three. The answer to a write comes while the next operation is executed::
+    An operation takes one cycle if nobody makes it wait, a pair of register writes, an ACQUIRE and
+    a WAIT two, a masked write three. The answer to a write comes while the next operation is
+    executed::
 
         cycle    t        t+1      t+2      t+3      t+4
         i        pair -------      write    push     masked ...
@@ -56,7 +57,8 @@ class ProgramExecutor(wiring.Component):
         While low, nothing is begun.
     i : stream of :func:`~weft.hw.sequencer.decoder.operation`
     retired : 32
-        Tasks retired since the program began by the mover of the operation on ``i``.
+        Tasks retired since the program began by the mover of the operation that was on ``i`` in the
+        cycle before.
     faulted : 1
         A mover has failed.
     stopped : 1
@@ -141,13 +143,14 @@ class ProgramExecutor(wiring.Component):
                 with m.If(execute):
                     yield
 
-        stands = Signal()  # an acquire's payload, since the cycle before
+        stands = Signal()  # the operation, since the cycle before
         m.d.sync += stands.eq(0)
         with m.Switch(now.op):
             with case(Opcode.END):
                 m.d.comb += [done.eq(1), self.stopped.eq(1)]
             with case(Opcode.WAIT):
-                m.d.comb += done.eq(self.retired >= now.imm)
+                m.d.comb += done.eq(stands & (self.retired >= now.imm))
+                m.d.sync += stands.eq(~done)
             with case(Opcode.ACQUIRE):
                 acquire = self.locks.acquire
                 m.d.comb += [acquire.valid.eq(stands), done.eq(stands & acquire.ready)]

@@ -144,7 +144,6 @@ class Sequencer(wiring.Component):
         adopt(decoder, "i", flipped(fetcher.o))
         adopt(executor, "i", flipped(decoder.o))
         adopt(since, "retired", self.retired)
-        adopt(since, "target", decoder.next_target)
         adopt(executor, "retired", since.count)
         for name in ("push", "locks", "lock_set"):
             adopt(executor, name, getattr(self, name))
@@ -155,6 +154,7 @@ class Sequencer(wiring.Component):
             executor.ready.eq(since.ready & ~self.drain),
             executor.faulted.eq(self.first_error[0]),
             since.begin.eq(begin),
+            since.target.eq(decoder.o.payload.target),
             executor.begin.eq(begin),
             fetcher.base.eq(base),
             fetcher.stop.eq(executor.stopped),

@@ -22,6 +22,7 @@ def task(bounds: list[int], strides: list[int], **fields: Any) -> dict[str, Any]
     ]
     coded = {
         "empty": int(0 in bounds),
+        "single": sum((bound == 1) << level for level, bound in enumerate(bounds)),
         "bounds": bounds,
         "deltas": golden.deltas(bounds, strides),
     }

@@ -66,7 +66,7 @@ def test_fields_are_kept_as_far_as_they_fit_and_noted_where_they_do_not(mover: s
 
     async def host(ctx):
         toss = random.Random(mover)
-        model: dict[int, tuple[dict[str, int], set[str], bool]] = {}
+        model: dict[int, tuple[dict[str, int], set[str], list[int]]] = {}
         for _ in range(40):
             slot = toss.randrange(slots)
             values, notes = encoded(dut, toss)
@@ -80,12 +80,15 @@ def test_fields_are_kept_as_far_as_they_fit_and_noted_where_they_do_not(mover: s
             for word in order:
                 value = packed >> 32 * word & 0xFFFFFFFF
                 assert not await write(ctx, dut.bus, offset(slot, word), value)
-            model[slot] = values, notes, 0 in bounds
+            model[slot] = values, notes, bounds
             slot = toss.choice(list(model))
-            values, notes, empty = model[slot]
+            values, notes, bounds = model[slot]
             await load(ctx, dut, slot)
             assert {name for name, _ in word_notes() if ctx.get(dut.notes[name])} == notes
-            assert ctx.get(dut.empty) == empty
+            assert ctx.get(dut.empty) == (0 in bounds)
+            single = [ctx.get(bit) for bit in dut.single]
+            assert single == [bound == 1 for bound in bounds[: len(single)]]
+            assert ctx.get(dut.iterates) == (values["iteration_size"] > 1)
             if not notes:
                 assert {name: ctx.get(dut.bd[name]) for name in values} == values
 
