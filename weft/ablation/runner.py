@@ -25,7 +25,7 @@ from .rearrange import Rearranged, rearrange
 from .steps import Step
 from .systems import READER, ablation_system
 
-__all__ = ["Runner"]
+__all__ = ["Runner", "plan"]
 
 
 class Runner:
@@ -90,7 +90,7 @@ class Runner:
         device.reset()  # whatever ran before, arbiters begin as they did
         trial = case.workload.begin(device)
         try:
-            work, passes = _plan(device.config, case, step, trial)
+            work, passes = plan(device.config, case, step, trial)
             _move(device, "mm2s", work.loads)
             device.clear_counters()
             for each in passes:
@@ -117,10 +117,16 @@ class Runner:
         return self._devices[step.prefetch]
 
 
-def _plan(
+def plan(
     config: AcceleratorConfig, case: Case, step: Step, trial: Trial
 ) -> tuple[ArrayPass, list[Rearranged]]:
-    """The array's pass, and those that rearrange its operands before it."""
+    """The array's pass, and those that rearrange its operands before it.
+
+    Raises
+    ------
+    MappingError
+        They do not fit the scratchpad.
+    """
 
     def make(placement: Placement) -> ArrayPass:
         return case.array_pass(config, placement, trial, row_c=step.broadcaster)
