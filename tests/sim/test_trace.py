@@ -107,13 +107,13 @@ def check_nesting(name: str, slices: list[dict[str, Any]]) -> None:
         open_ends.append(end)
 
 
-def by_track(value: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+def by_track(value: dict[str, Any], kinds: str = "X") -> dict[str, list[dict[str, Any]]]:
     tracks: dict[int, tuple[str, list[dict[str, Any]]]] = {}
     for event in value["traceEvents"]:
         if event["ph"] == "M" and event["name"] == "thread_name":
             tracks[event["tid"]] = event["args"]["name"], []
     for event in value["traceEvents"]:
-        if event["ph"] == "X":
+        if event["ph"] in kinds:
             tracks[event["tid"]][1].append(event)
     return dict(tracks.values())
 
@@ -174,7 +174,8 @@ def test_slices_are_the_counters(tiny: tuple[Run, dict[str, Any]]) -> None:
 
 def test_tasks_have_the_driver_s_names(tiny: tuple[Run, dict[str, Any]]) -> None:
     run, result = tiny
-    tracks = by_track(run.timeline())
+    # A task without rows, by which a load releases its lock, is an instant.
+    tracks = by_track(run.timeline(), "Xi")
     for mover in TINY.movers:
         retired = run.device.registers.read(mover.name, "RETIRED")
         labels = [task.label for task in run.tasks if task.mover == mover.name]
@@ -183,9 +184,8 @@ def test_tasks_have_the_driver_s_names(tiny: tuple[Run, dict[str, Any]]) -> None
         # What the first product pushed is not on the timeline.
         assert shown
         assert [event["name"] for event in shown] == labels[-len(shown) :]
-        assert [event["args"]["task"] for event in shown] == list(
-            range(retired - len(shown) + 1, retired + 1)
-        )
+        for task, event in enumerate(shown, retired - len(shown) + 1):
+            assert event["ph"] == "i" or event["args"]["task"] == task
     assert len(tracks["D tasks"]) == result["tiles"]
     assert tracks["MM2S0 tasks"][0]["name"] == "load C 0,0"
     assert tracks["S2MM0 tasks"][-1]["name"].startswith("store ")
