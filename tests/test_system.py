@@ -195,9 +195,8 @@ def test_odd_shapes_on_the_default_system(engine: str) -> None:
         check_without_a_copy(dev, *shape)
 
 
-@pytest.mark.parametrize(
-    "shape", [(96, 88, 8), pytest.param((4, 16, 1664), marks=pytest.mark.soak)]
-)
+@pytest.mark.soak
+@pytest.mark.parametrize("shape", [(96, 88, 8), (4, 16, 1664)])
 def test_twice_the_scratchpad(tiny: Any, shape: tuple[int, int, int]) -> None:
     M, N, K = shape
     needed = M * K + K * N + 4 * M * N
@@ -470,7 +469,8 @@ def test_a_reset_in_mid_flight_leaves_a_device_that_works(
     check_as_new(dev, a, b, out)
 
 
-@pytest.mark.parametrize("mover", ["MM2S0", pytest.param("S2MM0", marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("mover", ["MM2S0", "S2MM0"])
 def test_a_reset_while_the_host_plays_a_product(
     mover: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

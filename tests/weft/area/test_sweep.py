@@ -47,6 +47,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEFT_CACHE", str(tmp_path / "cache"))
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("_own_cache")
 def test_fewer_ports_are_a_smaller_crossbar_and_larger_movers(tmp_path: Path) -> None:
     variants = islice(crossbar_variants(AcceleratorConfig.from_toml(written(tmp_path, SMALL))), 2)
