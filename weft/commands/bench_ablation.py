@@ -14,7 +14,14 @@ from rich.table import Table
 from ..ablation import CASES, GROUPS, QUICK_CASES, STEPS, Runner, summarize
 from ..config import load_config
 from ..hw.config import AcceleratorConfig
-from .common import config_option, json_option, measured, print_json, work_progress
+from .common import (
+    config_option,
+    engine_option,
+    json_option,
+    measured,
+    print_json,
+    work_progress,
+)
 
 __all__ = ["ablation"]
 
@@ -28,13 +35,7 @@ __all__ = ["ablation"]
     type=click.Choice(GROUPS),
     help="Group of workloads; may stand several times.  [default: all]",
 )
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "python", "verilator"]),
-    default="auto",
-    show_default=True,
-    help="auto: verilator where there is a C++ compiler.",
-)
+@engine_option("what is done sooner")
 @click.option("--quick", is_flag=True, help="One small workload a group.")
 @click.option(
     "-o",

@@ -19,7 +19,7 @@ from ..dma_bench import (
     tile_cases,
 )
 from ..dma_bench.systems import dma_system
-from .common import json_option, measured, print_json, progress, wide_console
+from .common import engine_option, json_option, measured, print_json, progress, wide_console
 
 __all__ = ["dma"]
 
@@ -67,13 +67,7 @@ CONFIG = "dma"
     show_default=True,
     help="Bursts in flight in each direction.",
 )
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "python", "verilator"]),
-    default="auto",
-    show_default=True,
-    help="auto: verilator where there is a C++ compiler.",
-)
+@engine_option("verilator where there is a C++ compiler")
 @click.option(
     "--quick",
     is_flag=True,

@@ -14,12 +14,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..config import DEFAULT_CONFIG
+from ..engines import ENGINES
 from ..sim.waveform import Waveform
 
 __all__ = [
     "ProgressLine",
     "commit",
     "config_option",
+    "engine_option",
     "json_option",
     "measured",
     "print_json",
@@ -42,6 +44,17 @@ config_option = click.option(
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object and nothing else."
 )
+
+
+def engine_option(auto: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """``--engine``; `auto` tells which one is taken unless it is said."""
+    return click.option(
+        "--engine",
+        type=click.Choice(ENGINES),
+        default="auto",
+        show_default=True,
+        help=f"auto: {auto}.",
+    )
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -11,13 +11,20 @@ from rich.console import Console
 from rich.table import Table
 
 from ..config import load_config
-from ..engines import ENGINES, choose_engine, dram_parameters, open_simulation
+from ..engines import choose_engine, dram_parameters, open_simulation
 from ..sim.trace import write_timeline
 from ..sim.waveform import Waveform
 from ..sw.device import Device
 from ..sw.program import PushedTask
 from ..workload import Workload, run_workload
-from .common import config_option, json_option, print_json, progress, waveform_options
+from .common import (
+    config_option,
+    engine_option,
+    json_option,
+    print_json,
+    progress,
+    waveform_options,
+)
 
 __all__ = ["verdict", "workload_command"]
 
@@ -58,7 +65,7 @@ def workload_command(command: Callable[..., Workload]) -> Callable[..., int]:
     run: Callable[..., int] = waveform_options(wrapper)
     options = (
         config_option,
-        click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True),
+        engine_option("what is done sooner"),
         click.option(
             "--seed",
             type=click.IntRange(min=0, max=(1 << 64) - 1),
