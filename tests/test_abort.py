@@ -455,7 +455,7 @@ def test_a_reset_leaves_what_was_reported(calm: Bench) -> None:
 
 @pytest.mark.parametrize("engine", ["model", "rtl"])
 def test_the_array_is_reset_with_its_movers(engine: str) -> None:
-    dev = Device(SystemModel(TINY), TINY) if engine == "model" else weft.simulate(TINY, "python")
+    dev = Device(SystemModel(TINY), TINY) if engine == "model" else weft.simulate(TINY, FASTEST)
     a, b = dev.allocate((8, 12), np.int8), dev.allocate((12, 8), np.int8)
     out = dev.allocate((8, 8), np.int32)
     for operand in (a, b):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import weft
+from support.engines import FASTEST
 from support.pages import named_config
 from weft.hw.bus.fault import FaultCode
 from weft.hw.bus.registers import LOCK_FAULT_BIT
@@ -23,7 +24,7 @@ ROWS = 4
 
 @pytest.fixture(scope="module")
 def rtl() -> Any:
-    return weft.simulate("tiny", "python")
+    return weft.simulate("tiny", FASTEST)
 
 
 @pytest.fixture(params=["early", "late", "rtl"])

@@ -132,7 +132,9 @@ def simulation(shared_simulation: Any) -> Any:
     return shared_simulation
 
 
-@pytest.mark.parametrize("dram", DRAMS)
+@pytest.mark.parametrize(
+    "dram", [*(pytest.param(dram, marks=pytest.mark.soak) for dram in DRAMS[:2]), *DRAMS[2:]]
+)
 def test_both_pairs_move_their_own_bytes(dram: DramParameters, simulation: Any) -> None:
     simulation.dram.parameters = dram
     transfers(simulation, seed=DRAMS.index(dram), rounds=1)
@@ -178,7 +180,7 @@ def busy_share(events: list[tuple[int, int]]) -> float:
     return len(cycles) / (cycles[-1] - cycles[0] + 1)
 
 
-@pytest.mark.parametrize("shape", [(48, 2, 16), (6, 2, 128)])
+@pytest.mark.parametrize("shape", [(48, 2, 16), pytest.param((6, 2, 128), marks=pytest.mark.soak)])
 def test_two_channels_fill_the_port(shape: tuple[int, ...], simulation: Any) -> None:
     """A beat in every cycle while either moves, though every burst has one beat."""
     # One-beat bursts of one channel alone, as at the beginning, would not cover a long latency.

