@@ -5,7 +5,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import MemoryConfig
 
-__all__ = ["MemoryPortSignature", "memory_request", "memory_response"]
+__all__ = ["MemoryPortSignature", "memory_request", "memory_response", "memory_target"]
 
 
 def memory_request(memory: MemoryConfig) -> data.StructLayout:
@@ -22,6 +22,11 @@ def memory_request(memory: MemoryConfig) -> data.StructLayout:
     )
 
 
+def memory_target(memory: MemoryConfig) -> data.StructLayout:
+    """Whether there will be a request, and for which bank: ``valid``, ``bank``."""
+    return data.StructLayout({"valid": 1, "bank": range(memory.banks)})
+
+
 def memory_response(memory: MemoryConfig) -> data.StructLayout:
     """The word read: ``data`` counts in the cycle in which ``valid`` is set."""
     return data.StructLayout({"valid": 1, "data": memory.bank_bits})
@@ -35,6 +40,9 @@ class MemoryPortSignature(wiring.Signature):
     back-pressure: the requester keeps room for what it asks. A granted write gives no response.
     The class of the requester (high priority or not) is a parameter of its crossbar port.
 
+    ``following``, only with ``memory.looks_ahead``: ``valid`` and ``bank`` of the request that the
+    next cycle shows if this cycle's is granted, or shows none. Otherwise it does not count.
+
     ``urgent``, only with ``memory.fill_priority``: the requester would soon stand still. It says so
     of the present, whatever request it offers.
     """
@@ -45,6 +53,8 @@ class MemoryPortSignature(wiring.Signature):
             "req": Out(stream.Signature(memory_request(memory))),
             "rsp": In(memory_response(memory)),
         }
+        if memory.looks_ahead:
+            members["following"] = Out(memory_target(memory))
         if memory.fill_priority:
             members["urgent"] = Out(1)
         super().__init__(members)

@@ -25,6 +25,7 @@ class MemoryConfig:
     crossbar_stages
         1: arbitrate and access in one cycle; 2: a register between arbiter and bank; 3: a register
         after the response multiplexer as well. The read latency in cycles is the same number.
+        From 2 on arbiters see requests that were looked up a cycle ahead, which takes no cycle.
     aging
         A low-priority request that has lost this many cycles in a row at a bank counts as a
         high-priority one until it is served.
@@ -79,6 +80,11 @@ class MemoryConfig:
     def address_bits(self) -> int:
         """Width of a byte address."""
         return (self.bytes - 1).bit_length()
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether a requester tells a cycle ahead which bank it will ask."""
+        return self.crossbar_stages > 1
 
     @property
     def latency(self) -> int:

@@ -27,15 +27,13 @@ class Bank(wiring.Component):
     any, go before its others; they have no circle of their own.
 
     With ``memory.crossbar_stages`` of 1 the memory is accessed in the cycle of the grant and `word`
-    has the word read in the next one; with 2 or 3 the granted request is registered first, and
-    `word` comes one cycle later. `word` holds until the next read.
+    has the word read in the next one. With more it is accessed a cycle later: who was granted is
+    registered, and `request` is that of the cycle before. `word` holds until the next read.
 
     Parameters
     ----------
     memory
         The scratchpad.
-    index
-        The number of this bank.
     requesters
         Those that reach this bank; the *seat* of a requester is its place in this sequence.
     seats
@@ -43,8 +41,10 @@ class Bank(wiring.Component):
 
     Members
     -------
-    valid, request : one of each for each seat
-        The requester's stream; a request counts if its bank is `index`.
+    asks : 1 for each seat
+        The requester has a request for this bank.
+    request : :func:`~weft.hw.bus.tcdm.memory_request` for each seat
+        The request, of this cycle or (two stages or more) of the last one; its bank does not count.
     aged : 1 for each seat
         Lifts a low-priority requester into the high class; not looked at for the others.
     urgent : 1 for each seat; only with ``memory.fill_priority``
@@ -56,15 +56,14 @@ class Bank(wiring.Component):
     """
 
     def __init__(
-        self, *, memory: MemoryConfig, index: int, requesters: Sequence[Requester], seats: int
+        self, *, memory: MemoryConfig, requesters: Sequence[Requester], seats: int
     ) -> None:
         self._memory = memory
-        self._index = index
         self._requesters = tuple(requesters)
         self._seats = seats
         count = len(self._requesters)
         members = {
-            "valid": In(1).array(count),
+            "asks": In(1).array(count),
             "request": In(memory_request(memory)).array(count),
             "aged": In(1).array(count),
             "grant": Out(seats),
@@ -79,10 +78,6 @@ class Bank(wiring.Component):
     @property
     def memory(self) -> MemoryConfig:
         return self._memory
-
-    @property
-    def index(self) -> int:
-        return self._index
 
     @property
     def requesters(self) -> tuple[Requester, ...]:
@@ -109,18 +104,15 @@ class Bank(wiring.Component):
         high = Signal(count)
         low = Signal(count)
         m.submodules.gather = gather = Module()
-        asking = [
-            self.valid[seat] & (self.request[seat].bank == self._index) for seat in range(count)
-        ]
         gather.d.comb += high.eq(
             Cat(
                 asks & self.aged[seat] if seat in low_seats else asks
-                for seat, asks in enumerate(asking)
+                for seat, asks in enumerate(self.asks)
             )
         )
         if low_seats:
             gather.d.comb += low.eq(
-                Cat(asks if seat in low_seats else 0 for seat, asks in enumerate(asking))
+                Cat(asks if seat in low_seats else 0 for seat, asks in enumerate(self.asks))
             )
 
         m.submodules.choose = choose = Module()
@@ -161,24 +153,28 @@ class Bank(wiring.Component):
         adopt(read_port, "data", self.word)
 
         m.submodules.access = access = Module()
-        domain = access.d.comb if memory.crossbar_stages == 1 else access.d.sync
-        domain += [read_port.en.eq(0), write_port.en.eq(0)]
         seat_bits = (count - 1).bit_length()
         # The binary number of the winner selects a payload with far less logic than its one-hot.
         winner = Cat(
             Cat(self.grant[seat] for seat in range(count) if seat >> bit & 1).any()
             for bit in range(seat_bits)
         )
-        with access.If(self.grant.any()):
+        granted = self.grant.any()
+        if memory.crossbar_stages > 1:
+            # After the arbiter, not after the multiplexer: that has a cycle for itself.
+            chosen, served = Signal(seat_bits), Signal()
+            m.d.sync += [chosen.eq(winner), served.eq(granted)]
+            winner, granted = chosen, served
+        with access.If(granted):
             with access.Switch(winner):
                 for seat, requester in enumerate(self._requesters):
                     request = self.request[seat]
                     with access.Case(seat):
-                        domain += read_port.addr.eq(request.row)
+                        access.d.comb += read_port.addr.eq(request.row)
                         if requester.reads:
-                            domain += read_port.en.eq(~request.write if requester.writes else 1)
+                            access.d.comb += read_port.en.eq(~request.write if requester.writes else 1)
                         if requester.writes:
-                            domain += [
+                            access.d.comb += [
                                 write_port.data.eq(request.data),
                                 write_port.en.eq(Mux(request.write, request.strobe, 0)),
                             ]

@@ -1,4 +1,4 @@
-"""A requester's side of the crossbar: its grant, its age, its responses."""
+"""A requester's side of the crossbar: whom it asks, its grant, its age, its responses."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..bus.tcdm import MemoryPortSignature
+from ..bus.tcdm import MemoryPortSignature, memory_request
 from ..config import MemoryConfig
 from .requester import Requester
 
@@ -14,11 +14,13 @@ __all__ = ["Link"]
 
 
 class Link(wiring.Component):
-    """Tells a requester that one of its banks has granted it, and brings the word read.
+    """Asks the bank of a request, tells the requester of its grant, and brings the word read.
 
-    ``port.req.ready`` is combinational from `grants`. The response comes ``memory.latency`` cycles
-    after the grant of a read: combinationally multiplexed from `words`, or from a register after
-    that multiplexer with ``memory.crossbar_stages`` of 3.
+    `asks` is combinational from the request; with ``memory.looks_ahead`` it is a register, loaded
+    with what ``port.following`` says of the next cycle. A bank that the requester does not reach is
+    not asked. ``port.req.ready`` is combinational from `grants`. The response comes
+    ``memory.latency`` cycles after the grant of a read: combinationally multiplexed from `words`,
+    or from a register after that multiplexer with ``memory.crossbar_stages`` of 3.
 
     `aged` is a register, set when the request has lost ``memory.aging`` cycles in a row, until its
     grant. Without ``memory.fill_priority`` it stays 0 for a high-priority requester.
@@ -37,8 +39,12 @@ class Link(wiring.Component):
     Members
     -------
     port : the requester's memory port
+    asks : 1 for each bank reached, in order
+        The request is for that bank.
     grants, words : one of each for each bank reached, in order
         That bank's `grant` and `word`.
+    taken : :func:`~weft.hw.bus.tcdm.memory_request` without its bank; only with ``looks_ahead``
+        The request of the last cycle.
     aged : 1
     fill_priority, urgent : 1; only with ``memory.fill_priority``
         Whether urgency counts; whether the request goes before others of its class, because the
@@ -54,10 +60,13 @@ class Link(wiring.Component):
         self._seats = seats
         members = {
             "port": In(MemoryPortSignature(memory)),
+            "asks": Out(1).array(len(self._places)),
             "grants": In(seats).array(len(self._places)),
             "words": In(memory.bank_bits).array(len(self._places)),
             "aged": Out(1),
         }
+        if memory.looks_ahead:
+            members["taken"] = Out(memory_request(memory))
         if memory.fill_priority:
             members |= {"fill_priority": In(1), "urgent": Out(1)}
         super().__init__(members)
@@ -80,13 +89,10 @@ class Link(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        request = self.port.req
         banks = list(self._requester.banks(self._memory))
-        with m.If(request.valid):
-            with m.Switch(request.payload.bank):
-                for bank, grant, place in zip(banks, self.grants, self._places, strict=True):
-                    with m.Case(bank):
-                        m.d.comb += request.ready.eq(grant[place])
+        granted = [grant[place] for grant, place in zip(self.grants, self._places, strict=True)]
+        m.d.comb += self.port.req.ready.eq(Cat(granted).any())
+        self._ask(m, banks)
         if self._memory.fill_priority or not self._requester.high_priority:
             self._grow_old(m)
         if self._memory.fill_priority:
@@ -95,6 +101,20 @@ class Link(wiring.Component):
         if self._requester.reads:
             self._respond(m, banks)
         return m
+
+    def _ask(self, m: Module, banks: Sequence[int]) -> None:
+        request = self.port.req
+        if not self._memory.looks_ahead:
+            for bank, asks in zip(banks, self.asks, strict=True):
+                m.d.comb += asks.eq(request.valid & (request.payload.bank == bank))
+            return
+        following = self.port.following
+        with m.If(~request.valid | request.ready):
+            for bank, asks in zip(banks, self.asks, strict=True):
+                m.d.sync += asks.eq(following.valid & (following.bank == bank))
+        counts = ["row", "write", "data", "strobe"] if self._requester.writes else ["row"]
+        for name in counts:
+            m.d.sync += self.taken[name].eq(request.payload[name])
 
     def _grow_old(self, m: Module) -> None:
         lost = Signal(range(self._memory.aging))

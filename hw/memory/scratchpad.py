@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -110,13 +110,13 @@ class Scratchpad(wiring.Component):
         banks = [
             Bank(
                 memory=memory,
-                index=bank,
                 requesters=[requesters[number] for number in numbers],
                 seats=seats,
             )
-            for bank, numbers in enumerate(reaching)
+            for numbers in reaching
         ]
         links = []
+        asks: list[list[Value]] = [[] for _ in banks]
         for number, requester in enumerate(requesters):
             reached = list(requester.banks(memory))
             link = Link(
@@ -132,13 +132,16 @@ class Scratchpad(wiring.Component):
                 adopt(link, "fill_priority", self.fill_priority)
             m.submodules[f"link_{number}"] = link
             links.append(link)
+            for bank, asked in zip(reached, link.asks, strict=True):
+                asks[bank].append(asked)
         for number, (bank, numbers) in enumerate(zip(banks, reaching, strict=True)):
-            requests = [self.ports[requester].req for requester in numbers]
-            adopt(bank, "valid", [request.valid for request in requests])
-            adopt(bank, "request", [request.payload for request in requests])
-            adopt(bank, "aged", [links[requester].aged for requester in numbers])
+            seated = [links[requester] for requester in numbers]
+            adopt(bank, "asks", asks[number])
+            taken = [link.taken if memory.looks_ahead else link.port.req.payload for link in seated]
+            adopt(bank, "request", taken)
+            adopt(bank, "aged", [link.aged for link in seated])
             if memory.fill_priority:
-                adopt(bank, "urgent", [links[requester].urgent for requester in numbers])
+                adopt(bank, "urgent", [link.urgent for link in seated])
             m.submodules[f"bank_{number}"] = bank
         if memory.bank_counters:
             m.submodules.counters = counters = Module()

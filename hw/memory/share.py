@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,9 +19,10 @@ class PortShare(wiring.Component):
     Whoever asks first after the last one served, in a circle, is presented to the memory and stays
     so until its grant. So with n clients one waits for n - 1 grants of others at most, and one that
     asks alone has every cycle. ``memory.req`` is combinational from the requests, and their
-    ``ready`` from ``memory.req.ready``; nothing is registered on the way. What does not count in a
-    read, its data, may be whatever a writer has. A response is passed on, in its cycle, to the
-    client whose read it answers.
+    ``ready`` from ``memory.req.ready``; no cycle is lost on the way. With ``memory.looks_ahead``
+    whose turn it is comes from a register, since it is chosen from what the clients will ask. What
+    does not count in a read, its data, may be whatever a writer has. A response is passed on, in
+    its cycle, to the client whose read it answers.
 
     With ``memory.fill_priority`` the port is urgent while any client that asks is: who stands
     before it must go, for it to come.
@@ -56,20 +57,11 @@ class PortShare(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         request = self.memory.req
-        asking = Cat(client.req.valid for client in self.clients)
-        turn, after = Signal.like(asking), Signal.like(asking)
-        winner, beyond = next_in_circle(m, asking, after)
-        m.d.comb += turn.eq(winner)
-        with m.If(asking.any()):
-            # One that is not granted is the first again in the next cycle.
-            m.d.sync += after.eq(Mux(request.ready, beyond, beyond | turn))
+        turn = self._look_ahead(m) if self._config.looks_ahead else self._choose(m)
 
         m.submodules.present = present = Module()
-        number = Cat(
-            Cat(turn[i] for i in range(len(turn)) if i >> bit & 1).any()
-            for bit in range((len(turn) - 1).bit_length())
-        )
-        present.d.comb += request.valid.eq(asking.any())
+        number = _number(turn)
+        present.d.comb += request.valid.eq(turn.any())
         place = Cat(request.payload.bank, request.payload.row, request.payload.write)
         with present.Switch(number):
             for index, client in enumerate(self.clients):
@@ -92,6 +84,44 @@ class PortShare(wiring.Component):
         self._respond(m, turn)
         return m
 
+    def _choose(self, m: Module) -> Signal:
+        """Whose turn it is, one-hot, of those that ask."""
+        asking = Cat(client.req.valid for client in self.clients)
+        turn, after = Signal.like(asking), Signal.like(asking)
+        winner, beyond = next_in_circle(m, asking, after)
+        m.d.comb += turn.eq(winner)
+        with m.If(asking.any()):
+            # One that is not granted is the first again in the next cycle.
+            m.d.sync += after.eq(Mux(self.memory.req.ready, beyond, beyond | turn))
+        return turn
+
+    def _look_ahead(self, m: Module) -> Signal:
+        """As :meth:`_choose`, from a register: of those that will ask when the port moves on.
+
+        Who is not presented keeps its request, or takes up what follows where it has none.
+        """
+        request, following = self.memory.req, self.memory.following
+        turn = Signal(len(self.clients))
+        waiting = Cat(client.req.valid for client in self.clients) & ~turn
+        coming, after = Signal.like(turn), Signal.like(turn)
+        m.d.comb += coming.eq(waiting | Cat(client.following.valid for client in self.clients))
+        winner, beyond = next_in_circle(m, coming, after)
+        with m.If(~request.valid | request.ready):
+            m.d.sync += turn.eq(winner)
+            with m.If(coming.any()):
+                m.d.sync += after.eq(beyond)
+
+        m.submodules.foretell = foretell = Module()
+        foretell.d.comb += following.valid.eq(coming.any())
+        with foretell.Switch(_number(winner)):
+            for index, client in enumerate(self.clients):
+                shown = client.req.payload.bank
+                with foretell.Case(index):
+                    foretell.d.comb += following.bank.eq(
+                        Mux(waiting[index], shown, client.following.bank)
+                    )
+        return turn
+
     def _respond(self, m: Module, turn: Signal) -> None:
         """Pass on the responses, which come ``memory.latency`` cycles after their grants."""
         # A module of its own: responses do not move the requests.
@@ -109,3 +139,11 @@ class PortShare(wiring.Component):
                 self.clients[index].rsp.valid.eq(self.memory.rsp.valid & own),
                 self.clients[index].rsp.data.eq(self.memory.rsp.data),
             ]
+
+
+def _number(one_hot: Value) -> Value:
+    """The binary number of the bit that is set."""
+    return Cat(
+        Cat(one_hot[i] for i in range(len(one_hot)) if i >> bit & 1).any()
+        for bit in range((len(one_hot) - 1).bit_length())
+    )

@@ -132,6 +132,11 @@ class ReadChannel(wiring.Component):
         most = mover.data_depth + 1 if mover.prefetch else 1
         fetches = (issued != self.push_pointer) & (level(issued, self.pop_pointer) != most)
         m.d.comb += self.room.eq(level(self.push_pointer, issued) != mover.address_depth)
+        if self._config.looks_ahead:
+            m.d.comb += [
+                self.memory.following.valid.eq(fetches & ~head.skip),
+                self.memory.following.bank.eq(address.bank(head)),
+            ]
         with m.If(advance):
             m.d.sync += [request.valid.eq(fetches & ~head.skip), skip.eq(fetches & head.skip)]
             with m.If(fetches):

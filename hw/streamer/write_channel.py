@@ -150,6 +150,11 @@ class WriteChannel(wiring.Component):
             request.payload.data.eq(word_out.data.data),
             request.payload.strobe.eq((word_out.data.strobe if partial else ~0) & mask),
         ]
+        if self._config.looks_ahead:
+            m.d.comb += [
+                self.memory.following.valid.eq(begins & ~head.skip),
+                self.memory.following.bank.eq(address.bank(head)),
+            ]
         with m.If(advance):
             m.d.sync += [request.valid.eq(begins & ~head.skip), skip.eq(begins & head.skip)]
             with m.If(begins):

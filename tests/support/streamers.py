@@ -1,7 +1,7 @@
 """Memory ports on a scratchpad, with tasks from their definitions and rivals for the banks."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from amaranth.hdl import Module
@@ -16,6 +16,7 @@ from weft.sim.golden.agu import ALL
 from weft.sim.golden.streamer import Guard, Task
 
 from .bench import feed, stalls
+from .requests import ask
 
 __all__ = ["Streamers", "feed_rows", "random_task", "rival", "sweep", "wide_requests"]
 
@@ -137,25 +138,14 @@ async def feed_rows(ctx: Any, port: Any, tasks: Iterable[Task], stall: Any = Non
 
 async def sweep(ctx: Any, port: Any, memory: MemoryConfig, contents: Sequence[int] | None) -> Any:
     """Write `contents` to all words, bank by bank, or (None) read them all."""
-    taken = []
     places = [(bank, row) for bank in range(memory.banks) for row in range(memory.rows)]
-    ctx.set(port.req.valid, 1)
+    accesses = []
     for index, (bank, row) in enumerate(places):
-        request = {"bank": bank, "row": row}
+        access = {"bank": bank, "row": row}
         if contents is not None:
-            request |= {"write": 1, "data": contents[index], "strobe": -1}
-        ctx.set(port.req.payload, request)
-        granted = False
-        while not granted:
-            _, _, granted, response = await ctx.tick().sample(port.req.ready, port.rsp)
-            if response.valid:
-                taken.append(response.data)
-    ctx.set(port.req.valid, 0)
-    for _ in range(memory.latency):
-        _, _, response = await ctx.tick().sample(port.rsp)
-        if response.valid:
-            taken.append(response.data)
-    return taken
+            access |= {"write": 1, "data": contents[index], "strobe": -1}
+        accesses.append(access)
+    return await ask(ctx, port, memory, accesses)
 
 
 def wide_requests(
@@ -190,18 +180,11 @@ def rival(port: Any, memory: MemoryConfig, stall: float, seed: object) -> Any:
     """A background testbench that reads at random, as fast as it is let when `stall` is 0."""
     toss = random.Random(repr(seed))
 
-    async def testbench(ctx: Any) -> None:
-        idle = stalls(stall, seed)
+    def accesses() -> Iterator[dict[str, int]]:
         while True:
-            if next(idle):
-                await ctx.tick()
-                continue
-            bank = toss.randrange(memory.banks)
-            ctx.set(port.req.payload, {"bank": bank, "row": toss.randrange(memory.rows)})
-            ctx.set(port.req.valid, 1)
-            granted = False
-            while not granted:
-                _, _, granted = await ctx.tick().sample(port.req.ready)
-            ctx.set(port.req.valid, 0)
+            yield {"bank": toss.randrange(memory.banks), "row": toss.randrange(memory.rows)}
+
+    async def testbench(ctx: Any) -> None:
+        await ask(ctx, port, memory, accesses(), stalls(stall, seed))
 
     return testbench

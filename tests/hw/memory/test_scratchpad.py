@@ -7,7 +7,8 @@ from amaranth.back import verilog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.bench import feed, run, stalls
+from support.bench import run, stalls
+from support.requests import ask
 from weft.hw.config import MemoryConfig
 from weft.hw.errors import ConfigError
 from weft.hw.memory import Requester, Scratchpad
@@ -54,9 +55,8 @@ def exercise(dut, accesses, stall, seed, *, urgent=None, beside=(), limit=5000):
 
     def requester(number):
         async def testbench(ctx):
-            stream = dut.ports[number].req
-            await feed(ctx, stream, accesses[number], stalls(stall, (seed, number)))
-            await ctx.tick().repeat(dut.memory.latency + 1)
+            port, toss = dut.ports[number], stalls(stall, (seed, number))
+            await ask(ctx, port, dut.memory, accesses[number], toss)
 
         return testbench
 

@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 from amaranth.hdl import Cat, Mux
 
-from support.bench import feed, run, stalls, watch
+from support.bench import run, stalls, watch
+from support.requests import ask
 from weft.hw.config import MemoryConfig
 from weft.hw.memory import PortShare
 
@@ -44,7 +45,8 @@ def exercise(dut: PortShare, count: int, stall: float, seed: int) -> list[int]:
                 }
                 for index in range(count)
             ]
-            await feed(ctx, dut.clients[number].req, items, stalls(stall, (seed, number)))
+            toss = stalls(stall, (seed, number))
+            await ask(ctx, dut.clients[number], dut.config, items, toss)
 
         return testbench
 
