@@ -15,7 +15,7 @@ from weft.hw.memory.share import PortShare
 
 from .harness import always, free, strengthen
 from .proof import Mutant, Proof
-from .specs import Circle, Steady
+from .specs import Circle, Foretold, Steady
 
 __all__ = ["PROOFS"]
 
@@ -23,29 +23,28 @@ AGING = 3
 PRIORITIES = (True, False, True, False)
 SEATS = len(PRIORITIES)
 MEMORY = MemoryConfig(banks=2, bank_bits=16, rows=2, groups=(2, 1), aging=AGING)
+URGENT = replace(MEMORY, fill_priority=True)
 INDEX = 1
 SHARING = (True, True, False)
 
 
-def bank_harness(design: Any, *, fill_priority: bool) -> Module:
-    return harness(design, Link, fill_priority=fill_priority)
+def bank_harness(design: Any, memory: MemoryConfig) -> Module:
+    return harness(design, Link, memory)
 
 
-def link_harness(design: Any) -> Module:
-    return harness(Bank, design, fill_priority=True)
+def link_harness(design: Any, memory: MemoryConfig) -> Module:
+    return harness(Bank, design, memory)
 
 
-def harness(bank_design: Any, link_design: Any, *, fill_priority: bool) -> Module:
+def harness(bank_design: Any, link_design: Any, memory: MemoryConfig) -> Module:
     """A bank and everybody at it, each of whom also has requests for another bank."""
     m = Module()
-    memory = replace(MEMORY, fill_priority=fill_priority)
+    fill_priority = memory.fill_priority
     requesters = [
         Requester(reach=0, residue=0, high_priority=priority, reads=True, writes=True)
         for priority in PRIORITIES
     ]
-    m.submodules.bank = bank = bank_design(
-        memory=memory, index=INDEX, requesters=requesters, seats=SEATS
-    )
+    m.submodules.bank = bank = bank_design(memory=memory, requesters=requesters, seats=SEATS)
     asking, aged, stalled = Signal(SEATS), Signal(SEATS), Signal(SEATS)
     upper, circling, grant = Signal(SEATS), Signal(SEATS), bank.grant
     m.submodules.circle = circle = Circle(asking=circling, grant=grant, turn=Const(1))
@@ -63,10 +62,13 @@ def harness(bank_design: Any, link_design: Any, *, fill_priority: bool) -> Modul
         request = link.port.req
         free(m, request.valid, request.payload)
         m.submodules[f"steady_{seat}"] = Steady(request, rule=Assume)
+        if memory.looks_ahead:
+            free(m, link.port.following)
+            m.submodules[f"foretold_{seat}"] = Foretold(link.port, rule=Assume)
         asks = request.valid & (request.payload.bank == INDEX)
+        always(m, link.asks[INDEX] == asks, "a request is for its bank")
         m.d.comb += [
-            bank.valid[seat].eq(request.valid),
-            Value.cast(bank.request[seat]).eq(Value.cast(request.payload)),
+            bank.asks[seat].eq(link.asks[INDEX]),
             bank.aged[seat].eq(link.aged),
             link.grants[INDEX].eq(grant),  # the other bank grants nothing
             asking[seat].eq(asks),
@@ -143,9 +145,9 @@ def meant(request: Any) -> Value:
     return Cat(request.bank, request.row, request.write, Mux(request.write, word, 0))
 
 
-def share_harness(design: Any) -> Module:
+def share_harness(design: Any, memory: MemoryConfig) -> Module:
     m = Module()
-    m.submodules.share = share = design(memory=MEMORY, reads=SHARING)
+    m.submodules.share = share = design(memory=memory, reads=SHARING)
     request = share.memory.req
     asking = Cat(client.req.valid for client in share.clients)
     served = Cat(client.req.ready for client in share.clients)
@@ -157,6 +159,9 @@ def share_harness(design: Any) -> Module:
     for number, client in enumerate(share.clients):
         free(m, client.req.valid, client.req.payload)
         m.submodules[f"steady_{number}"] = Steady(client.req, rule=Assume)
+        if memory.looks_ahead:
+            free(m, client.following)
+            m.submodules[f"foretold_{number}"] = Foretold(client, rule=Assume)
         m.d.comb += Assume(client.req.payload.write == (not SHARING[number]))
         shown = meant(request.payload) == meant(client.req.payload)
         always(m, ~granted[number] | shown, "what is granted is what was asked")
@@ -167,16 +172,30 @@ def share_harness(design: Any) -> Module:
     always(m, (served & (served - 1)) == 0, "one grant at most")
     always(m, granted.any() == (request.valid & request.ready), "a grant is passed on")
     expected = granted & Cat(Const(reads, 1) for reads in SHARING)
-    owed = Signal.like(asking)
-    m.d.sync += owed.eq(expected)
+    owed = expected
+    for stage in range(memory.latency):
+        following = Signal.like(asking, name=f"owed_{stage}")
+        m.d.sync += following.eq(owed)
+        owed = following
     m.d.comb += Assume(~share.memory.rsp.valid | owed.any())
     given = Cat(client.rsp.valid for client in share.clients)
     always(m, given == Mux(share.memory.rsp.valid, owed, 0), "who has read has the response")
 
     def invariant(inner: Module, inside: SimpleNamespace) -> None:
-        circle.invariant(inner, inside.after)
+        turn, after = inside.turn, inside.after
+        if not memory.looks_ahead:
+            circle.invariant(inner, after)
+            return
+        circle.invariant(inner, after | turn)
+        always(inner, (turn & (turn - 1)) == 0, "one turn at most")
+        always(inner, (turn & ~asking) == 0, "it is the turn of one that asks")
+        always(inner, turn.any() == asking.any(), "somebody has the turn if anybody asks")
+        for seat, own in enumerate(turn):
+            always(inner, ~own | (after == (-2 << seat) % (1 << len(turn))), "then those above it")
 
     strengthen(share, invariant)
+    if memory.looks_ahead:
+        m.submodules.foretold = Foretold(share.memory)
     return m
 
 
@@ -188,7 +207,7 @@ PROOFS = (
         "class and the aged first; a request is granted within (seats - 1) cycles, a "
         "low-priority one within aging more",
         size=f"{SEATS} seats in 2 classes, aging {AGING}",
-        harness=partial(bank_harness, fill_priority=False),
+        harness=partial(bank_harness, memory=MEMORY),
         depth=2,
         mutants=(
             Mutant(
@@ -201,11 +220,6 @@ PROOFS = (
                 old="asks & self.aged[seat] if seat in low_seats else asks",
                 new="asks & 0 if seat in low_seats else asks",
             ),
-            Mutant(
-                flaw="takes requests for another bank",
-                old="(self.request[seat].bank == self._index)",
-                new="1",
-            ),
         ),
         reach=10,
     ),
@@ -215,7 +229,7 @@ PROOFS = (
         claim="with fill priority, switched on and off at will: as `bank`, and the urgent of a "
         "class before its others; any request is granted within aging + seats - 1 cycles",
         size=f"{SEATS} seats in 2 classes, aging {AGING}",
-        harness=partial(bank_harness, fill_priority=True),
+        harness=partial(bank_harness, memory=URGENT),
         depth=2,
         mutants=(
             Mutant(
@@ -236,7 +250,7 @@ PROOFS = (
         design=Link,
         claim="the same of what tells a bank who is urgent and who has aged",
         size=f"{SEATS} seats in 2 classes, aging {AGING}",
-        harness=link_harness,
+        harness=partial(link_harness, memory=URGENT),
         depth=2,
         mutants=(
             Mutant(
@@ -254,6 +268,38 @@ PROOFS = (
                 old="self.fill_priority & (",
                 new="(",
             ),
+            Mutant(
+                flaw="asks a bank for which the request is not",
+                old="request.valid & (request.payload.bank == bank)",
+                new="request.valid",
+            ),
+        ),
+        reach=10,
+    ),
+    Proof(
+        name="link-ahead",
+        design=Link,
+        claim="as `link-ageing` where whom to ask is looked up a cycle ahead: a request asks its "
+        "bank, in its cycles",
+        size=f"{SEATS} seats in 2 classes, aging {AGING}, 2 stages",
+        harness=partial(link_harness, memory=replace(URGENT, crossbar_stages=2)),
+        depth=2,
+        mutants=(
+            Mutant(
+                flaw="asks for what follows before the grant",
+                old="with m.If(~request.valid | request.ready):",
+                new="with m.If(1):",
+            ),
+            Mutant(
+                flaw="asks again for what has been granted",
+                old="with m.If(~request.valid | request.ready):",
+                new="with m.If(~request.valid):",
+            ),
+            Mutant(
+                flaw="asks a bank for which the request is not",
+                old="following.valid & (following.bank == bank)",
+                new="following.valid",
+            ),
         ),
         reach=10,
     ),
@@ -263,7 +309,7 @@ PROOFS = (
         claim="a client waits for one grant of each other client at most; what is shown to the "
         "memory stays until its grant; a response goes to whoever has read",
         size="2 clients that read and 1 that writes, latency 1",
-        harness=share_harness,
+        harness=partial(share_harness, memory=MEMORY),
         depth=2,
         mutants=(
             Mutant(
@@ -273,13 +319,40 @@ PROOFS = (
             ),
             Mutant(
                 flaw="another is shown when the first is not granted",
-                old="after.eq(Mux(request.ready, beyond, beyond | turn))",
+                old="after.eq(Mux(self.memory.req.ready, beyond, beyond | turn))",
                 new="after.eq(beyond)",
             ),
             Mutant(
                 flaw="responses go to whom it is the turn of now",
                 old="                whose = following",
                 new="                pass",
+            ),
+        ),
+        reach=8,
+    ),
+    Proof(
+        name="port-share-ahead",
+        design=PortShare,
+        claim="as `port-share` where the turn is chosen a cycle ahead: no cycle is lost, and the "
+        "port tells ahead what it shows",
+        size="2 clients that read and 1 that writes, 2 stages",
+        harness=partial(share_harness, memory=replace(MEMORY, crossbar_stages=2)),
+        depth=2,
+        mutants=(
+            Mutant(
+                flaw="the turn goes on without a grant",
+                old="with m.If(~request.valid | request.ready):",
+                new="with m.If(1):",
+            ),
+            Mutant(
+                flaw="who waits is not looked at",
+                old="coming.eq(waiting | Cat(",
+                new="coming.eq(Cat(",
+            ),
+            Mutant(
+                flaw="tells what follows of one that still waits",
+                old="Mux(waiting[index], shown, client.following.bank)",
+                new="client.following.bank",
             ),
         ),
         reach=8,

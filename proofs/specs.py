@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 
 from .harness import always, free, total
 
-__all__ = ["Circle", "Steady", "Witness"]
+__all__ = ["Circle", "Foretold", "Steady", "Witness"]
 
 
 class Steady(wiring.Component):
@@ -40,6 +40,37 @@ class Steady(wiring.Component):
             else:
                 always(m, valid, "valid stays while stalled")
                 always(m, payload == before, "the payload stays while stalled")
+        return m
+
+
+class Foretold(wiring.Component):
+    """A requester of the scratchpad shows what it has told a cycle ahead.
+
+    Parameters
+    ----------
+    port
+        Its memory port, of a scratchpad that ``looks_ahead``.
+    rule
+        ``Assert`` for an output of the design, ``Assume`` for an input.
+    """
+
+    def __init__(self, port: Any, *, rule: Callable[..., Any] = Assert) -> None:
+        self._port = port
+        self._rule = rule
+        super().__init__({})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        request, following = self._port.req, self._port.following
+        moved, told = Signal(init=1), Signal.like(following)
+        m.d.sync += [moved.eq(~request.valid | request.ready), told.eq(following)]
+        same_bank = ~request.valid | (request.payload.bank == told.bank)
+        with m.If(moved):
+            if self._rule is Assume:
+                m.d.comb += Assume((request.valid == told.valid) & same_bank)
+            else:
+                always(m, request.valid == told.valid, "a request comes if it was told")
+                always(m, same_bank, "it is for the bank that was told")
         return m
 
 

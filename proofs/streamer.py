@@ -12,7 +12,7 @@ from weft.hw.streamer.ring import level
 from .harness import always, contents, free, strengthen, total
 from .proof import Mutant, Proof
 from .queue import wrapped
-from .specs import Steady, Witness
+from .specs import Foretold, Steady, Witness
 
 __all__ = ["PROOFS"]
 
@@ -34,6 +34,7 @@ def channel_harness(design: Any) -> Module:
     for used, allowed in ((channel.push, channel.room), (pop, filled)):
         m.d.comb += Assume(~used | allowed)
     m.submodules.steady = Steady(request)
+    m.submodules.foretold = Foretold(channel.memory)
 
     # The port's pointers, and the scratchpad: a word tells where it was read.
     for pointer, moves in ((channel.push_pointer, channel.push), (channel.pop_pointer, pop)):

@@ -172,7 +172,9 @@ class Bank(wiring.Component):
                     with access.Case(seat):
                         access.d.comb += read_port.addr.eq(request.row)
                         if requester.reads:
-                            access.d.comb += read_port.en.eq(~request.write if requester.writes else 1)
+                            access.d.comb += read_port.en.eq(
+                                ~request.write if requester.writes else 1
+                            )
                         if requester.writes:
                             access.d.comb += [
                                 write_port.data.eq(request.data),

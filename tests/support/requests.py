@@ -1,11 +1,11 @@
 """A requester of the scratchpad, in the testbench."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 from weft.hw.config import MemoryConfig
 
-__all__ = ["ask"]
+__all__ = ["ask", "watch_following"]
 
 
 async def ask(
@@ -40,3 +40,21 @@ async def ask(
         elif item is None:
             lingering -= 1
     return words
+
+
+def watch_following(port: Any, memory: MemoryConfig) -> Callable[[Any], Awaitable[None]]:
+    """A background testbench: `port` shows what it has told a cycle ahead."""
+
+    async def checker(ctx: Any) -> None:
+        moved, told = False, None
+        request = port.req
+        while memory.looks_ahead:
+            _, _, valid, ready, payload, following = await ctx.tick().sample(
+                request.valid, request.ready, request.payload, port.following
+            )
+            if moved:
+                assert valid == told.valid, "a request that was not told, or told and not shown"
+                assert not valid or payload.bank == told.bank, "another bank than was told"
+            moved, told = not valid or ready, following
+
+    return checker

@@ -5,7 +5,7 @@ import pytest
 from amaranth.hdl import Cat, Mux
 
 from support.bench import run, stalls, watch
-from support.requests import ask
+from support.requests import ask, watch_following
 from weft.hw.config import MemoryConfig
 from weft.hw.memory import PortShare
 
@@ -86,7 +86,8 @@ def exercise(dut: PortShare, count: int, stall: float, seed: int) -> list[int]:
         assert taken == [count] * clients
 
     benches = [client(number) for number in range(clients)]
-    run(dut, [*benches, memory], background=[watch(what_counts(dut.memory.req))], limit=20_000)
+    watches = [watch(what_counts(dut.memory.req)), watch_following(dut.memory, dut.config)]
+    run(dut, [*benches, memory], background=watches, limit=20_000)
     return served
 
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.bench import collect, feed, run, stalls, watch
+from support.requests import watch_following
 from support.streamers import (
     Streamers,
     feed_rows,
@@ -163,6 +164,7 @@ def write_tasks(config, tasks, beats, *, rows=0.0, give=0.0, rivals=(), seed=0):
         background=[
             record,
             *[watch(wires.req, "request") for wires in port.memory],
+            *[watch_following(wires, memory) for wires in port.memory],
             *[rival(dut.spare[1 + i], memory, stall, (seed, i)) for i, stall in enumerate(rivals)],
         ],
         limit=20_000,
