@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -27,70 +26,21 @@ from ...hw.bus.registers import (
     SLOT_BYTES,
     RegisterMap,
 )
-from ...hw.config import ARRAY_SINKS, AcceleratorConfig, MoverConfig
+from ...hw.config import ARRAY_SINKS, AcceleratorConfig
 from ...hw.mover.descriptor import Descriptor
 from ...hw.mover.flight import in_flight
-from ...hw.mover.iteration import ITERATION_WORDS
 from ...sw.errors import BusError
 from .extensions import extended
 from .locks import ModelLocks
 from .programs import ModelSequencer
 from .sequencer import Effect
-from .tasks import Beat, Fault, ModelArray, ModelDram, ModelScratchpad, Walk, decode
+from .system_mover import Execution, ModelMover, Task
+from .tasks import Beat, Fault, ModelArray, ModelDram, ModelScratchpad, Walk
 
 __all__ = ["SystemModel"]
 
 ACCESS_CYCLES = 4
 WORD = 1 << 32
-
-
-@dataclass(kw_only=True)
-class _Task:
-    slot: int
-    repeat: int
-    interrupt: bool
-    base: int | None
-
-
-@dataclass(kw_only=True)
-class _Execution:
-    """A BD that has begun and has not retired; ``last`` ends its task."""
-
-    task: _Task
-    slot: int
-    walk: Walk | None
-    last: bool
-    left: int = 0
-    """Beats (or bytes, towards s2mm) that nobody has taken yet."""
-    bad: bool = False
-
-
-@dataclass(kw_only=True)
-class _Mover:
-    config: MoverConfig
-    spec: Descriptor
-    index: int
-    slots: dict[int, dict[int, int]] = field(default_factory=dict)
-    currents: dict[int, int] = field(default_factory=dict)
-    """State of the iterations that have begun."""
-    tasks: deque[_Task] = field(default_factory=deque)
-    """Pushed and not retired, of which ``begun`` have begun."""
-    begun: int = 0
-    running: _Task | None = None
-    slot: int = 0
-    base: int | None = None
-    repeat: int = 0
-    chain: set[int] = field(default_factory=set)
-    flight: deque[_Execution] = field(default_factory=deque)
-    beats: deque[Beat] = field(default_factory=deque)
-    registers: dict[str, int] = field(default_factory=dict)
-
-    def uses(self, slot: int) -> bool:
-        """Whether a queued task names `slot`, or the running one has loaded it."""
-        queued = list(self.tasks)[self.begun :]
-        return any(task.slot == slot for task in queued) or (
-            self.running is not None and slot in self.chain
-        )
 
 
 class SystemModel:
@@ -135,7 +85,7 @@ class SystemModel:
 
     def _reset(self) -> None:
         self.movers = [
-            _Mover(
+            ModelMover(
                 config=mover,
                 spec=Descriptor(self.config, mover),
                 index=index,
@@ -199,9 +149,7 @@ class SystemModel:
             if mover.uses(slot):
                 self._record(mover, slot, Fault(FaultCode.DESCRIPTOR_IN_USE))
                 return
-            mover.slots.setdefault(slot, {})[byte // 4] = value
-            if byte // 4 in ITERATION_WORDS:
-                mover.currents.pop(slot, None)
+            mover.write(slot, byte // 4, value)
             return
         name = self._register(address, "ro")
         if page == 0:
@@ -280,15 +228,10 @@ class SystemModel:
         else:
             self.system[name] = value
 
-    def _abort(self, movers: list[_Mover]) -> None:
+    def _abort(self, movers: list[ModelMover]) -> None:
         """End their tasks; here an execution of a sink has moved all, or nothing."""
         for mover in movers:
-            for queue in (mover.tasks, mover.flight, mover.beats):
-                queue.clear()
-            mover.begun, mover.running = 0, None
-            mover.currents.clear()
-            mover.chain.clear()
-            mover.registers["PROGRESS"] = 0
+            mover.forget()
             sink = self.by_name.get(mover.config.bind)
             if sink is not None and sink.config.kind == "s2mm":
                 self.towards_dram.clear()
@@ -334,7 +277,7 @@ class SystemModel:
     def _interrupt(self) -> bool:
         return any(self.system[n] & self.system[f"{n}_MASK"] for n in ("IRQ_DONE", "IRQ_FAULT"))
 
-    def _push(self, mover: _Mover, value: int, base: int | None = None) -> None:
+    def _push(self, mover: ModelMover, value: int, base: int | None = None) -> None:
         if len(mover.tasks) - 1 >= mover.config.queue_depth:
             mover.registers["REFUSED"] += 1
             self.system["IRQ_FAULT"] |= 1 << mover.index
@@ -345,7 +288,7 @@ class SystemModel:
         if fields["rebase"]:
             base = mover.registers["BASE_HIGH"] << 32 | mover.registers["BASE_LOW"]
         mover.tasks.append(
-            _Task(
+            Task(
                 slot=fields["descriptor"],
                 repeat=fields["repeat"],
                 interrupt=bool(fields["interrupt"]),
@@ -360,7 +303,7 @@ class SystemModel:
         while self.prefetch and any([self._issue(mover) for mover in sources]):
             pass
 
-    def _record(self, mover: _Mover, slot: int, fault: Fault) -> None:
+    def _record(self, mover: ModelMover, slot: int, fault: Fault) -> None:
         if not mover.registers["ERROR"]:
             mover.registers["ERROR"] = fault.code | slot << 8
             mover.registers["FAULT_LOW"] = fault.address % WORD
@@ -369,81 +312,34 @@ class SystemModel:
             self.system["FIRST_ERROR"] = 1 | mover.index << 8 | fault.code << 16 | slot << 24
         self.system["IRQ_FAULT"] |= 1 << mover.index
 
-    def _fail(self, mover: _Mover, execution: _Execution, fault: Fault) -> None:
+    def _fail(self, mover: ModelMover, execution: Execution, fault: Fault) -> None:
         execution.bad = True
         self._record(mover, execution.slot, fault)
 
-    def _retire(self, mover: _Mover) -> None:
-        execution = mover.flight.popleft()
+    def _retire(self, mover: ModelMover) -> None:
+        execution = mover.retire()
         walk = execution.walk
         if walk is not None and walk.release is not None and not execution.bad:
             lock, delta = walk.release
             self._refused(self.locks.release(lock, delta), lock, mover.index)
-        executions = 0 if execution.last else mover.registers["EXECUTIONS"] + 1
-        mover.registers["EXECUTIONS"] = executions
-        if not execution.last:
-            return
-        mover.tasks.popleft()
-        mover.begun -= 1
-        mover.registers["RETIRED"] = (mover.registers["RETIRED"] + 1) % WORD
-        if execution.task.interrupt:
+        if execution.last and execution.task.interrupt:
             self.system["IRQ_DONE"] |= 1 << mover.index
 
-    def _load(self, mover: _Mover) -> Walk | Fault | None:
+    def _load(self, mover: ModelMover) -> Walk | Fault | None:
         """What the mover has to do next; None if nothing."""
-        if mover.running is None:
-            if mover.begun == len(mover.tasks):
-                return None
-            task = mover.running = mover.tasks[mover.begun]
-            mover.begun += 1
-            mover.slot, mover.base, mover.repeat, mover.chain = (
-                task.slot,
-                task.base,
-                task.repeat,
-                {task.slot},
-            )
-        if mover.slot >= mover.config.descriptors:
-            return Fault(FaultCode.NO_DESCRIPTOR)
-        words = mover.slots.get(mover.slot, {})
-        found = decode(
-            mover.spec,
-            [words.get(i, 0) for i in range(mover.spec.words)],
-            mover.base,
-            mover.currents.get(mover.slot),
-        )
+        found = mover.load()
         if isinstance(found, Walk) and mover.config.is_scratchpad:
             return self.scratchpad.check(found, mover.config.reach) or found
         return found
 
-    def _begin(self, mover: _Mover, found: Walk | Fault) -> _Execution | None:
+    def _begin(self, mover: ModelMover, found: Walk | Fault) -> Execution | None:
         """Begin it and go on in the chain; None if its lock cannot be acquired."""
-        task, slot = mover.running, mover.slot
-        assert task is not None
-        if isinstance(found, Fault):
-            execution = _Execution(task=task, slot=slot, walk=None, last=True)
-            mover.flight.append(execution)
-            mover.running = None
+        execution = mover.begin(found, self.locks)
+        if execution is not None and isinstance(found, Fault):
             self._fail(mover, execution, found)
-            return execution
-        if found.acquire is not None and not self.locks.acquire(*found.acquire):
-            return None
-        if found.iterations:
-            words = mover.slots[slot]
-            current = mover.currents.get(slot, words[ITERATION_WORDS[0]] >> 16)
-            mover.currents[slot] = (current + 1) % found.iterations
-        last = found.next is None and mover.repeat == 0
-        execution = _Execution(task=task, slot=slot, walk=found, last=last)
-        mover.flight.append(execution)
-        if last:
-            mover.running = None
-        elif found.next is not None:
-            mover.slot, mover.base = found.next, None
-            mover.chain.add(mover.slot)
-        else:
-            mover.slot, mover.base, mover.repeat = task.slot, task.base, mover.repeat - 1
         return execution
 
-    def _issue(self, mover: _Mover) -> bool:
+    def _issue(self, mover: ModelMover) -> bool:
         """Run the next BD of a source; False if there is none that can be run."""
         most = in_flight(mover.spec.config, mover.config)
         found = self._load(mover) if len(mover.flight) < most else None
@@ -480,7 +376,7 @@ class SystemModel:
             self.array.operators.append(walk.operator)
         return True
 
-    def _take(self, mover: _Mover, count: int) -> None:
+    def _take(self, mover: ModelMover, count: int) -> None:
         """`count` beats or bytes of a source are gone."""
         while count:
             part = min(count, mover.flight[0].left)
@@ -488,7 +384,7 @@ class SystemModel:
             count -= part
             self._settle(mover)
 
-    def _settle(self, mover: _Mover) -> bool:
+    def _settle(self, mover: ModelMover) -> bool:
         """Retire a source's BDs whose data are gone."""
         moved = False
         while mover.flight and mover.flight[0].left == 0:
@@ -518,7 +414,7 @@ class SystemModel:
             return True
         return program is not None and program.go_on()
 
-    def _sink(self, mover: _Mover) -> bool:
+    def _sink(self, mover: ModelMover) -> bool:
         """Run the next BD of a sink if all its data and its lock are there."""
         found = self._load(mover)
         if found is None:
@@ -543,7 +439,7 @@ class SystemModel:
         self._retire(mover)
         return True
 
-    def _to_dram(self, mover: _Mover, execution: _Execution, walk: Walk) -> None:
+    def _to_dram(self, mover: ModelMover, execution: Execution, walk: Walk) -> None:
         stream = np.concatenate([*self.towards_dram, np.zeros(0, np.uint8)])
         count = walk.exists.size
         self.towards_dram = [stream[count:]]
@@ -552,7 +448,7 @@ class SystemModel:
         if fault:
             self._fail(mover, execution, fault)
 
-    def _to_scratchpad(self, mover: _Mover, execution: _Execution, walk: Walk) -> None:
+    def _to_scratchpad(self, mover: ModelMover, execution: Execution, walk: Walk) -> None:
         source = self.by_name.get(mover.config.bind)
         for row in range(len(walk.addresses)):
             beat = (source.beats if source else self.results[mover.config.bind]).popleft()
