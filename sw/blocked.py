@@ -127,11 +127,13 @@ class BlockedLayout:
         mover: MoverConfig,
         *,
         rows: Sequence[tuple[int, int]] | None = None,
+        banded: bool = False,
     ) -> BufferDescriptor:
         """The descriptor with which `mover` takes or gives the matrix row after row.
 
         `rows` are loops of bound and step, innermost first, over those rows that it is to take
-        or give, of a matrix of one row of tiles; by default it is all of them.
+        or give, of a matrix of one row of tiles; by default it is all of them. `banded` it takes
+        of each row of tiles a beat of every row, then the next beat of every row.
 
         Raises
         ------
@@ -179,7 +181,7 @@ class BlockedLayout:
             down = [(bound, step * self.tile_row_bytes) for bound, step in rows]
         else:
             raise MappingError(f"rows {rows} of {self.tiles_down} rows of tiles, {together} a beat")
-        loops = [*along, *down]
+        loops = [down[0], *along, *down[1:]] if banded else [*along, *down]
         loops = [(bound, stride) for bound, stride in loops if bound != 1]
         return BufferDescriptor(
             base=self.base,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .array_pass import ArrayPass, Move
-from .blocked import BlockedLayout
+from .bands import by_bands
+from .blocked import BlockedLayout, beat_bytes
 from .gemm import GemmMapper, GemmTask
-from .lower import lower_rows
+from .lower import lower_bands, lower_rows
 from .memref import MemRef
 from .results import load_parameters
 from .transfer import DmaPair
@@ -120,9 +121,20 @@ class GemmPasses:
     def _move(
         self, pair: DmaPair, part: MemRef, layout: BlockedLayout, label: str, *, pad: int = 0
     ) -> Move:
-        return Move(
-            dram=lower_rows(pair.dram, part, rows=layout.rows, row_bytes=layout.row_bytes, pad=pad),
-            scratchpad=layout.by_rows(self.mapper.config.memory, pair.scratchpad),
-            nbytes=part.nbytes,
-            label=label,
-        )
+        memory, end = self.mapper.config.memory, pair.scratchpad
+        rows, row_bytes = layout.rows, layout.row_bytes
+        if by_bands(memory, pair, layout):
+            scratchpad = layout.by_rows(memory, end, banded=True)
+            dram = lower_bands(
+                pair.dram,
+                part,
+                rows=rows,
+                row_bytes=row_bytes,
+                band=layout.tile_rows,
+                piece=beat_bytes(memory, end),
+                pad=pad,
+            )
+        else:
+            scratchpad = layout.by_rows(memory, end)
+            dram = lower_rows(pair.dram, part, rows=rows, row_bytes=row_bytes, pad=pad)
+        return Move(dram=dram, scratchpad=scratchpad, nbytes=part.nbytes, label=label)

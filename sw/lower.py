@@ -16,7 +16,16 @@ from .descriptor import BufferDescriptor, Guard
 from .errors import MappingError
 from .memref import MemRef
 
-__all__ = ["coalesce", "discard", "lower", "lower_rows", "lower_run", "runs", "slices"]
+__all__ = [
+    "coalesce",
+    "discard",
+    "lower",
+    "lower_bands",
+    "lower_rows",
+    "lower_run",
+    "runs",
+    "slices",
+]
 
 MAX_BOUND = (1 << BOUND_BITS) - 1
 MAX_RUN = (1 << RUN_LENGTH_BITS) - 1
@@ -233,6 +242,62 @@ def lower_rows(
     MappingError
         A matrix that is not as above, or as `lower`.
     """
+    matrix = _bytes_of(ref, rows, row_bytes)
+    padding = [(0, most - had) for most, had in zip((rows, row_bytes), matrix.sizes, strict=True)]
+    return lower(mover, matrix, padding=padding, pad=pad)
+
+
+def lower_bands(
+    mover: MoverConfig,
+    ref: MemRef,
+    *,
+    rows: int,
+    row_bytes: int,
+    band: int,
+    piece: int,
+    pad: int = 0,
+) -> BufferDescriptor:
+    """As `lower_rows`, but of each `band` of rows first the first `piece` bytes of every row, then
+    the next of every row.
+
+    Raises
+    ------
+    MappingError
+        As `lower_rows`, or rows are not whole bands, or not of whole pieces.
+    """
+    if rows % band or row_bytes % piece:
+        raise MappingError(f"{rows} rows of {row_bytes} bytes: bands of {band} rows by {piece}")
+    matrix = _bytes_of(ref, rows, row_bytes)
+    (height, width), (stride, _) = matrix.sizes, matrix.strides
+    # Of each loop: bound, byte stride, and what it adds to a byte's row and to its column.
+    loops = [
+        (band, stride, 1, 0),
+        (row_bytes // piece, piece, 0, piece),
+        (rows // band, band * stride, band, 0),
+    ]
+    loops = [loop for loop in loops if loop[0] > 1]
+    guards = []
+    if width < row_bytes:
+        guards.append(_window(mover, width, run=1, strides=[loop[3] for loop in loops]))
+    if height < rows:
+        guards.append(_window(mover, height, strides=[loop[2] for loop in loops]))
+    if len(loops) > mover.loops or len(guards) > mover.guards:
+        raise MappingError(
+            f"bands of {band} rows by {piece} bytes take {len(loops)} loops and {len(guards)} "
+            f"guards; {mover.name} has {mover.loops} and {mover.guards}"
+        )
+    return BufferDescriptor(
+        base=matrix.first_address,
+        bounds=tuple(loop[0] for loop in loops),
+        strides=tuple(loop[1] for loop in loops),
+        run_length=piece,
+        guards=tuple(guards),
+        pad=pad,
+    )
+
+
+def _bytes_of(ref: MemRef, rows: int, row_bytes: int) -> MemRef:
+    """The bytes of a matrix, which is to fit `rows` of `row_bytes`."""
     if len(ref.sizes) != 2 or (ref.sizes[1] > 1 and ref.strides[1] != 1):
         raise MappingError(
             f"sizes {ref.sizes}, strides {ref.strides}: the rows of a matrix must be contiguous"
@@ -240,14 +305,13 @@ def lower_rows(
     height, width = ref.sizes[0], ref.sizes[1] * ref.itemsize
     if height > rows or width > row_bytes:
         raise MappingError(f"{height} rows of {width} bytes do not fit {rows} of {row_bytes}")
-    matrix = replace(
+    return replace(
         ref,
         offset=ref.offset * ref.itemsize,
         sizes=(height, width),
         strides=(ref.strides[0] * ref.itemsize, 1),
         dtype=np.dtype(np.uint8),
     )
-    return lower(mover, matrix, padding=((0, rows - height), (0, row_bytes - width)), pad=pad)
 
 
 def lower_run(mover: MoverConfig, ref: MemRef, *, drop: int) -> BufferDescriptor:

@@ -12,11 +12,14 @@ from support.pages import named_config
 from support.placements import held
 from weft.hw.config import AcceleratorConfig, MemoryConfig
 from weft.hw.mover.descriptor import Descriptor
+from weft.sw.bands import by_bands
+from weft.sw.conflicts import Stream, predict
 from weft.sw.errors import MappingError
 from weft.sw.gemm import GemmMapper
 from weft.sw.gemm_layout import GemmForm, TileShape
 from weft.sw.placement import Placement
 from weft.sw.reach import bank_of, channel_offsets
+from weft.sw.transfer import DmaPair
 
 TINY, DEFAULT = named_config("tiny"), named_config("datamaestro")
 # One addressing mode, so that the operands share all banks.
@@ -145,6 +148,28 @@ def test_a_result_s_tiles_are_set_apart_where_a_beat_meets_two() -> None:
     assert mapper.layout_a(TileShape(m=64, n=64, k=64)).tile_pitch == 64
     assert mapper.layout_a(TileShape(m=64, n=64, k=128)).tile_pitch == 72
     assert mapper.layout_b(TileShape(m=64, n=128, k=64)).tile_pitch == 64
+
+
+def test_rows_are_loaded_by_bands_where_beats_of_a_row_meet_at_the_same_banks() -> None:
+    memory, load = DEFAULT.memory, DmaPair.find(DEFAULT, "mm2s")
+    whole = TileShape(m=64, n=256, k=128)
+    mapper = MAPPERS[DEFAULT]
+    b = mapper.layout_b(whole)
+    assert by_bands(memory, load, b)
+    # Tiles of D have no room to begin on other banks.
+    assert by_bands(memory, DmaPair.find(DEFAULT, "s2mm"), mapper.layout_d(whole))
+    # Where tiles do, or rows are of a beat, these are not in each other's way.
+    assert not by_bands(memory, load, mapper.layout_a(whole))
+    assert not by_bands(memory, load, mapper.layout_d(TileShape(m=64, n=64, k=64)))
+    assert not by_bands(memory, load, mapper.layout_b(TileShape(m=64, n=64, k=128)))
+    assert not by_bands(memory, replace(load, dram=replace(load.dram, loops=2)), b)
+
+    def beats(banded: bool) -> int:
+        walk = b.by_rows(memory, load.scratchpad, banded=banded)
+        found = predict(DEFAULT, [Stream(mover="Y", walk=walk)], cycles=400)
+        return found.beats["Y"]
+
+    assert beats(banded=True) > 3 * beats(banded=False)
 
 
 @pytest.mark.parametrize("with_c", [False, True])

@@ -1,5 +1,6 @@
 """Lowering against the definitions: a descriptor moves the bytes of the walk, in its order."""
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,17 @@ from weft.sim.golden.tasks import Walk, decode
 from weft.sw.blocked import BlockedLayout, contiguous
 from weft.sw.descriptor import BufferDescriptor
 from weft.sw.errors import DescriptorError, MappingError
-from weft.sw.lower import MAX_BOUND, coalesce, discard, lower, lower_rows, lower_run, runs, slices
+from weft.sw.lower import (
+    MAX_BOUND,
+    coalesce,
+    discard,
+    lower,
+    lower_bands,
+    lower_rows,
+    lower_run,
+    runs,
+    slices,
+)
 from weft.sw.memref import MemRef
 
 CONFIGS = {name: named_config(name) for name in ("tiny", "datamaestro")}
@@ -219,6 +230,42 @@ def test_rows_that_cannot_be_are_refused() -> None:
         lower_rows(bare, view((4, 4), (4, 1)), rows=5, row_bytes=4)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(1, 6),
+    width=st.integers(1, 6),
+    pitch=st.sampled_from([-9, 0, 6, 9]),
+    band=st.integers(1, 3),
+    piece=st.integers(1, 8),
+    more=st.tuples(st.integers(0, 2), st.integers(0, 2)),
+)
+def test_a_band_of_rows_is_walked_piece_by_piece(
+    height: int, width: int, pitch: int, band: int, piece: int, more: tuple[int, int]
+) -> None:
+    ref = view((height, width), (pitch, 1), np.int32)
+    bands, pieces = -(-height // band) + more[0], -(-4 * width // piece) + more[1]
+    start, limit = ref.first_address, 4 * width
+    expected = [
+        start + 4 * pitch * row + column if row < height and column < limit else None
+        for first in range(0, bands * band, band)
+        for begin in range(0, pieces * piece, piece)
+        for row in range(first, first + band)
+        for column in range(begin, begin + piece)
+    ]
+    descriptor = lower_bands(
+        MM2S, ref, rows=bands * band, row_bytes=pieces * piece, band=band, piece=piece
+    )
+    assert stream(descriptor) == expected
+
+
+def test_bands_that_cannot_be_are_refused() -> None:
+    with pytest.raises(MappingError, match="6 rows of 8 bytes: bands of 4 rows by 8"):
+        lower_bands(MM2S, view((6, 8), (8, 1)), rows=6, row_bytes=8, band=4, piece=8)
+    bare = replace(MM2S, loops=2)
+    with pytest.raises(MappingError, match="take 3 loops and 0 guards; MM2S0 has 2 and"):
+        lower_bands(bare, view((4, 8), (8, 1)), rows=4, row_bytes=8, band=2, piece=4)
+
+
 @settings(max_examples=40, deadline=None)
 @given(data=st.data(), name=st.sampled_from(sorted(CONFIGS)), mover=st.sampled_from("XY"))
 def test_rows_of_the_stream_meet_the_tiles(data: Any, name: str, mover: str) -> None:
@@ -238,11 +285,15 @@ def test_rows_of_the_stream_meet_the_tiles(data: Any, name: str, mover: str) -> 
         tiles_down=data.draw(st.integers(1, 3)),
         tiles_across=beats * beat // width,
     )
-    found = walk(config, mover, layout.by_rows(config.memory, config.mover(mover)))
+    banded = data.draw(st.booleans())
+    found = walk(config, mover, layout.by_rows(config.memory, config.mover(mover), banded=banded))
     words = (found.addresses[:, None] + found.channels).reshape(-1)
+    rows, piece = layout.tiles_down * tile_rows, beat if banded else layout.row_bytes
+    band = tile_rows if banded else 1
     expected = []
-    for row in range(layout.tiles_down * tile_rows):
-        for column in range(0, layout.row_bytes, word):
+    for first, begin in itertools.product(range(0, rows, band), range(0, layout.row_bytes, piece)):
+        for row, at in itertools.product(range(first, first + band), range(0, piece, word)):
+            column = begin + at
             tile = row // tile_rows * layout.tiles_across + column // width
             inside = row % tile_rows * width + column % width
             expected.append(layout.base + tile * layout.tile_pitch + inside)

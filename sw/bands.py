@@ -1,0 +1,49 @@
+"""In which order the DMA takes the beats of a matrix: row after row, or bands of rows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..hw.config import MemoryConfig, MoverConfig
+from .blocked import BlockedLayout, beat_bytes
+from .descriptor import BufferDescriptor
+from .reach import bank_of, channel_offsets
+from .transfer import DmaPair
+
+__all__ = ["by_bands"]
+
+BURST = 64
+"""Bytes that a DRAM gives at once: runs of fewer would waste it."""
+
+LOOPS = 3
+"""Of the DRAM's end: rows of a band, beats of a row, bands."""
+
+
+def by_bands(memory: MemoryConfig, pair: DmaPair, layout: BlockedLayout) -> bool:
+    """Whether `pair` does better to walk the rows of each row of tiles together, a beat of every
+    row before the next.
+
+    The words of a beat lie in neighbouring tiles, and where the reach of the array's mover lets
+    tiles begin on few banks, so do those of all beats of a row. What its channels have under way is
+    as many beats as their FIFOs hold: it is better where it at least halves what of these meets at
+    a bank. In DRAM runs are then a beat long, which must not be less than it gives at once, and
+    loops three.
+    """
+    mover = pair.scratchpad
+    beat = beat_bytes(memory, mover)
+    able = beat >= BURST and pair.dram.loops >= LOOPS
+    if not able or layout.row_bytes <= beat or layout.tile_rows == 1:
+        return False
+    rows, bands = (layout.by_rows(memory, mover, banded=banded) for banded in (False, True))
+    return 2 * _most(memory, mover, bands) <= _most(memory, mover, rows)
+
+
+def _most(memory: MemoryConfig, mover: MoverConfig, walk: BufferDescriptor) -> int:
+    """Words at one bank of the first beats that the channels have under way together."""
+    offsets = np.array(channel_offsets(mover.spatial_bounds, walk.spatial_strides))
+    beats = np.zeros(1, np.int64)
+    for bound, stride in zip(walk.bounds, walk.strides, strict=True):
+        steps = np.arange(min(bound, mover.data_depth)) * stride
+        beats = (steps[:, None] + beats).reshape(-1)[: mover.data_depth]
+    words = (walk.base + beats[:, None] + offsets) // memory.word_bytes
+    return int(np.bincount(bank_of(memory, walk.mode, words.reshape(-1))).max())
