@@ -1,6 +1,6 @@
 """A register in a stream."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,31 +11,47 @@ class Cut(wiring.Component):
     """Passes a stream a cycle later, at full bandwidth.
 
     A payload accepted in cycle t is offered in t+1, one a cycle; ``o`` is a register. ``i.ready``
-    is combinational from ``o.ready``.
+    is combinational from ``o.ready``, or, with `both`, a register as well: then what is accepted
+    while ``o`` stalls waits in a second place behind it.
 
     Parameters
     ----------
     shape
         Shape of a payload.
+    both
+        Whether it cuts both ways.
 
     Members
     -------
     i, o : stream of `shape`
     """
 
-    def __init__(self, shape: object) -> None:
+    def __init__(self, shape: object, *, both: bool = False) -> None:
         self._shape = shape
+        self._both = both
         super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
 
     @property
     def shape(self) -> object:
         return self._shape
 
+    @property
+    def both(self) -> bool:
+        return self._both
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
-        with m.If(self.i.ready):
-            m.d.sync += self.o.valid.eq(self.i.valid)
-            with m.If(self.i.valid):
-                m.d.sync += self.o.payload.eq(self.i.payload)
+        moves = ~self.o.valid | self.o.ready
+        valid, payload = self.i.valid, self.i.payload
+        if self._both:
+            waiting, waits = Signal(self._shape), Signal()
+            m.d.comb += self.i.ready.eq(~waits)
+            valid, payload = valid | waits, Mux(waits, waiting, payload)
+            with m.If(~waits):
+                m.d.sync += waiting.eq(self.i.payload)
+            m.d.sync += waits.eq(valid & ~moves)
+        else:
+            m.d.comb += self.i.ready.eq(moves)
+        with m.If(moves):
+            m.d.sync += [self.o.valid.eq(valid), self.o.payload.eq(payload)]
         return m

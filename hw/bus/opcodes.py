@@ -56,7 +56,8 @@ class Opcode(IntEnum):
     ``ACQUIRE``: lock ``target``, value ``imm``; waits for it.
     ``RELEASE``: adds the signed ``imm`` to lock ``target``.
     ``SET_LOCK``: lock ``target`` := ``imm``.
-    ``LOOP``: back by ``arg`` words until this has been done ``imm`` times; counter ``target``.
+    ``LOOP``: back by ``arg`` words until this has been done ``imm`` times: counter ``target``, or
+    ``imm`` if it is 0, less 1 is the times that are left.
     """
 
     END = 0

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -189,11 +189,12 @@ class LockBank(wiring.Component):
         calm, was_calm = Signal(len(asked)), Signal(len(asked))
         for index, (client, want) in enumerate(zip(self.clients, asked, strict=True)):
             found = Signal(name=f"found_{index}")
-            rest = Signal(signed(LOCK_VALUE_BITS + 1), name=f"rest_{index}")
+            value = Signal(LOCK_VALUE_BITS, name=f"value_{index}")
             falls = (taken.valid & (taken.id == want.id)) | (change.lowers & (change.id == want.id))
-            satisfied = (rest >= 0) & (~want.equal | (rest == 0))
+            # Side by side: a test for 0 behind a difference would be a longer way.
+            satisfied = Mux(want.equal, value == want.value, value >= want.value)
             m.d.comb += [
-                rest.eq(self.values[want.id] - want.value),
+                value.eq(self.values[want.id]),
                 calm[index].eq(~falls),
                 acquiring.asking[index].eq(client.acquire.valid & found),
                 client.acquire.ready.eq(granted[index]),

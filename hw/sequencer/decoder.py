@@ -1,4 +1,4 @@
-"""From the words of a program to operations that can be executed at once."""
+"""From the words of a program to operations that can be executed in one step."""
 
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
@@ -10,38 +10,39 @@ from ..bus.opcodes import (
     ARGUMENT_BITS,
     ARGUMENT_LOW,
     FORMS,
-    Form,
     Opcode,
-    StopCode,
     instruction,
 )
 from ..bus.registers import PAGE_BYTES
 from ..bus.wires import adopt
 from ..config import AcceleratorConfig
-from ..mover.locks import LOCK_DELTA_BITS
-from .fetcher import POSITION_BITS, WORD_BITS, program_piece
+from .fetcher import WORD_BITS, program_piece
 from .window import WordWindow
 
-__all__ = ["ProgramDecoder", "operation"]
+__all__ = ["ProgramDecoder", "decoded"]
+
+OPCODE_BITS = max(Opcode).bit_length()
+HALVES_BITS = (PAGE_BYTES // 4).bit_length()
 
 
-def operation() -> data.StructLayout:
+def decoded() -> data.StructLayout:
     """What the executor does in one step: an instruction, or one payload word of a BLOCK_WRITE.
 
     ``op``, ``target``, ``arg`` and ``imm`` as in the instruction; of a BLOCK_WRITE ``arg`` is where
-    this payload word goes. ``operand`` is the payload (plus the argument), or the immediate of a
-    WRITE. ``pair``: both halves of it are written. ``position`` is that of the instruction.
-    ``code``: why it must not be executed, or NONE.
+    this payload word goes. ``operand`` is the payload, or the immediate of an instruction without
+    one, and ``addend`` the argument that is to be added to it, or 0. ``pair``: both halves of it
+    are written. ``words`` of the program are used up by it; it is the ``last`` of its instruction,
+    or ``continues`` it, or both. ``first`` and ``second``: how the bus answered the words.
     """
     fields = dict(instruction().members)
+    own = {"operand": WORD_BITS, "pair": 1, "words": range(3), "last": 1, "continues": 1}
     return data.StructLayout(
-        fields
-        | {"operand": WORD_BITS, "pair": 1, "position": range(1 << POSITION_BITS), "code": StopCode}
+        fields | own | {"addend": WORD_BITS, "first": Response, "second": Response}
     )
 
 
 class ProgramDecoder(wiring.Component):
-    """Takes each instruction with its payload, adds the arguments, and checks the fields.
+    """Takes each instruction with its payload and its argument.
 
     An operation is made in every cycle in which ``o`` is empty or being taken, and offered in the
     next: an instruction and its first payload word at once, or one more payload word of a
@@ -53,8 +54,8 @@ class ProgramDecoder(wiring.Component):
                  and base   and base     1, 2
         o                   PUSH_AT      PUSH_AT      1, 2 -----   3, 4 -----
 
-    An instruction with a flaw becomes an operation like any other; what comes after it is
-    meaningless until ``restart``.
+    Nothing is checked. An instruction with a flaw becomes an operation like any other; what comes
+    after it is meaningless until ``restart``.
 
     Parameters
     ----------
@@ -64,31 +65,28 @@ class ProgramDecoder(wiring.Component):
     Members
     -------
     i : stream of :func:`~weft.hw.sequencer.fetcher.program_piece`
-    o : stream of :func:`operation`
+    o : stream of :func:`decoded`
     arguments : array of 64 bits
         Constant while a program runs.
     restart : 1
-        Pulse: what is held is forgotten, and the next instruction is that at ``restart_position``,
-        which lies in the next piece.
-    restart_position : 32
-    position : 32
-        That of the instruction of which the next operation will be.
+        Pulse: what is held is forgotten, and the next instruction is in the next piece.
+    odd : 1
+        With ``restart``: it is the second word there, of pieces of two.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         assert config.sequencer is not None
         assert config.dma is not None
         self._config = config
-        self._dma = config.dma
         self._arguments = config.sequencer.arguments
+        self._dma = config.dma
         super().__init__(
             {
                 "i": In(stream.Signature(program_piece(config.dma))),
-                "o": Out(stream.Signature(operation())),
+                "o": Out(stream.Signature(decoded())),
                 "arguments": In(data.ArrayLayout(WORD_BITS, self._arguments)),
                 "restart": In(1),
-                "restart_position": In(POSITION_BITS),
-                "position": Out(POSITION_BITS),
+                "odd": In(1),
             }
         )
 
@@ -99,141 +97,63 @@ class ProgramDecoder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.window = window = WordWindow(dma=self._dma)
-        adopt(window, "i", self.i)
+        for name in ("i", "restart", "odd"):
+            adopt(window, name, getattr(self, name))
         o, (first, second) = self.o.payload, window.words
-        ahead, head = Signal(POSITION_BITS), Signal(instruction())
+        head = Signal(instruction())
         continues = Signal()  # The first word is a payload of the block on `o`.
-        m.d.comb += [
-            head.eq(first.word),
-            self.position.eq(Mux(continues, o.position, ahead)),
-            window.restart.eq(self.restart),
-            window.odd.eq(self.restart_position[0]),
-        ]
-        flaw = Signal(StopCode)
-        self._elaborate_checks(m, head, continues, first, flaw)
+        m.d.comb += head.eq(first.word)
 
-        # How many words the next operation takes, and whether it can be made.
-        sound, both, made, more = Signal(), Signal(), Signal(), Signal()
-        code = Signal(StopCode)
-        has_payload = self._among(head.op, *(op for op, form in FORMS.items() if form.payload))
-        is_block = head.op == Opcode.BLOCK_WRITE
-        left = Mux(continues, o.imm - 2, head.imm)
+        def is_one(*opcodes: Opcode) -> Value:
+            # Its low bits will do: what is taken for an opcode that it is not is never executed.
+            result = Signal()
+            with m.Switch(head.op[:OPCODE_BITS]), m.Case(*opcodes):
+                m.d.comb += result.eq(1)
+            return result
+
+        has_payload = is_one(*(op for op, form in FORMS.items() if form.payload))
+        is_block, is_argument = is_one(Opcode.BLOCK_WRITE), is_one(Opcode.ARG)
+        imm = Value.cast(head.imm)
+        left = Signal(HALVES_BITS)  # Halves of a block that are still to be written.
+        both, made, words = Signal(), Signal(), Signal(range(3))
         m.d.comb += [
-            sound.eq(flaw == StopCode.NONE),
+            left.eq(Mux(continues, o.imm - 2, imm)),
             both.eq(~continues & has_payload),
-            made.eq((window.level >= Mux(both, 2, 1)) & (~self.o.valid | self.o.ready)),
-            window.taken.eq(Mux(made, Mux(both, 2, 1), 0)),
-            more.eq((continues | is_block) & (left > 2) & sound),
-            code.eq(flaw),
+            words.eq(Mux(both, 2, 1)),
+            made.eq((window.level >= words) & (~self.o.valid | self.o.ready)),
+            window.taken.eq(Mux(made, words, 0)),
         ]
-        with m.If(both & sound):
-            # A mask has 32 bits.
-            with m.If((head.op == Opcode.MASKED_WRITE) & second.word[32:].any()):
-                m.d.comb += code.eq(StopCode.BAD_ARGUMENT)
-            self._elaborate_response(m, second.resp, code)
+        more = (continues | is_block) & (left > 2)
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(made):
             m.d.sync += [
                 self.o.valid.eq(1),
-                ahead.eq(ahead + Mux(both, 2, 1)),
                 continues.eq(more),
-                o.imm.eq(left),
-                o.pair.eq(Mux(continues | is_block, left >= 2, head.op == Opcode.ARG)),
-                o.code.eq(code),
+                o.pair.eq(Mux(continues | is_block, left >= 2, is_argument)),
+                o.words.eq(words),
+                o.last.eq(~more),
+                o.continues.eq(continues),
+                o.first.eq(first.resp),
+                o.second.eq(Mux(both, second.resp, Response.OKAY)),
             ]
             with m.If(continues):
-                m.d.sync += [o.arg.eq(o.arg + 8), o.operand.eq(first.word)]
-            with m.Else():
                 m.d.sync += [
-                    *(o[name].eq(head[name]) for name in ("op", "target", "arg")),
-                    o.operand.eq(Mux(has_payload, second.word + self._addend(head), head.imm)),
-                    o.position.eq(ahead),
+                    o.arg.eq(o.arg + 8),
+                    o.imm.eq(left),
+                    o.operand.eq(first.word),
+                    o.addend.eq(0),
+                ]
+            with m.Else():
+                low = imm[:ARGUMENT_BITS]
+                high = imm[ARGUMENT_LOW : ARGUMENT_LOW + ARGUMENT_BITS]
+                index = Mux(is_argument, low, high)
+                adds = is_argument | (is_one(Opcode.PUSH_AT) & (imm & ADD_ARGUMENT).any())
+                m.d.sync += [
+                    *(o[name].eq(head[name]) for name in ("op", "target", "arg", "imm")),
+                    o.operand.eq(Mux(has_payload, second.word, imm)),
+                    o.addend.eq(Mux(adds, self.arguments[index], 0)),
                 ]
         with m.If(self.restart):
-            m.d.sync += [self.o.valid.eq(0), continues.eq(0), ahead.eq(self.restart_position)]
+            m.d.sync += [self.o.valid.eq(0), continues.eq(0)]
         return m
-
-    @staticmethod
-    def _among(op: Value, *opcodes: Opcode) -> Value:
-        result = op == opcodes[0]
-        for opcode in opcodes[1:]:
-            result = result | (op == opcode)
-        return result
-
-    def _addend(self, now: data.View) -> Value:
-        """The argument that is added to the payload, or 0."""
-        imm = Value.cast(now.imm)
-        low = imm[:ARGUMENT_BITS]
-        high = imm[ARGUMENT_LOW : ARGUMENT_LOW + ARGUMENT_BITS]
-        adds = (now.op == Opcode.PUSH_AT) & (imm & ADD_ARGUMENT).any()
-        index = Mux(now.op == Opcode.ARG, low, high)
-        return Mux((now.op == Opcode.ARG) | adds, self.arguments[index], 0)
-
-    def _elaborate_checks(
-        self, m: Module, now: data.View, continues: Value, first: data.View, flaw: Signal
-    ) -> None:
-        """The first flaw of what the word `first` is; the later assignment wins."""
-        imm, arg = Value.cast(now.imm), Value.cast(now.arg)
-        legal = Signal(instruction())
-        known, target_good, argument_good = Signal(), Signal(), Signal(init=1)
-        movers, pages = len(self._config.movers), 1 + len(self._config.movers)
-        index = imm[ARGUMENT_LOW : ARGUMENT_LOW + ARGUMENT_BITS]
-        m.d.comb += [target_good.eq(1), argument_good.eq(1)]
-        with m.Switch(now.op):
-            for opcode, form in FORMS.items():
-                with m.Case(opcode):
-                    self._allow(m, legal, form)
-                    m.d.comb += known.eq(1)
-                    # The sequencer's own page, behind the movers', is none of them.
-                    if form.arg and opcode != Opcode.LOOP:
-                        m.d.comb += target_good.eq(now.target < pages)
-                    if opcode in (Opcode.PUSH, Opcode.PUSH_AT, Opcode.WAIT):
-                        m.d.comb += target_good.eq((now.target != 0) & (now.target <= movers))
-                    if opcode in (Opcode.ACQUIRE, Opcode.RELEASE, Opcode.SET_LOCK):
-                        m.d.comb += target_good.eq(now.target < self._config.locks)
-                    match opcode:
-                        case Opcode.BLOCK_WRITE:
-                            room = (PAGE_BYTES - arg) >> 2
-                            m.d.comb += argument_good.eq((imm != 0) & (imm <= room))
-                        case Opcode.ARG:
-                            # Two registers, and an argument that exists.
-                            m.d.comb += argument_good.eq(
-                                (arg <= PAGE_BYTES - 8) & (imm < self._arguments)
-                            )
-                        case Opcode.PUSH_AT:
-                            m.d.comb += argument_good.eq(
-                                Mux((imm & ADD_ARGUMENT).any(), index < self._arguments, index == 0)
-                            )
-                        case Opcode.RELEASE:
-                            beyond = imm[LOCK_DELTA_BITS - 1 :]
-                            m.d.comb += argument_good.eq(beyond.all() | ~beyond.any())
-                        case Opcode.LOOP:
-                            m.d.comb += argument_good.eq((imm != 0) & (arg <= self.position))
-        beyond_form = Value.cast(now) & ~Value.cast(legal)
-        m.d.comb += flaw.eq(StopCode.NONE)
-        with m.If(~continues):
-            with m.If(beyond_form.any() | ~argument_good):
-                m.d.comb += flaw.eq(StopCode.BAD_ARGUMENT)
-            with m.If(~target_good):
-                m.d.comb += flaw.eq(StopCode.BAD_TARGET)
-            with m.If(~known):
-                m.d.comb += flaw.eq(StopCode.BAD_OPCODE)
-        self._elaborate_response(m, first.resp, flaw)
-
-    @staticmethod
-    def _elaborate_response(m: Module, response: Value, flaw: Signal) -> None:
-        """A word that the bus did not give is a flaw before all others."""
-        with m.If(response == Response.SLVERR):
-            m.d.comb += flaw.eq(StopCode.FETCH_SLVERR)
-        with m.If(response == Response.DECERR):
-            m.d.comb += flaw.eq(StopCode.FETCH_DECERR)
-
-    @staticmethod
-    def _allow(m: Module, legal: data.View, form: Form) -> None:
-        m.d.comb += [
-            legal.op.eq(0xFF),
-            legal.target.eq(form.target),
-            legal.arg.eq(form.arg),
-            legal.imm.eq(form.imm),
-        ]

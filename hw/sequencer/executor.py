@@ -16,7 +16,7 @@ from ..bus.registers import PAGE_BYTES, RegisterMap
 from ..config import AcceleratorConfig
 from ..mover.loader import mover_task
 from ..mover.locks import LOCK_DELTA_BITS, LOCK_VALUE_BITS, LockClientSignature, lock_set
-from .decoder import operation
+from .checker import operation
 from .fetcher import POSITION_BITS
 
 __all__ = ["ProgramExecutor"]
@@ -26,23 +26,23 @@ class ProgramExecutor(wiring.Component):
     """Executes operations in order until one ends the program.
 
     An operation takes one cycle if nobody makes it wait, a pair of register writes, an ACQUIRE and
-    a WAIT two, a masked write three. The answer to a write comes while the next operation is
-    executed::
+    a LOOP two, a WAIT and a masked write three. The answer to a write comes while the next
+    operation is executed::
 
         cycle    t        t+1      t+2      t+3      t+4
         i        pair -------      write    push     masked ...
         access   low      high     write             read
         answer            low      high     write             read
 
-    After a LOOP that goes back comes the time of a new fetch. PUSH waits for room in the mover's
-    queue, ACQUIRE for its lock, WAIT for ``retired`` to reach its count, an access for the pages.
-    Payloads hold while they are stalled.
+    After the second cycle of a LOOP that goes back comes the time of a new fetch. PUSH waits for
+    room in the mover's queue, ACQUIRE for its lock, WAIT for ``retired`` to reach its count, an
+    access for the pages. Payloads hold while they are stalled.
 
     The program ends (``stopped`` is high for one cycle, with ``code``) at END, at an operation with
-    a flaw, when a register access is answered with an error, and when ``faulted`` is set. Then
-    nothing more is begun, from that very cycle on, and what still waits is taken back, be it an
-    access, a push or an acquire: those who take them commit to nothing before. While ``ready`` is
-    low the same holds, without an end.
+    a flaw or a LOOP to before the program's begin, when a register access is answered with an
+    error, and when ``faulted`` is set. Then nothing more is begun, from that very cycle on, and
+    what still waits is taken back, be it an access, a push or an acquire: those who take them
+    commit to nothing before. While ``ready`` is low the same holds, without an end.
 
     Parameters
     ----------
@@ -52,10 +52,11 @@ class ProgramExecutor(wiring.Component):
     Members
     -------
     begin : 1
-        Pulse: the loop counters are 0, and execution starts with the next operation.
+        Pulse: the loop counters are 0, and execution starts with the next operation, the
+        program's first.
     ready : 1
         While low, nothing is begun.
-    i : stream of :func:`~weft.hw.sequencer.decoder.operation`
+    i : stream of :func:`~weft.hw.sequencer.checker.operation`
     retired : 32
         Tasks retired since the program began by the mover of the operation that was on ``i`` in the
         cycle before.
@@ -69,8 +70,12 @@ class ProgramExecutor(wiring.Component):
         answered with an error.
     running : 1
     jump : 1
-        Pulse: the next operation is that at ``position``.
+        Pulse, a register: the next operation is that at ``position``.
     position : 32
+        That of the instruction on ``i``, or of the next one; 0 while no program runs.
+    inside : 1
+        Not the first operation of an instruction is on ``i`` or the next one: ``position`` is that
+        of its payload.
     access : :class:`~weft.hw.bus.access.RegisterAccessSignature`
     push : array of stream of :func:`~weft.hw.mover.loader.mover_task`
         One a mover.
@@ -95,6 +100,7 @@ class ProgramExecutor(wiring.Component):
                 "running": Out(1),
                 "jump": Out(1),
                 "position": Out(POSITION_BITS),
+                "inside": Out(1),
                 "access": Out(access),
                 "push": Out(stream.Signature(mover_task())).array(len(config.movers)),
                 "locks": Out(LockClientSignature()),
@@ -144,13 +150,14 @@ class ProgramExecutor(wiring.Component):
                     yield
 
         stands = Signal()  # the operation, since the cycle before
-        m.d.sync += stands.eq(0)
+        reached = Signal()  # the count that it waits for
+        m.d.sync += [stands.eq(0), reached.eq(0)]
         with m.Switch(now.op):
             with case(Opcode.END):
                 m.d.comb += [done.eq(1), self.stopped.eq(1)]
             with case(Opcode.WAIT):
-                m.d.comb += done.eq(stands & (self.retired >= now.imm))
-                m.d.sync += stands.eq(~done)
+                m.d.comb += done.eq(reached)
+                m.d.sync += [stands.eq(~done), reached.eq(stands & (self.retired >= now.imm))]
             with case(Opcode.ACQUIRE):
                 acquire = self.locks.acquire
                 m.d.comb += [acquire.valid.eq(stands), done.eq(stands & acquire.ready)]
@@ -163,8 +170,6 @@ class ProgramExecutor(wiring.Component):
                 self._elaborate_access(m, now, execute, done)
             with m.Case(Opcode.PUSH, Opcode.PUSH_AT):
                 self._elaborate_push(m, now, execute, done)
-            with case(Opcode.LOOP):
-                m.d.comb += done.eq(1)
         m.d.comb += [
             self.locks.acquire.payload.id.eq(now.target),
             self.locks.acquire.payload.value.eq(now.imm[:LOCK_VALUE_BITS]),
@@ -174,7 +179,11 @@ class ProgramExecutor(wiring.Component):
             self.lock_set.payload.id.eq(now.target),
             self.lock_set.payload.value.eq(now.imm[:LOCK_VALUE_BITS]),
         ]
-        self._elaborate_loop(m, now, execute)
+        self._elaborate_loop(m, now, execute, done, stands)
+        with m.If(done):
+            m.d.sync += [self.position.eq(self.position + now.words), self.inside.eq(~now.last)]
+        with m.If(~self.running):
+            m.d.sync += [self.position.eq(0), self.inside.eq(0)]
         return m
 
     def _elaborate_access(self, m: Module, now: Any, execute: Value, done: Signal) -> None:
@@ -224,24 +233,44 @@ class ProgramExecutor(wiring.Component):
             with m.If(now.target == index + 1):
                 m.d.comb += [port.valid.eq(execute), done.eq(execute & port.ready)]
 
-    def _elaborate_loop(self, m: Module, now: Any, execute: Value) -> None:
-        """Counters in a memory; one that is not `begun` is 0."""
+    def _elaborate_loop(
+        self, m: Module, now: Any, execute: Value, done: Signal, stands: Signal
+    ) -> None:
+        """Count and look in the first cycle, go on or back in the second.
+
+        The counters are in a memory; one that is not `begun` is 0, and takes the rounds of its
+        LOOP.
+        """
         m.submodules.counters = counters = Memory(shape=32, depth=LOOP_COUNTERS, init=[])
         write_port = counters.write_port()
         read_port = counters.read_port(domain="comb")
         begun = Signal(LOOP_COUNTERS)
         counter = now.target[: (LOOP_COUNTERS - 1).bit_length()]
-        rounds = Signal(33)
+        rounds = Signal(32)  # that are left, with the one that ends here
+        back, beyond = Signal(POSITION_BITS), Signal()
+        flawed = Signal()
         m.d.comb += [
             read_port.addr.eq(counter),
             write_port.addr.eq(counter),
-            write_port.data.eq(rounds),
-            rounds.eq(Mux(begun.bit_select(counter, 1), read_port.data, 0) + 1),
-            self.position.eq(now.position - now.arg),
+            write_port.data.eq(rounds - 1),
+            rounds.eq(Mux(begun.bit_select(counter, 1), read_port.data, now.imm)),
+            Cat(back, beyond).eq(self.position - now.arg),
         ]
+        m.d.sync += self.jump.eq(0)
         with m.If(self.begin):
             m.d.sync += begun.eq(0)
         with m.Elif(execute & (now.op == Opcode.LOOP)):
-            again = Signal()
-            m.d.comb += [again.eq(rounds < now.imm), self.jump.eq(again), write_port.en.eq(again)]
-            m.d.sync += begun.bit_select(counter, 1).eq(again)
+            with m.If(~stands):
+                again = rounds != 1
+                m.d.comb += write_port.en.eq(1)
+                m.d.sync += [
+                    stands.eq(1),
+                    begun.bit_select(counter, 1).eq(again),
+                    flawed.eq(beyond),
+                ]
+                with m.If(again & ~beyond):
+                    m.d.sync += [self.jump.eq(1), self.position.eq(back)]
+            with m.Elif(flawed):
+                m.d.comb += [self.stopped.eq(1), self.code.eq(StopCode.BAD_ARGUMENT)]
+            with m.Elif(~self.jump):
+                m.d.comb += done.eq(1)

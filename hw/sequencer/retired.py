@@ -54,19 +54,21 @@ class RetiredSince(wiring.Component):
         read_port = kept.read_port(domain="comb")
         keeping = Signal()
         index = Signal(range(self._movers))
-        page, present = Signal(8), Signal(32)
-        m.d.comb += page.eq(Mux(keeping, index + 1, self.target))
-        with m.Switch(page):
-            for mover in range(self._movers):
-                with m.Case(mover + 1):
-                    m.d.comb += present.eq(self.retired[mover])
+        mover, present = Signal.like(index), Signal(32)
+        m.d.comb += mover.eq(Mux(keeping, index, self.target - 1))
+        with m.Switch(mover):
+            for number, retired in enumerate(self.retired):
+                with m.Case(number):
+                    m.d.comb += present.eq(retired)
         m.d.comb += [
             write_port.en.eq(keeping),
             write_port.addr.eq(index),
             write_port.data.eq(present),
-            read_port.addr.eq(self.target - 1),
+            read_port.addr.eq(mover),
         ]
-        m.d.sync += [self.count.eq(present - read_port.data), self.ready.eq(~keeping)]
+        now, before = Signal(32), Signal(32)
+        m.d.sync += [now.eq(present), before.eq(read_port.data), self.ready.eq(~keeping)]
+        m.d.comb += self.count.eq(now - before)
         with m.If(self.begin):
             m.d.sync += [keeping.eq(1), index.eq(0), self.ready.eq(0)]
         with m.Elif(keeping):

@@ -14,6 +14,7 @@ from ..config import RECORD_BYTES, AcceleratorConfig
 from ..errors import ConfigError
 from ..mover.loader import mover_task
 from ..mover.locks import LockClientSignature, lock_set
+from .checker import ProgramChecker
 from .decoder import ProgramDecoder
 from .executor import ProgramExecutor
 from .fetcher import POSITION_BITS, ProgramFetcher
@@ -28,9 +29,10 @@ class Sequencer(wiring.Component):
 
     ::
 
-        registers -> doorbell -> fetcher -> decoder -> executor -> access, push, locks
-                                   ar r        |          |
-                                           arguments   retired          reporter -> aw w b, done
+        registers -> doorbell -> fetcher -> decoder -> checker -> executor -> access, push, locks
+                                   ar r        |                     |
+                                           arguments              retired
+                                                      reporter -> aw w b, done
 
     *Doorbell.* A write of DOORBELL_HIGH starts the program at DOORBELL; the first AR is raised 3
     cycles after the page's answer. While a program runs it is remembered in STATUS.refused, and
@@ -39,7 +41,7 @@ class Sequencer(wiring.Component):
     it is the record's). DOORBELL, RECORD and the arguments must not be changed while a program
     runs.
 
-    *Execution.* In the order of the program; see :class:`~weft.hw.sequencer.decoder.ProgramDecoder`
+    *Execution.* In the order of the program; see :class:`~weft.hw.sequencer.checker.ProgramChecker`
     for what is checked and :class:`~weft.hw.sequencer.executor.ProgramExecutor` for the cycles: one
     an instruction, payload and all, and one a word that is written to a descriptor store; on a bus
     of 64 bits an instruction with a payload takes two, for it takes them to come. WAIT counts from
@@ -114,6 +116,7 @@ class Sequencer(wiring.Component):
         self._page = RegisterPage(page=sequencer_page(config))
         self._fetcher = ProgramFetcher(dma=dma, fetch_beats=config.sequencer.fetch_beats)
         self._decoder = ProgramDecoder(config=config)
+        self._checker = ProgramChecker(config=config)
         self._executor = ProgramExecutor(config=config)
         self._reporter = ProgramReporter(config=config)
         self._since = RetiredSince(movers=movers)
@@ -131,6 +134,7 @@ class Sequencer(wiring.Component):
         m.submodules.page = page = self._page
         m.submodules.fetcher = fetcher = self._fetcher
         m.submodules.decoder = decoder = self._decoder
+        m.submodules.checker = checker = self._checker
         m.submodules.executor = executor = self._executor
         m.submodules.reporter = reporter = self._reporter
         m.submodules.since = since = self._since
@@ -142,7 +146,8 @@ class Sequencer(wiring.Component):
         adopt(fetcher, "drain", self.drain)
         adopt(reporter, "drain", self.drain)
         adopt(decoder, "i", flipped(fetcher.o))
-        adopt(executor, "i", flipped(decoder.o))
+        adopt(checker, "i", flipped(decoder.o))
+        adopt(executor, "i", flipped(checker.o))
         adopt(since, "retired", self.retired)
         adopt(executor, "retired", since.count)
         for name in ("push", "locks", "lock_set"):
@@ -154,19 +159,20 @@ class Sequencer(wiring.Component):
             executor.ready.eq(since.ready & ~self.drain),
             executor.faulted.eq(self.first_error[0]),
             since.begin.eq(begin),
-            since.target.eq(decoder.o.payload.target),
+            since.target.eq(checker.o.payload.target),
             executor.begin.eq(begin),
             fetcher.base.eq(base),
-            fetcher.stop.eq(executor.stopped),
             fetcher.jump.eq(begin | executor.jump),
-            fetcher.position.eq(Mux(begin, 0, executor.position)),
+            fetcher.position.eq(executor.position),
             decoder.restart.eq(fetcher.jump),
-            decoder.restart_position.eq(fetcher.position),
+            decoder.odd.eq(executor.position[0]),
+            checker.restart.eq(fetcher.jump),
             *(
                 decoder.arguments[index].eq(self._wide(f"arg{index}"))
                 for index in range(self._arguments)
             ),
         ]
+        m.d.sync += fetcher.stop.eq(executor.stopped)
         self._elaborate_access(m)
         self._elaborate_life(m, base, begin)
         return m
@@ -203,13 +209,7 @@ class Sequencer(wiring.Component):
         record = self._wide("record")
         bad_program = address[: PROGRAM_ALIGNMENT.bit_length() - 1].any() | self._too_high(address)
         bad_record = record[: RECORD_BYTES.bit_length() - 1].any() | self._too_high(record)
-        # Where the program is, kept until the next cycle: that is where it was if an access of
-        # that instruction is answered with an error.
-        decoder, present = self._decoder, Signal(POSITION_BITS)
-        op = Signal.like(status.op)
         m.d.comb += [
-            present.eq(Mux(decoder.o.valid, decoder.o.payload.position, decoder.position)),
-            op.eq(Mux(decoder.o.valid, decoder.o.payload.op, Opcode.END)),
             page.status.eq(status),
             page.position.eq(position),
             Cat(page.cycles_low, page.cycles_high).eq(cycles),
@@ -229,8 +229,14 @@ class Sequencer(wiring.Component):
         m.d.comb += reporter.begin.eq(report)
         with m.If(executor.running):
             m.d.sync += cycles.eq(cycles + 1)
-            with m.If(~executor.refused):
-                m.d.sync += [status.op.eq(op), position.eq(present)]
+            # Where the program is, kept until the next cycle: that is where it was if an access of
+            # that instruction is answered with an error.
+            with m.If(~executor.refused & ~executor.inside):
+                here = executor.i.valid & ~executor.jump
+                m.d.sync += [
+                    status.op.eq(Mux(here, executor.i.payload.op, Opcode.END)),
+                    position.eq(executor.position),
+                ]
         with m.If(executor.stopped):
             m.d.sync += [
                 report.eq(1),

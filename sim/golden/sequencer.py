@@ -177,10 +177,9 @@ class Player:
                 do(("set", target, imm))
             case Opcode.LOOP:
                 _need(target < 4 and imm > 0 and arg <= here, StopCode.BAD_ARGUMENT)
-                self._counters[target] += 1
-                if self._counters[target] < imm:
+                self._counters[target] = (self._counters[target] or imm) - 1
+                if self._counters[target]:
                     return here - arg
-                self._counters[target] = 0
             case _:
                 raise _Stop(StopCode.BAD_OPCODE)
         return following

@@ -372,8 +372,9 @@ def test_cycles_of_the_others() -> None:
     kinds = [event.effect[0] for event in bench.events[0]]
     cycles = [event.cycle for event in bench.events[0]]
     assert kinds[:7] == ["set", "acquire", "read", "write", "write", "write", "set"]
-    # A wait between acquire and read; nothing behind an access to a register; and the loop.
-    assert [b - a for a, b in pairwise(cycles[:7])] == [2, 3, 2, 2, 1, 2]
+    # A wait, of three, between acquire and read; nothing behind an access to a register; and the
+    # loop, of two.
+    assert [b - a for a, b in pairwise(cycles[:7])] == [2, 4, 2, 2, 1, 3]
 
 
 @pytest.mark.parametrize("offset", [8, STORE + 8])
@@ -420,14 +421,26 @@ def test_the_first_fetch_and_a_jump() -> None:
     bench = play(build)
     assert bench.fetch.raised[0] - bench.rung == 3
     cycles = [event.cycle for event in bench.events[0]]
-    assert cycles[0] - bench.rung == 7
-    # A loop is executed in the cycle after the release; its AR is raised two cycles later, if there
-    # is no other, and its words come when those in flight have.
-    assert all(cycle + 3 in bench.fetch.raised for cycle in cycles[:2])
-    assert all(8 <= gap <= 7 + CONFIG.sequencer.fetch_beats for gap in gaps(bench))
+    assert cycles[0] - bench.rung == 8
+    # A loop begins in the cycle after the release and jumps in the next; its AR is raised two
+    # cycles later, if there is no other, and its words come when those in flight have.
+    assert all(cycle + 4 in bench.fetch.raised for cycle in cycles[:2])
+    assert all(10 <= gap <= 9 + CONFIG.sequencer.fetch_beats for gap in gaps(bench))
 
 
-def test_a_wait_sees_a_retirement_two_cycles_after_it_shows() -> None:
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_a_loop_goes_back_to_the_first_word_and_not_further(beyond: int) -> None:
+    def build(words: ProgramWords) -> None:
+        words.push_at("P0", 0, 0x1234)
+        words.words.append(word(Opcode.LOOP, 0, 2 + beyond, 2))
+
+    bench = play(build)
+    (result,) = bench.results
+    assert result["status"]["code"] == (StopCode.BAD_ARGUMENT if beyond else StopCode.NONE)
+    assert (result["position"], len(bench.events[0])) == ((2, 1) if beyond else (3, 2))
+
+
+def test_a_wait_sees_a_retirement_three_cycles_after_it_shows() -> None:
     def build(words: ProgramWords) -> None:
         words.push("P0", 0)
         words.wait("P0", 1)
@@ -436,7 +449,7 @@ def test_a_wait_sees_a_retirement_two_cycles_after_it_shows() -> None:
     bench = play(build)
     push, release = (event.cycle for event in bench.events[0])
     # The bench retires it in the cycle after the push.
-    assert release - push == 3
+    assert release - push == 4
 
 
 def test_doorbells_and_records_that_cannot_be() -> None:
