@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -188,18 +188,20 @@ class LockBank(wiring.Component):
         granted = Signal(len(asked))
         calm, was_calm = Signal(len(asked)), Signal(len(asked))
         for index, (client, want) in enumerate(zip(self.clients, asked, strict=True)):
-            found = Signal(name=f"found_{index}")
+            enough, most = Signal(name=f"enough_{index}"), Signal(name=f"most_{index}")
             value = Signal(LOCK_VALUE_BITS, name=f"value_{index}")
             falls = (taken.valid & (taken.id == want.id)) | (change.lowers & (change.id == want.id))
-            # Side by side: a test for 0 behind a difference would be a longer way.
-            satisfied = Mux(want.equal, value == want.value, value >= want.value)
+            found = enough & (most | ~want.equal)
             m.d.comb += [
                 value.eq(self.values[want.id]),
                 calm[index].eq(~falls),
                 acquiring.asking[index].eq(client.acquire.valid & found),
                 client.acquire.ready.eq(granted[index]),
             ]
-            m.d.sync += found.eq(satisfied & self._exists(want.id))
+            m.d.sync += [
+                enough.eq((value >= want.value) & self._exists(want.id)),
+                most.eq(value <= want.value),
+            ]
         takes = Cat(~want.equal for want in asked)
         m.d.comb += [
             granted.eq(acquiring.grant & calm & was_calm),

@@ -21,7 +21,7 @@ from ..bus.registers import PAGE_BYTES
 from ..bus.wires import adopt
 from ..config import AcceleratorConfig
 from ..mover.locks import LOCK_DELTA_BITS
-from .decoder import decoded
+from .decoder import REGISTERS, decoded
 
 __all__ = ["ProgramChecker", "operation"]
 
@@ -149,9 +149,7 @@ class ProgramChecker(wiring.Component):
     def _bad_arguments(self, now: data.View) -> Iterator[Value]:
         """What is out of range although every bit of it may be set."""
         imm, arg = Value.cast(now.imm), Value.cast(now.arg)
-        room = PAGE_BYTES // 4
-        width = room.bit_length()
-        too_many = imm[width:].any() | (imm[:width] + (arg >> 2) > room)
+        too_many = (imm >> REGISTERS.bit_length()).any() | (now.behind > REGISTERS)
         yield _is_one(now, Opcode.BLOCK_WRITE) & ((imm == 0) | too_many)
         # Two registers, and an argument that exists.
         absent = imm[:ARGUMENT_BITS] >= self._arguments

@@ -19,10 +19,11 @@ from ..config import AcceleratorConfig
 from .fetcher import WORD_BITS, program_piece
 from .window import WordWindow
 
-__all__ = ["ProgramDecoder", "decoded"]
+__all__ = ["REGISTERS", "ProgramDecoder", "decoded"]
 
 OPCODE_BITS = max(Opcode).bit_length()
-HALVES_BITS = (PAGE_BYTES // 4).bit_length()
+REGISTERS = PAGE_BYTES // 4
+"""Of a page: that many may be written at once."""
 
 
 def decoded() -> data.StructLayout:
@@ -30,14 +31,17 @@ def decoded() -> data.StructLayout:
 
     ``op``, ``target``, ``arg`` and ``imm`` as in the instruction; of a BLOCK_WRITE ``arg`` is where
     this payload word goes. ``operand`` is the payload, or the immediate of an instruction without
-    one, and ``addend`` the argument that is to be added to it, or 0. ``pair``: both halves of it
-    are written. ``words`` of the program are used up by it; it is the ``last`` of its instruction,
-    or ``continues`` it, or both. ``first`` and ``second``: how the bus answered the words.
+    one, and ``addend`` the argument that is to be added to it, or 0. ``behind``: the index of the
+    register behind the last one of a BLOCK_WRITE, if ``imm`` has no bits beyond ``REGISTERS``.
+    ``pair``: both halves of the operand are written. ``words`` of the program are used up by it; it
+    is the ``last`` of its instruction, or ``continues`` it, or both. ``first`` and ``second``: how
+    the bus answered the words.
     """
-    fields = dict(instruction().members)
-    own = {"operand": WORD_BITS, "pair": 1, "words": range(3), "last": 1, "continues": 1}
     return data.StructLayout(
-        fields | own | {"addend": WORD_BITS, "first": Response, "second": Response}
+        dict(instruction().members)
+        | {"operand": WORD_BITS, "addend": WORD_BITS, "behind": REGISTERS.bit_length() + 1}
+        | {"pair": 1, "words": range(3), "last": 1, "continues": 1}
+        | {"first": Response, "second": Response}
     )
 
 
@@ -114,7 +118,7 @@ class ProgramDecoder(wiring.Component):
         has_payload = is_one(*(op for op, form in FORMS.items() if form.payload))
         is_block, is_argument = is_one(Opcode.BLOCK_WRITE), is_one(Opcode.ARG)
         imm = Value.cast(head.imm)
-        left = Signal(HALVES_BITS)  # Halves of a block that are still to be written.
+        left = Signal(range(REGISTERS + 1))  # Halves of a block that are still to be written.
         both, made, words = Signal(), Signal(), Signal(range(3))
         m.d.comb += [
             left.eq(Mux(continues, o.imm - 2, imm)),
@@ -152,6 +156,7 @@ class ProgramDecoder(wiring.Component):
                 m.d.sync += [
                     *(o[name].eq(head[name]) for name in ("op", "target", "arg", "imm")),
                     o.operand.eq(Mux(has_payload, second.word, imm)),
+                    o.behind.eq(head.imm + (head.arg >> 2)),
                     o.addend.eq(Mux(adds, self.arguments[index], 0)),
                 ]
         with m.If(self.restart):

@@ -428,6 +428,18 @@ def test_the_first_fetch_and_a_jump() -> None:
     assert all(10 <= gap <= 9 + CONFIG.sequencer.fetch_beats for gap in gaps(bench))
 
 
+def test_a_block_ends_with_its_page() -> None:
+    for offset, count in ((0x7FFC, 1), (0x7FF8, 2), (0x7FFC, 2), (0x7FF8, 3), (0, 0), (0, 8193)):
+        check(_block(offset, count))
+    for count in (0x2000, 0x3FFF, 0x4000, 0x4001, 1 << 31, (1 << 32) - 1):
+        check(_block(0x7FFC, count))
+
+
+def _block(offset: int, count: int) -> Bench:
+    program = [word(Opcode.BLOCK_WRITE, 1, offset, count), 1 << 32 | 2, 3, word(Opcode.END)]
+    return Bench(config=CONFIG, program=[*program[: 1 + (count + 1) // 2], program[-1]])
+
+
 @pytest.mark.parametrize("beyond", [0, 1])
 def test_a_loop_goes_back_to_the_first_word_and_not_further(beyond: int) -> None:
     def build(words: ProgramWords) -> None:
