@@ -34,7 +34,7 @@ class Scratchpad(wiring.Component):
     others (:class:`~weft.hw.bus.tcdm.MemoryPortSignature`). Any request that has aged is urgent, so
     the bound is then ``memory.aging`` + n - 1 for all.
 
-    ``req.ready`` is the grant, combinational from the requests of the same cycle. A read answers
+    ``req.ready`` is the grant, in the cycle of the request, whatever the stages. A read answers
     ``memory.latency`` cycles after its grant, in order. Accesses to a bank happen in the order of
     their grants; a byte of a write is stored where its strobe is set.
 

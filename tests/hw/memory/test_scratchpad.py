@@ -170,6 +170,19 @@ def test_an_access_a_cycle_where_nobody_else_asks(stages) -> None:
     assert all(cycle.ready == [1, 1] for cycle in log[1:30])
 
 
+@pytest.mark.parametrize("stall", [0.0, 0.5])
+def test_stages_do_not_change_who_is_granted_when(stall) -> None:
+    def grants(stages: int) -> list[tuple[list[int], list[int]]]:
+        memory, toss = config(stages, aging=2), random.Random(7)
+        requesters = [everywhere(high=number % 2 == 0) for number in range(5)]
+        dut = Scratchpad(memory=memory, requesters=requesters)
+        accesses = [random_accesses(memory, requester, 30, toss) for requester in requesters]
+        log = exercise(dut, accesses, stall, 0)
+        return [(cycle.valid, cycle.ready) for cycle in log if any(cycle.valid)]
+
+    assert grants(1) == grants(2) == grants(3)
+
+
 def hammer(bank, count):
     return [{"bank": bank, "row": 0}] * count
 
