@@ -69,17 +69,17 @@ def harness(bank_design: Any, link_design: Any, memory: MemoryConfig) -> Module:
         always(m, link.asks[INDEX] == asks, "a request is for its bank")
         m.d.comb += [
             bank.asks[seat].eq(link.asks[INDEX]),
-            bank.aged[seat].eq(link.aged),
+            bank.aged[seat].eq(link.aged[INDEX]),
             link.grants[INDEX].eq(grant),  # the other bank grants nothing
             asking[seat].eq(asks),
-            aged[seat].eq(link.aged),
+            aged[seat].eq(link.aged[INDEX]),
         ]
         if fill_priority:
             free(m, link.port.urgent)
             m.d.comb += [
                 link.fill_priority.eq(counts),
                 bank.urgent[seat].eq(link.urgent),
-                urgent[seat].eq(counts & (link.port.urgent | link.aged)),
+                urgent[seat].eq(counts & (link.port.urgent | Cat(link.aged).any())),
             ]
             always(m, link.urgent == urgent[seat], "urgent or aged, while that counts")
         m.d.sync += stalled[seat].eq(request.valid & ~request.ready)
@@ -93,7 +93,8 @@ def harness(bank_design: Any, link_design: Any, memory: MemoryConfig) -> Module:
         ages = fill_priority or not requester.high_priority
         bound = SEATS - 1 + (AGING if ages else 0)
         always(m, streak <= bound, "a request is granted within a bound")
-        always(m, Const(ages, 1) | ~link.aged, "only the low class ages")
+        always(m, Const(ages, 1) | ~Cat(link.aged).any(), "only the low class ages")
+        always(m, asks | ~link.aged[INDEX], "a request ages at its bank")
         strengthen(link, ageing(seat, ages, link, asks, stalled, streak, circle))
     always(m, (grant & (grant - 1)) == 0, "one grant at most")
     always(m, (grant & ~asking) == 0, "a grant is for one that asks")
@@ -126,11 +127,12 @@ def ageing(
             always(inner, stalled[seat] | (streak == 0), "it has not waited yet")
             return
         with inner.If(~stalled[seat]):
-            always(inner, (streak == 0) & (inside.lost == 0) & ~link.aged, "it has not waited yet")
+            young = ~Cat(link.aged).any()
+            always(inner, (streak == 0) & (inside.lost == 0) & young, "it has not waited yet")
             always(inner, circle.waits[seat] == 0, "it has not waited yet")
         with inner.Elif(asks):
             wait = circle.waits[seat]
-            with inner.If(link.aged):
+            with inner.If(link.aged[INDEX]):
                 always(inner, streak == AGING + wait, "it aged, then it waits in the circle")
             with inner.Else():
                 always(inner, (streak == inside.lost) & (wait == 0), "it ages")
@@ -217,7 +219,7 @@ PROOFS = (
             ),
             Mutant(
                 flaw="the aged stay in the low class",
-                old="asks & self.aged[seat] if seat in low_seats else asks",
+                old="self.aged[seat] if seat in low_seats else asks",
                 new="asks & 0 if seat in low_seats else asks",
             ),
         ),
@@ -260,7 +262,7 @@ PROOFS = (
             ),
             Mutant(
                 flaw="the aged are not urgent",
-                old="(self.port.urgent | self.aged)",
+                old="(self.port.urgent | Cat(self.aged).any())",
                 new="self.port.urgent",
             ),
             Mutant(

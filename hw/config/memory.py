@@ -24,7 +24,7 @@ class MemoryConfig:
         All banks is FIMA, one bank is NIMA, anything between is GIMA (DataMaestro, section III-D).
     crossbar_stages
         1: arbitrate and access in one cycle; 2: a register between arbiter and bank; 3: a register
-        after the response multiplexer as well. The read latency in cycles is the same number.
+        behind each bank's memory as well. The read latency in cycles is the same number.
         From 2 on arbiters see requests that were looked up a cycle ahead, which takes no cycle.
     aging
         A low-priority request that has lost this many cycles in a row at a bank counts as a

@@ -28,7 +28,8 @@ class Bank(wiring.Component):
 
     With ``memory.crossbar_stages`` of 1 the memory is accessed in the cycle of the grant and `word`
     has the word read in the next one. With more it is accessed a cycle later: who was granted is
-    registered, and `request` is that of the cycle before. `word` holds until the next read.
+    registered, and `request` is that of the cycle before. With 3 the word read is registered once
+    more. `word` holds until the next read.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ class Bank(wiring.Component):
     request : :func:`~weft.hw.bus.tcdm.memory_request` for each seat
         The request, of this cycle or (two stages or more) of the last one; its bank does not count.
     aged : 1 for each seat
-        Lifts a low-priority requester into the high class; not looked at for the others.
+        It asks, and is lifted into the high class; not looked at for high-priority requesters.
     urgent : 1 for each seat; only with ``memory.fill_priority``
     grant : `seats`
         One-hot: whose request is taken in this cycle.
@@ -106,7 +107,7 @@ class Bank(wiring.Component):
         m.submodules.gather = gather = Module()
         gather.d.comb += high.eq(
             Cat(
-                asks & self.aged[seat] if seat in low_seats else asks
+                self.aged[seat] if seat in low_seats else asks
                 for seat, asks in enumerate(self.asks)
             )
         )
@@ -150,7 +151,11 @@ class Bank(wiring.Component):
         write_port = words.write_port(granularity=8)
         read_port = words.read_port()
         adopt(write_port, "addr", read_port.addr)
-        adopt(read_port, "data", self.word)
+        if memory.crossbar_stages == 3:
+            # The memory is the slowest of all: a cycle for it alone, before the multiplexers.
+            m.d.sync += self.word.eq(read_port.data)
+        else:
+            adopt(read_port, "data", self.word)
 
         m.submodules.access = access = Module()
         seat_bits = (count - 1).bit_length()

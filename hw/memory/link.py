@@ -19,11 +19,11 @@ class Link(wiring.Component):
     `asks` is combinational from the request; with ``memory.looks_ahead`` it is a register, loaded
     with what ``port.following`` says of the next cycle. A bank that the requester does not reach is
     not asked. ``port.req.ready`` is combinational from `grants`. The response comes
-    ``memory.latency`` cycles after the grant of a read: combinationally multiplexed from `words`,
-    or from a register after that multiplexer with ``memory.crossbar_stages`` of 3.
+    ``memory.latency`` cycles after the grant of a read, combinationally multiplexed from `words`.
 
-    `aged` is a register, set when the request has lost ``memory.aging`` cycles in a row, until its
-    grant. Without ``memory.fill_priority`` it stays 0 for a high-priority requester.
+    `aged` are registers; that of the bank that is asked is set when the request has lost
+    ``memory.aging`` cycles in a row, until its grant. Without ``memory.fill_priority`` they stay 0
+    for a high-priority requester.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Link(wiring.Component):
         That bank's `grant` and `word`.
     taken : :func:`~weft.hw.bus.tcdm.memory_request` without its bank; only with ``looks_ahead``
         The request of the last cycle.
-    aged : 1
+    aged : 1 for each bank reached, in order
     fill_priority, urgent : 1; only with ``memory.fill_priority``
         Whether urgency counts; whether the request goes before others of its class, because the
         requester is urgent or the request has aged.
@@ -63,7 +63,7 @@ class Link(wiring.Component):
             "asks": Out(1).array(len(self._places)),
             "grants": In(seats).array(len(self._places)),
             "words": In(memory.bank_bits).array(len(self._places)),
-            "aged": Out(1),
+            "aged": Out(1).array(len(self._places)),
         }
         if memory.looks_ahead:
             members["taken"] = Out(memory_request(memory))
@@ -97,7 +97,9 @@ class Link(wiring.Component):
             self._grow_old(m)
         if self._memory.fill_priority:
             m.submodules.urgency = urgency = Module()
-            urgency.d.comb += self.urgent.eq(self.fill_priority & (self.port.urgent | self.aged))
+            urgency.d.comb += self.urgent.eq(
+                self.fill_priority & (self.port.urgent | Cat(self.aged).any())
+            )
         if self._requester.reads:
             self._respond(m, banks)
         return m
@@ -119,15 +121,15 @@ class Link(wiring.Component):
     def _grow_old(self, m: Module) -> None:
         lost = Signal(range(self._memory.aging))
         with m.If(~self.port.req.valid | self.port.req.ready):
-            m.d.sync += [lost.eq(0), self.aged.eq(0)]
+            m.d.sync += [lost.eq(0), Cat(self.aged).eq(0)]
         with m.Elif(lost == self._memory.aging - 1):
-            m.d.sync += self.aged.eq(1)
+            m.d.sync += Cat(self.aged).eq(Cat(self.asks))
         with m.Else():
             m.d.sync += lost.eq(lost + 1)
 
     def _respond(self, m: Module, banks: Sequence[int]) -> None:
         request, response = self.port.req, self.port.rsp
-        stages = min(self._memory.latency, 2)
+        stages = self._memory.latency
         pending = Signal(stages)
         bank: list[Value] = [request.payload.bank]
         granted = request.valid & request.ready
@@ -142,11 +144,9 @@ class Link(wiring.Component):
 
         # A module of its own: the words change all the time, the grants need not be seen again.
         m.submodules.response = select = Module()
-        registered = self._memory.crossbar_stages == 3
-        domain = select.d.sync if registered else select.d.comb
-        domain += response.valid.eq(pending[-1])
+        select.d.comb += response.valid.eq(pending[-1])
         with select.If(pending[-1]):
             with select.Switch(bank[-1]):
                 for number, word in zip(banks, self.words, strict=True):
                     with select.Case(number):
-                        domain += response.data.eq(word)
+                        select.d.comb += response.data.eq(word)

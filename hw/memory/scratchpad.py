@@ -117,6 +117,7 @@ class Scratchpad(wiring.Component):
         ]
         links = []
         asks: list[list[Value]] = [[] for _ in banks]
+        aged: list[list[Value]] = [[] for _ in banks]
         for number, requester in enumerate(requesters):
             reached = list(requester.banks(memory))
             link = Link(
@@ -132,14 +133,15 @@ class Scratchpad(wiring.Component):
                 adopt(link, "fill_priority", self.fill_priority)
             m.submodules[f"link_{number}"] = link
             links.append(link)
-            for bank, asked in zip(reached, link.asks, strict=True):
-                asks[bank].append(asked)
+            for place, bank in enumerate(reached):
+                asks[bank].append(link.asks[place])
+                aged[bank].append(link.aged[place])
         for number, (bank, numbers) in enumerate(zip(banks, reaching, strict=True)):
             seated = [links[requester] for requester in numbers]
             adopt(bank, "asks", asks[number])
             taken = [link.taken if memory.looks_ahead else link.port.req.payload for link in seated]
             adopt(bank, "request", taken)
-            adopt(bank, "aged", [link.aged for link in seated])
+            adopt(bank, "aged", aged[number])
             if memory.fill_priority:
                 adopt(bank, "urgent", [link.urgent for link in seated])
             m.submodules[f"bank_{number}"] = bank
