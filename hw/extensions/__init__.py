@@ -5,5 +5,6 @@ Source: DataMaestro, section III-E.
 
 from .chain import Chain
 from .extension import Extension, extension_setting
+from .rearrangement import Rearrangement
 
-__all__ = ["Chain", "Extension", "extension_setting"]
+__all__ = ["Chain", "Extension", "Rearrangement", "extension_setting"]

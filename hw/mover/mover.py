@@ -1,5 +1,4 @@
-"""A mover: the core that every mover shares, on the memory port that makes it what it is, and what
-its stream goes through."""
+"""A mover: the core that every mover shares, on the memory port that makes it what it is."""
 
 from typing import Any
 
@@ -9,15 +8,13 @@ from amaranth.lib.wiring import In, Out
 
 from ..bus.wires import adopt
 from ..config import AcceleratorConfig, MoverConfig
-from ..extensions import Chain
-from ..registry import EXTENSIONS
 from .core import MoverCore
 
 __all__ = ["Mover"]
 
 
 class Mover(wiring.Component):
-    """A core and its port, joined row by row, and the extensions behind a read port.
+    """A core and its port, joined row by row.
 
     Structure only: the ports of the two are used where they are (`mover.core.registers`,
     `mover.port.o` ...), so that a beat crosses no more processes than it must.
@@ -55,9 +52,9 @@ class Mover(wiring.Component):
         adopt(port, "drain", self.drain)
         adopt(self.core, "drain", self.drain)
         adopt(self.core, "abort", self.abort)
-        self._chain = None
-        if self._config.beat_extensions:
-            self._chain = self._extend(config.memory.bank_bits)
+        for name in self._config.beat_extensions:
+            setting = f"extension_{name}"
+            adopt(port, setting, wiring.flipped(getattr(self.core, setting)))
 
     @property
     def config(self) -> MoverConfig:
@@ -66,30 +63,12 @@ class Mover(wiring.Component):
     @property
     def stream(self) -> Any:
         """The data stream, as the mover sees it: ``o`` of a source, ``i`` of a sink."""
-        if self._chain is not None:
-            return self._chain.o
         return self.port.o if self._config.is_source else self.port.i
-
-    def _extend(self, word_bits: int) -> Chain:
-        """The extensions between the port and the stream."""
-        kinds = {name: EXTENSIONS[name] for name in self._config.beat_extensions}
-        chain = Chain(
-            extensions={
-                name: kind.load(kind.beats).of_mover(self._config, word_bits)
-                for name, kind in kinds.items()
-            }
-        )
-        adopt(chain, "i", wiring.flipped(self.port.o))
-        for name in kinds:
-            adopt(chain, name, wiring.flipped(getattr(self.core, f"extension_{name}")))
-        return chain
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.core = self.core
         m.submodules.port = ResetInserter(self.abort)(self.port)
-        if self._chain is not None:
-            m.submodules.chain = ResetInserter(self.abort)(self._chain)
         if self._config.is_scratchpad:
             now = self.core.port.activity
             quiet = ~now.conflict & ~now.accesses.any()

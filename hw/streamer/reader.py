@@ -1,6 +1,9 @@
 """The memory port of a read mover: rows in, beats out."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from itertools import takewhile
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,8 +13,11 @@ from ..bus.streams import compute_beat
 from ..bus.tcdm import MemoryPortSignature
 from ..bus.wires import adopt
 from ..config import AcceleratorConfig, MoverConfig
+from ..extensions import Chain, Rearrangement, extension_setting
 from ..mover.descriptor import Descriptor
 from ..mover.port import PortSignature
+from ..registry import EXTENSIONS
+from .gather import Gather
 from .meter import Meter
 from .read_channel import ReadChannel
 from .ring import pointer_bits
@@ -36,11 +42,16 @@ class ReadPort(wiring.Component):
     registers, ``o.payload`` is read from the FIFOs (LUTRAM). The words of skipped channels are the
     BD's pad byte, repeated; ``error`` is set if a channel of the row failed its address check.
 
+    Of the mover's extensions on beats those that come first and only move bytes are done while the
+    words are gathered (:class:`~weft.hw.streamer.gather.Gather`), the others in a
+    :class:`~weft.hw.extensions.chain.Chain` behind that; ``o`` is what comes out of them all. What
+    is said here of beats holds of those that go into them.
+
     ``core.retired`` comes, once for each row with ``end`` and in order, when every channel has the
     response of that row, whether or not the beat has been taken: two cycles after the last one.
     ``core.fault`` is that of the spatial unit. ``conflict`` and ``accesses`` of ``core.activity``
-    are a cycle late. ``core.progress`` is that of ``o``, whose beats may be of a BD that has
-    retired; those with ``error`` have no bytes.
+    are a cycle late. ``core.progress`` is that of the beats that are taken, which may be of a BD
+    that has retired; those with ``error`` have no bytes.
 
     Parameters
     ----------
@@ -54,6 +65,9 @@ class ReadPort(wiring.Component):
     core : :class:`~weft.hw.mover.port.PortSignature`
     o : stream of :func:`~weft.hw.bus.streams.compute_beat`
         One word for each channel.
+    extension_<name> : stream of :func:`~weft.hw.extensions.extension.extension_setting`
+        For each extension on beats: one for each BD, in order, taken with the last of its beats
+        that comes there.
     memory : :class:`~weft.hw.bus.tcdm.MemoryPortSignature` for each channel
         ``req`` is a register.
     drain : 1
@@ -84,6 +98,12 @@ class ReadPort(wiring.Component):
                 "o": Out(stream.Signature(beat)),
                 "memory": Out(MemoryPortSignature(config.memory)).array(mover.channels),
                 "drain": In(1),
+            }
+            | {
+                f"extension_{name}": In(
+                    stream.Signature(extension_setting(EXTENSIONS[name].parameter_bits))
+                )
+                for name in mover.beat_extensions
             }
         )
         # What belongs to a row as a whole waits beside the channels, in as many entries as a
@@ -154,36 +174,63 @@ class ReadPort(wiring.Component):
         with retirement.If(completes):
             retirement.d.sync += complete.eq(complete + 1)
 
+        m.submodules.beats = beats = Module()
+        fetched = self._elaborate_beats(beats)
+
         m.submodules.offer = offer = Module()
-        row, beat = wholes.o.payload, self.o.payload
+        whole, row = wholes.o.payload, fetched.payload
         standing = Signal()  # what is on offer stays there
         offer.d.comb += [
-            self.o.valid.eq((pop_pointer != complete) & (standing | ~self.drain)),
-            wholes.o.ready.eq(self.o.valid & self.o.ready),
-            beat.mark.eq(row.mark),
-            beat.end.eq(row.end),
-            beat.error.eq(row.error),
+            fetched.valid.eq((pop_pointer != complete) & (standing | ~self.drain)),
+            wholes.o.ready.eq(fetched.valid & fetched.ready),
+            row.words.eq(Cat(channel.word for channel in channels)),
+            row.pad.eq(whole.pad),
+            row.mark.eq(whole.mark),
+            row.end.eq(whole.end),
+            row.error.eq(whole.error),
         ]
-        offer.d.sync += standing.eq(self.o.valid & ~self.o.ready)
+        offer.d.sync += standing.eq(fetched.valid & ~fetched.ready)
         with offer.If(wholes.o.ready):
             offer.d.sync += pop_pointer.eq(pop_pointer + 1)
 
-        m.submodules.gather = gather = Module()
-        pad = row.pad.replicate(memory.word_bytes)
-        gather.d.comb += beat.data.eq(
-            Cat(Mux(channel.word.valid, channel.word.data, pad) for channel in channels)
-        )
-
         m.submodules.progress = progress = Module()
-        taken = self.o.valid & self.o.ready
-        with progress.If(taken & ~beat.error):
-            progress.d.comb += self.core.progress.bytes.eq(len(beat.data) // 8)
-        progress.d.comb += self.core.progress.last.eq(taken & beat.end)
+        taken = wholes.o.ready
+        with progress.If(taken & ~whole.error):
+            progress.d.comb += self.core.progress.bytes.eq(mover.channels * memory.word_bytes)
+        progress.d.comb += self.core.progress.last.eq(taken & whole.end)
 
         m.submodules.meter = meter = Meter(channels=mover.channels, writes=False)
-        adopt(meter, "valid", self.o.valid)
-        adopt(meter, "ready", self.o.ready)
+        adopt(meter, "valid", fetched.valid)
+        adopt(meter, "ready", fetched.ready)
         adopt(meter, "granted", [channel.granted for channel in channels])
         adopt(meter, "lost", [channel.lost for channel in channels])
         adopt(meter, "o", self.core.activity)
         return m
+
+    def _elaborate_beats(self, m: Module) -> Any:
+        """What rows go through that have their words; the stream where they enter it."""
+        memory, mover = self._config.memory, self._mover
+        kinds = {
+            name: EXTENSIONS[name].load(EXTENSIONS[name].beats) for name in mover.beat_extensions
+        }
+        orders = {
+            name: kind.order_of(mover, memory.word_bytes)
+            for name, kind in takewhile(
+                lambda item: issubclass(item[1], Rearrangement), kinds.items()
+            )
+        }
+        gather = Gather(memory=memory, channels=mover.channels, orders=orders)
+        m.submodules.gather = gather
+        stages: dict[str, Any] = {
+            name: kind.of_mover(mover, memory.bank_bits)
+            for name, kind in kinds.items()
+            if name not in orders
+        }
+        last: Any = gather
+        if stages:
+            m.submodules.chain = last = Chain(extensions=stages)
+            adopt(last, "i", wiring.flipped(gather.o))
+        adopt(last, "o", self.o)
+        for name in kinds:
+            adopt(gather if name in orders else last, name, getattr(self, f"extension_{name}"))
+        return gather.i

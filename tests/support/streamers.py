@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from amaranth.hdl import Module
@@ -33,7 +34,8 @@ class Streamers(wiring.Component):
         for mover in config.movers:
             if mover.is_scratchpad:
                 kind = ReadPort if mover.kind == "read" else WritePort
-                self.ports[mover.name] = kind(config=config, mover=mover)
+                # Extensions want settings, which are tested with them.
+                self.ports[mover.name] = kind(config=config, mover=replace(mover, extensions=()))
         ports = list(memory_ports(config))
         for port in ports:
             clients = [self.ports[name].memory[channel] for name, channel in port.channels]

@@ -59,8 +59,8 @@ _PARTS = (
     (r"array\.collector", "array.collector"),
     (r"array\.mesh\.element_\d+_\d+", "array.element"),
     (r"(\w+)", r"\1.core"),
-    (r"(\w+)\.chain", r"\1.extension"),
     (r"(\w+)\.port", r"\1.port"),
+    (r"(\w+)\.port\.beats", r"\1.beats"),
     (r"(\w+)\.port\.spatial", r"\1.spatial"),
     (r"(\w+)\.port\.channel_\d+", r"\1.channel"),
 )

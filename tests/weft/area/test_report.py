@@ -29,7 +29,7 @@ from ...support.small import SMALL
         (("accelerator", "share_reads"), "dma.share_reads"),
         (("accelerator", "switch"), "dma.switch"),
         (("accelerator", "extension_P_0_add_constant"), "P_0.extension"),
-        (("accelerator", "A", "chain"), "A.extension"),
+        (("accelerator", "A", "port", "beats"), "A.beats"),
         (("accelerator", "A", "chain", "transposer"), None),
         (("accelerator", "lock_host"), "control.locks"),
         (("accelerator", "sequencer"), "control.sequencer"),
