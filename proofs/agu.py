@@ -7,11 +7,11 @@ from amaranth.hdl import Assume, Cat, Module, Signal, Value, signed, unsigned
 from amaranth.lib import data
 
 from weft.hw.agu.remap import remap
-from weft.hw.agu.row import GUARD_BITS
+from weft.hw.agu.row import BOUND_BITS, GUARD_BITS
 from weft.hw.agu.temporal import TemporalAgu
 from weft.hw.config import MemoryConfig
 
-from .harness import always, fixed, free, strengthen
+from .harness import always, contents, fixed, free, strengthen
 from .proof import Mutant, Proof
 from .specs import Steady
 
@@ -94,23 +94,27 @@ def temporal_harness(design: Any) -> Module:
     task, row = agu.i.payload, agu.o.payload
     levels = range(LOOPS)
     m.submodules.steady = Steady(agu.o)
-    free(m, agu.i.valid, agu.o.ready, task.bounds, task.mark_level, task.settings)
+    given = Signal(data.ArrayLayout(unsigned(BOUND_BITS), LOOPS))
+    free(m, agu.i.valid, agu.o.ready, given, task.mark_level, task.settings)
     address, guard = Walk(m, ADDRESS_BITS, LOOPS), Walk(m, GUARD_BITS, LOOPS)
-    m.d.comb += [task.base.eq(address.start), task.guards[0].offset.eq(guard.start)]
-    for level in levels:
-        m.d.comb += task.deltas[level].eq(address.deltas[level])
-        m.d.comb += task.guards[0].deltas[level].eq(guard.deltas[level])
+    m.d.comb += [task.base.eq(address.start), task.guards[0].eq(guard.start)]
 
     running, empty, ended = Signal(), Signal(), Signal()
-    indices = Signal(task.bounds.shape())
-    bounds, mark_level = Signal.like(task.bounds), Signal.like(task.mark_level)
+    indices = Signal.like(given)
+    bounds, mark_level = Signal.like(given), Signal.like(task.mark_level)
+    m.d.comb += [
+        agu.step.bound.eq(bounds[agu.level]),
+        agu.step.two.eq(bounds[agu.level] == 2),
+        agu.step.delta.eq(address.kept_deltas[agu.level]),
+        agu.step.guards[0].eq(guard.kept_deltas[agu.level]),
+    ]
     settings = Signal.like(task.settings)
     lasts = [indices[level] == bounds[level] - 1 for level in levels]
     unmarked = [~lasts[level] & (level <= mark_level) for level in levels]
     m.d.comb += [
-        empty.eq(Cat(task.bounds[level] == 0 for level in levels).any()),
+        empty.eq(Cat(given[level] == 0 for level in levels).any()),
         task.empty.eq(empty),
-        task.single.eq(Cat(task.bounds[level] == 1 for level in levels)),
+        task.single.eq(Cat(given[level] == 1 for level in levels)),
         ended.eq(Cat(lasts).all()),
     ]
     always(m, agu.o.valid == running, "a row for each iteration, none without a task")
@@ -126,7 +130,7 @@ def temporal_harness(design: Any) -> Module:
     always(m, agu.i.ready == (~running | (agu.o.ready & ended)), "no bubble between tasks")
 
     with m.If(agu.i.ready & agu.i.valid):
-        m.d.sync += [running.eq(~empty), indices.eq(0), bounds.eq(task.bounds)]
+        m.d.sync += [running.eq(~empty), indices.eq(0), bounds.eq(given)]
         m.d.sync += [mark_level.eq(task.mark_level), settings.eq(task.settings)]
         address.begin(m)
         guard.begin(m)
@@ -140,21 +144,19 @@ def temporal_harness(design: Any) -> Module:
                 guard.step(m, level)
 
     def invariant(inner: Module, inside: SimpleNamespace) -> None:
+        left = [inside.left(row) for row in contents(inner, inside.remaining)]
         with inner.If(running):
             for level in levels:
-                bound, index = bounds[level], indices[level]
+                bound, index, rest = bounds[level], indices[level], left[level]
+                fresh = inside.fresh[level]
                 counts = (level == 0) | (mark_level >= level)
                 for holds, what in (
                     (index < bound, "the index is below its bound"),
-                    (inside.bounds[level] == bound, "the bound is kept"),
-                    (inside.deltas[level] == address.kept_deltas[level], "the delta"),
-                    (
-                        inside.guard_deltas[0][level] == guard.kept_deltas[level],
-                        "the guard's delta",
-                    ),
                     (inside.single[level] == (bound == 1), "single: the bound is 1"),
                     (inside.marked[level] == counts, "marked: the loop counts"),
-                    (inside.remaining[level] == bound - index, "what remains"),
+                    (fresh == (index == 0), "fresh: it is in its first iteration"),
+                    (fresh | (rest.iterations == bound - index), "what remains"),
+                    (fresh | (rest.two == (rest.iterations == 2)), "of which it is told if two"),
                     (inside.last[level] == lasts[level], "the last iteration"),
                 ):
                     always(inner, holds, what)
@@ -171,13 +173,13 @@ _TEMPORAL_MUTANTS = (
     ),
     Mutant(
         flaw="the innermost loop's delta is added when an outer one steps",
-        old="chosen = Mux(last[level], chosen, step[level])",
-        new="chosen = step[level]",
+        old="chosen = Mux(last[level], chosen, of[level])",
+        new="chosen = of[level]",
     ),
     Mutant(
         flaw="an inner loop does not start again",
-        old="(remaining[inner], bounds[inner])",
-        new="(remaining[inner], remaining[inner])",
+        old="(fresh[inner], 1)",
+        new="(fresh[inner], fresh[inner])",
     ),
     Mutant(
         flaw="moves on while stalled",

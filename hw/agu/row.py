@@ -1,6 +1,6 @@
 """What goes into an address generation unit, and what it hands to the memory port below it."""
 
-from amaranth.hdl import signed
+from amaranth.hdl import signed, unsigned
 from amaranth.lib import data
 
 from ..bus.streams import present_fields
@@ -11,6 +11,7 @@ __all__ = [
     "COEFFICIENT_BITS",
     "GUARD_BITS",
     "channel_row",
+    "loop_step",
     "row_address_bits",
     "temporal_row",
     "temporal_task",
@@ -41,24 +42,36 @@ def temporal_task(
 ) -> data.StructLayout:
     """One BD for a temporal AGU; loop 0 is the innermost.
 
-    ``bounds`` are iteration counts, of which ``single`` says that they are 1; one is 0 only if the
-    task is ``empty``: that gives no row at all. ``deltas`` are what the address changes by when
-    that loop is the outermost one that steps; loops 0..``mark_level`` end with a `mark`; each guard
-    starts at ``offset`` and steps by its own ``deltas``.
+    One that is ``empty`` has a bound of 0, and gives no row at all; ``single``, a bit a loop, says
+    which bounds are 1; loops 0..``mark_level`` end with a `mark`; the address starts at ``base``,
+    and each guard at its value in ``guards``. What else there is to know of a loop is read as it
+    steps, see :func:`loop_step`.
     """
-    guard = data.StructLayout(
-        {"offset": signed(GUARD_BITS), "deltas": data.ArrayLayout(signed(GUARD_BITS), loops)}
-    )
     return present_fields(
         {
             "empty": 1,
             "base": address_bits,
-            "bounds": data.ArrayLayout(BOUND_BITS, loops),
             "single": loops,
-            "deltas": data.ArrayLayout(signed(min(address_bits, 32)), loops),
             "mark_level": 4,
-            "guards": data.ArrayLayout(guard, guards),
+            "guards": data.ArrayLayout(signed(GUARD_BITS), guards),
             "settings": settings,
+        }
+    )
+
+
+def loop_step(address_bits: int, guards: int) -> data.StructLayout:
+    """One loop of a BD.
+
+    ``bound`` is its iteration count, of which ``two`` says that it is 2; ``delta`` is what the
+    address changes by when it is the outermost loop that steps, and ``guards`` what each guard does
+    then.
+    """
+    return present_fields(
+        {
+            "bound": unsigned(BOUND_BITS),
+            "two": 1,
+            "delta": signed(min(address_bits, 32)),
+            "guards": data.ArrayLayout(signed(GUARD_BITS), guards),
         }
     )
 

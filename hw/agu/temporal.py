@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..errors import ConfigError
-from .row import BOUND_BITS, GUARD_BITS, temporal_row, temporal_task
+from .row import BOUND_BITS, loop_step, temporal_row, temporal_task
 
 __all__ = ["TemporalAgu"]
 
@@ -20,6 +21,10 @@ class TemporalAgu(wiring.Component):
     :mod:`weft.hw.mover.descriptor`), so there is neither a multiplier nor a sum over loops. Every
     guard runs the same way with deltas of its own. Address arithmetic is modulo
     ``2**address_bits``, guard arithmetic modulo ``2**GUARD_BITS``; deltas are sign-extended.
+
+    Because one loop steps a row, and the loops inside it only begin again, what a BD says of its
+    loops need not be here: it is read, from wherever it is, for the one loop. So is what remains of
+    it, from a LUTRAM; a loop that begins again is known as such, and has its whole bound left.
 
     A task accepted in cycle t shows its first row in cycle t+1. A row leaves in every cycle in
     which ``o.ready`` is set, and the next task is accepted in the cycle in which the last row of
@@ -46,6 +51,10 @@ class TemporalAgu(wiring.Component):
     Members
     -------
     i : stream of :func:`~weft.hw.agu.row.temporal_task`
+    level : `range(loops)`
+        The loop that steps next, the outermost if none does. Combinational from registers.
+    step : :func:`~weft.hw.agu.row.loop_step`
+        That loop in the BD of the row on offer.
     o : stream of :func:`~weft.hw.agu.row.temporal_row`
         ``mark`` is set in a row in which loops 0..``mark_level`` are all in their last iteration (a
         level beyond the outermost loop means all loops), ``end`` where all loops are.
@@ -74,6 +83,8 @@ class TemporalAgu(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(temporal_task(address_bits, loops, guards, settings))),
+                "level": Out(range(loops)),
+                "step": In(loop_step(address_bits, guards)),
                 "o": Out(stream.Signature(temporal_row(address_bits, guards, settings))),
             }
         )
@@ -96,33 +107,41 @@ class TemporalAgu(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        task, row = self.i.payload, self.o.payload
+        task, row, step = self.i.payload, self.o.payload, self.step
         levels = range(self._loops)
 
         # What a task leaves behind for its loops, and where they stand.
-        bounds = Signal(task.bounds.shape())
-        deltas = Signal(task.deltas.shape())
-        guard_deltas = Signal(
-            data.ArrayLayout(data.ArrayLayout(signed(GUARD_BITS), self._loops), self._guards)
-        )
         single = Signal(self._loops)  # the bound is 1
         marked = Signal(self._loops)  # the loop counts for `mark`
-        remaining = Signal(data.ArrayLayout(unsigned(BOUND_BITS), self._loops))
+        fresh = Signal(self._loops)  # the loop is in its first iteration
         last = Signal(self._loops)  # the loop is in its last iteration
+        left = data.StructLayout({"iterations": BOUND_BITS, "two": 1})
+        m.submodules.remaining = remaining = Memory(shape=left, depth=self._loops, init=[])
+        read, write = remaining.read_port(domain="comb"), remaining.write_port()
+
+        def stepping(of: Sequence[Value]) -> Value:
+            """What there is `of` the outermost loop that steps when the row leaves."""
+            chosen = of[-1]
+            for level in reversed(levels[:-1]):
+                chosen = Mux(last[level], chosen, of[level])
+            return chosen
 
         def show(in_last: Sequence[Value], counted: Sequence[Value]) -> None:
             """Register `mark` and `end` of the row that begins."""
             ends = [a | ~b for a, b in zip(in_last, counted, strict=True)]
             m.d.sync += [row.mark.eq(Cat(ends).all()), row.end.eq(Cat(in_last).all())]
 
-        def stepping(step: data.View) -> Value:
-            """The delta of the outermost loop that steps when the row leaves."""
-            chosen = step[self._loops - 1]
-            for level in reversed(levels[:-1]):
-                chosen = Mux(last[level], chosen, step[level])
-            return chosen
-
-        m.d.comb += self.i.ready.eq(~self.o.valid | (self.o.ready & row.end))
+        now = Signal(left)
+        m.d.comb += [
+            self.level.eq(stepping([Const(level, range(self._loops)) for level in levels])),
+            read.addr.eq(self.level),
+            now.eq(Mux(stepping(fresh), Cat(step.bound, step.two), read.data)),
+            write.addr.eq(self.level),
+            write.data.iterations.eq(now.iterations - 1),
+            # Told here, so that the way to `end` is not as long as a count.
+            write.data.two.eq(now.iterations == 3),
+            self.i.ready.eq(~self.o.valid | (self.o.ready & row.end)),
+        ]
         with m.If(self.i.valid & self.i.ready):
             counts = [Const(1) if level == 0 else task.mark_level >= level for level in levels]
             m.d.sync += [
@@ -130,49 +149,34 @@ class TemporalAgu(wiring.Component):
                 row.address.eq(task.base),
                 row.first.eq(1),
                 row.settings.eq(task.settings),
-                bounds.eq(task.bounds),
-                deltas.eq(task.deltas),
                 single.eq(task.single),
                 marked.eq(Cat(counts)),
-                remaining.eq(task.bounds),
+                fresh.eq(~0),
                 last.eq(task.single),
             ]
-            for index in range(self._guards):
-                m.d.sync += [
-                    row.guards[index].eq(task.guards[index].offset),
-                    guard_deltas[index].eq(task.guards[index].deltas),
-                ]
+            m.d.sync += [row.guards[index].eq(task.guards[index]) for index in range(self._guards)]
             show(list(task.single), counts)
         with m.Elif(self.o.valid & self.o.ready):
             with m.If(row.end):
                 m.d.sync += self.o.valid.eq(0)
             with m.Else():
+                m.d.comb += write.en.eq(1)
+                m.d.sync += [row.address.eq(row.address + step.delta), row.first.eq(0)]
                 m.d.sync += [
-                    row.address.eq(row.address + stepping(deltas)),
-                    row.first.eq(0),
-                ]
-                m.d.sync += [
-                    row.guards[index].eq(row.guards[index] + stepping(guard_deltas[index]))
+                    row.guards[index].eq(row.guards[index] + step.guards[index])
                     for index in range(self._guards)
                 ]
             for level in levels:
                 # The first loop that is not in its last iteration steps; those inside start again.
                 with m.If(~last[level]) if level == 0 else m.Elif(~last[level]):
-                    begins_last = remaining[level] == 2
-                    m.d.sync += [
-                        remaining[level].eq(remaining[level] - 1),
-                        last[level].eq(begins_last),
-                    ]
+                    m.d.sync += [last[level].eq(now.two), fresh[level].eq(0)]
                     m.d.sync += [
                         part.eq(restart)
                         for inner in range(level)
                         for part, restart in (
-                            (remaining[inner], bounds[inner]),
+                            (fresh[inner], 1),
                             (last[inner], single[inner]),
                         )
                     ]
-                    show(
-                        [*single[:level], begins_last, *last[level + 1 :]],
-                        [*marked],
-                    )
+                    show([*single[:level], now.two, *last[level + 1 :]], [*marked])
         return m

@@ -51,8 +51,8 @@ class MoverCore(wiring.Component):
 
     *Queue.* A push to a full queue is dropped, counted in REFUSED, remembered in STATUS.refused,
     and ``refused`` pulses; ``push`` waits, and gives way to a PUSH. A BD slot is read whenever the
-    chain comes to it. While a queued task names it, or after the running task has loaded it, it is
-    in use: a write is dropped, and is a fault with the slot.
+    chain comes to it. While a queued task names it, after the running task has loaded it, and until
+    its last row has gone, it is in use: a write is dropped, and is a fault with the slot.
 
     *Retirement.* ``port.retired`` ends the oldest execution in flight that has rows. RETIRED counts
     tasks, that is the last execution of each: it shows a retirement in cycle t from t+1 on (with a
@@ -226,6 +226,8 @@ class MoverCore(wiring.Component):
         for name in ("bd", "notes", "empty", "single", "iterates"):
             adopt(loader, name, getattr(store, name))
         adopt(agu, "i", wiring.flipped(loader.o))
+        adopt(store, "level", agu.level)
+        adopt(store, "step", agu.step)
         adopt(gate, "i", wiring.flipped(agu.o))
         adopt(gate, "load", loader.acquire)
         adopt(gate, "wanted", loader.wanted)
@@ -263,7 +265,7 @@ class MoverCore(wiring.Component):
 
         self._elaborate_registers(m, page, store)
         self._elaborate_push(m, page, tasks)
-        self._elaborate_use(m, store, tasks, loader, use)
+        self._elaborate_use(m, store, tasks, loader, agu, use)
         self._elaborate_retirement(m, page, flight)
         self._elaborate_progress(m, page, tasks, flight)
         self._elaborate_faults(m, page, store)
@@ -273,6 +275,7 @@ class MoverCore(wiring.Component):
         for name in ("active", "starved", "blocked", "conflict", "accesses"):
             adopt(page, name, getattr(monitor, name))
         m.d.comb += [
+            store.begin.eq(loader.o.valid & loader.o.ready),
             admission.drained.eq(flight.level == 0),
             monitor.locked.eq(~gate.passes),
             self.busy.eq(loader.loaded | admission.waits | ~admission.drained),
@@ -336,7 +339,13 @@ class MoverCore(wiring.Component):
             m.d.sync += [self.refused.eq(1), refused.eq(1), count.eq(count + 1)]
 
     def _elaborate_use(
-        self, m: Module, store: BdStore, tasks: PassingQueue, loader: Loader, use: SlotUse
+        self,
+        m: Module,
+        store: BdStore,
+        tasks: PassingQueue,
+        loader: Loader,
+        agu: TemporalAgu,
+        use: SlotUse,
     ) -> None:
         """Keep the host off the slots in use."""
         state = Cat(store.written_word == word for word in ITERATION_WORDS).any()
@@ -348,6 +357,8 @@ class MoverCore(wiring.Component):
             use.load.eq(loader.read),
             use.load_slot.eq(loader.reads),
             use.running.eq(loader.loaded),
+            use.stepping.eq(agu.o.valid),
+            use.step_slot.eq(store.begun),
             use.slot.eq(store.written_slot),
             store.refused.eq(store.writes & use.in_use),
             loader.written.eq(store.writes & ~use.in_use & state),

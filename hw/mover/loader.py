@@ -209,12 +209,10 @@ class Loader(wiring.Component):
         """The BD as the address generator takes it."""
         task, bd, mover = self.o.payload, self.bd, self._descriptor.mover
         m.d.comb += [
-            task.bounds.eq(bd.bounds),
             task.single.eq(self.single),
             task.mark_level.eq(bd.mark_level),
             task.settings.pad.eq(bd.pad),
         ]
-        m.d.comb += [task.deltas[level].eq(bd.deltas[level]) for level in range(mover.loops)]
         if mover.is_scratchpad:
             m.d.comb += [
                 task.settings.tag.eq(self.tag),
@@ -232,8 +230,7 @@ class Loader(wiring.Component):
         for index in range(mover.guards):
             guard, settings = bd.guards[index], task.settings
             m.d.comb += [
-                task.guards[index].offset.eq(guard.offset),
-                task.guards[index].deltas.eq(guard.deltas),
+                task.guards[index].eq(guard.offset),
                 settings.limits[index].eq(guard.limit),
             ]
             if mover.is_scratchpad:

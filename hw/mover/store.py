@@ -8,9 +8,12 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ..agu.row import loop_step
 from ..bus.registers import DESCRIPTOR_STORE, SLOT_BYTES, RegisterBusSignature
 from ..bus.streams import present_fields
+from ..bus.wires import adopt
 from .descriptor import Descriptor
+from .steps import LoopSteps, step_words
 from .words import kept_fields, kept_parts, word_notes
 
 __all__ = ["BdStore"]
@@ -21,7 +24,9 @@ class BdStore(wiring.Component):
 
     With ``read`` set in cycle t, ``bd`` shows BD ``slot`` from t+1 until the next ``read``, an
     asynchronous read (LUTRAM): what is written to it in cycle t or meanwhile shows, too. A mover
-    keeps the host off the slot that it shows.
+    keeps the host off the slot that it shows. Bounds and deltas are 0 in ``bd``: with ``begin`` in
+    cycle t those of the BD that shows are read a loop at a time from t+1 until the next ``begin``,
+    see :class:`~weft.hw.mover.steps.LoopSteps`, and the mover keeps the host off that slot as well.
 
     Of a field that is wider than the mover's hardware the bits that fit are kept, extended in
     ``bd``; that others were different is noted, see :mod:`weft.hw.mover.words`.
@@ -49,6 +54,12 @@ class BdStore(wiring.Component):
         It is 1.
     iterates : 1
         ``iteration_size`` is 2 or more.
+    begin : 1
+    level : `range(loops)`
+    step : :func:`~weft.hw.agu.row.loop_step`
+        Combinational from ``level``.
+    begun : `range(descriptors)`
+        The slot that ``step`` is of.
     writes : 1
         A word that exists is written in this cycle.
     written_slot : `range(descriptors)`
@@ -59,18 +70,23 @@ class BdStore(wiring.Component):
 
     def __init__(self, *, descriptor: Descriptor) -> None:
         self._descriptor = descriptor
+        mover = descriptor.mover
         super().__init__(
             {
                 "bus": In(RegisterBusSignature()),
                 "read": In(1),
-                "slot": In(range(descriptor.mover.descriptors)),
+                "slot": In(range(mover.descriptors)),
                 "bd": Out(descriptor.layout),
                 "notes": Out(word_notes()),
                 "empty": Out(1),
-                "single": Out(descriptor.mover.loops),
+                "single": Out(mover.loops),
                 "iterates": Out(1),
+                "begin": In(1),
+                "level": In(range(mover.loops)),
+                "step": Out(loop_step(descriptor.address_bits, mover.guards)),
+                "begun": Out(range(mover.descriptors)),
                 "writes": Out(1),
-                "written_slot": Out(range(descriptor.mover.descriptors)),
+                "written_slot": Out(range(mover.descriptors)),
                 "written_word": Out(range(descriptor.words)),
                 "refused": In(1),
             }
@@ -99,13 +115,31 @@ class BdStore(wiring.Component):
         with m.If(self.read):
             m.d.sync += shown.eq(self.slot)
 
-        # A memory for each word, as each has an enable of its own.
+        m.submodules.steps = steps = LoopSteps(descriptor=self._descriptor)
+        for name in ("begin", "level", "step", "begun"):
+            adopt(steps, name, getattr(self, name))
+        m.d.comb += [
+            steps.write.eq(self.writes & ~self.refused),
+            steps.slot.eq(slot),
+            steps.word.eq(word),
+            steps.given.eq(self.bus.write_data),
+            steps.shown.eq(shown),
+        ]
+        stepped = step_words(self._descriptor)
+
+        # A memory for each other word, as each has an enable of its own; of those that `steps` has
+        # for what was noted of them.
         pieces: list[Value] = []  # `bd` from its lowest bit up
         found: dict[str, list[Value]] = defaultdict(list)
         filled, sign = 0, Const(0, 1)
         for number, group in groupby(kept_fields(self._descriptor), key=lambda field: field.word):
             fields = list(group)
             parts = kept_parts(fields, self.bus.write_data)
+            if number in stepped:
+                del parts["kept"]
+                fields = []
+                if not parts:
+                    continue
             shape = present_fields({name: len(value) for name, value in parts.items()})
             m.submodules[f"word_{number}"] = memory = Memory(shape=shape, depth=slots, init=[])
             write_port, read_port = memory.write_port(), memory.read_port(domain="comb")

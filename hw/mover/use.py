@@ -9,11 +9,12 @@ __all__ = ["SlotUse"]
 
 
 class SlotUse(wiring.Component):
-    """Knows the slots that a queued task names or that the running task has loaded.
+    """Knows the slots that a queued task names, the running task has loaded, or rows come from.
 
     A slot is queued from its ``push`` until the last task that names it leaves the queue: each slot
     remembers the turn of its last push. It is then in use by the running task, as are the slots
-    that its chain loads, until another task begins or none runs. ``in_use`` is combinational from
+    that its chain loads, until another task begins or none runs; and so is in any case the slot of
+    the BD whose loops are ``stepping``. ``in_use`` is combinational from it, ``step_slot`` and
     ``slot``, and shows pushes, pops and loads from the cycle after. Slots that do not exist are
     none. A task may be pushed and popped in the same cycle if the queue is empty.
 
@@ -33,6 +34,8 @@ class SlotUse(wiring.Component):
     load_slot : 8
     running : 1
         There is a running task.
+    stepping : 1
+    step_slot : `range(slots)`
     slot : `range(slots)`
     in_use : 1
     """
@@ -49,6 +52,8 @@ class SlotUse(wiring.Component):
                 "load": In(1),
                 "load_slot": In(8),
                 "running": In(1),
+                "stepping": In(1),
+                "step_slot": In(range(slots)),
                 "slot": In(range(slots)),
                 "in_use": Out(1),
             }
@@ -83,7 +88,9 @@ class SlotUse(wiring.Component):
             write.data.eq(pushed),
             read.addr.eq(pop_slot),
             self.in_use.eq(
-                queued.bit_select(self.slot, 1) | (loaded.bit_select(self.slot, 1) & self.running)
+                queued.bit_select(self.slot, 1)
+                | (loaded.bit_select(self.slot, 1) & self.running)
+                | (self.stepping & (self.slot == self.step_slot))
             ),
         ]
         with m.If(self.pop):

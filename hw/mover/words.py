@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from amaranth.hdl import Cat, Shape, Value
 from amaranth.lib import data
 
-from ..agu.row import temporal_task
+from ..agu.row import loop_step
 from .descriptor import Descriptor
 
 __all__ = [
@@ -87,12 +87,12 @@ def word_notes() -> data.StructLayout:
 def kept_fields(descriptor: Descriptor) -> Iterator[KeptField]:
     """Every field of the BD, in the order of the words that it is in."""
     mover = descriptor.mover
-    task = temporal_task(descriptor.address_bits, mover.loops, mover.guards, descriptor.settings)
+    step = loop_step(descriptor.address_bits, mover.guards)
     limits: dict[str, tuple[int, str]] = {
         "base": (descriptor.address_bits, "base"),
         "iteration_stride": (step_bits(descriptor), "stride"),
         "iteration_offset": (offset_bits(descriptor), "offset"),
-        "deltas": (task["deltas"].shape.elem_shape.width, "range"),
+        "deltas": (step["delta"].width, "range"),
         "extensions": (len(mover.extensions), "absent"),
     }
     if mover.is_scratchpad:

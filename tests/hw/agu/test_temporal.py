@@ -3,6 +3,9 @@ from typing import Any
 import numpy as np
 import pytest
 from amaranth.back import verilog
+from amaranth.hdl import Module, Signal, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,21 +17,70 @@ from weft.sim.golden import agu as golden
 PROBABILITY = st.floats(0, 0.9)
 
 
+class Nested(wiring.Component):
+    """An AGU beside the loops of the task that it runs, which come with the task."""
+
+    def __init__(self, *, address_bits: int, loops: int, guards: int, settings: object) -> None:
+        self.agu = TemporalAgu(
+            address_bits=address_bits, loops=loops, guards=guards, settings=settings
+        )
+        self.loop = data.StructLayout(
+            {
+                "bound": unsigned(16),
+                "delta": signed(min(address_bits, 32)),
+                "guards": data.ArrayLayout(signed(32), guards),
+            }
+            if guards
+            else {"bound": unsigned(16), "delta": signed(min(address_bits, 32))}
+        )
+        task = self.agu.i.payload.shape()
+        loops_of = data.StructLayout({"task": task, "loops": data.ArrayLayout(self.loop, loops)})
+        super().__init__(
+            {
+                "i": In(stream.Signature(loops_of)),
+                "o": Out(stream.Signature(self.agu.o.payload.shape())),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.agu = agu = self.agu
+        loops = Signal.like(self.i.payload.loops)
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += loops.eq(self.i.payload.loops)
+        wiring.connect(m, agu.o, wiring.flipped(self.o))
+        now = Signal(self.loop)
+        m.d.comb += [
+            agu.i.payload.eq(self.i.payload.task),
+            agu.i.valid.eq(self.i.valid),
+            self.i.ready.eq(agu.i.ready),
+            now.eq(loops[agu.level]),
+            agu.step.bound.eq(now.bound),
+            agu.step.two.eq(now.bound == 2),
+            agu.step.delta.eq(now.delta),
+        ]
+        if agu.guards:
+            m.d.comb += agu.step.guards.eq(now.guards)
+        return m
+
+
 def task(bounds: list[int], strides: list[int], **fields: Any) -> dict[str, Any]:
-    """A task by strides; `guards` is a list of (offset, coefficients)."""
-    guards = [
-        {"offset": offset, "deltas": golden.deltas(bounds, coefficients)}
-        for offset, coefficients in fields.pop("guards", [])
-    ]
+    """A task by strides, and its loops; `guards` is a list of (offset, coefficients)."""
+    guards = fields.pop("guards", [])
     coded = {
         "empty": int(0 in bounds),
         "single": sum((bound == 1) << level for level, bound in enumerate(bounds)),
-        "bounds": bounds,
-        "deltas": golden.deltas(bounds, strides),
     }
+    loops = [
+        {"bound": bound, "delta": delta}
+        for bound, delta in zip(bounds, golden.deltas(bounds, strides), strict=True)
+    ]
     if guards:
-        coded["guards"] = guards
-    return {"base": 0, "mark_level": 0, "settings": 0} | fields | coded
+        coded["guards"] = [offset for offset, _ in guards]
+        steps = [golden.deltas(bounds, coefficients) for _, coefficients in guards]
+        for level, loop in enumerate(loops):
+            loop["guards"] = [wrapped(deltas[level], 32) for deltas in steps]
+    return {"task": {"base": 0, "mark_level": 0, "settings": 0} | fields | coded, "loops": loops}
 
 
 def wrapped(value: int, bits: int) -> int:
@@ -112,7 +164,7 @@ def test_rows_are_those_of_the_nested_loops(
     workload: tuple[dict[str, int], list[dict[str, Any]]], give: float, take: float, seed: int
 ) -> None:
     parameters, tasks = workload
-    dut = TemporalAgu(**parameters, settings=8)
+    dut = Nested(**parameters, settings=8)
     wanted = expected(tasks, parameters["address_bits"])
     taken = []
 
@@ -120,9 +172,8 @@ def test_rows_are_those_of_the_nested_loops(
         narrow = min(parameters["address_bits"], 32)
         coded = [task(**each) for each in tasks]
         for each in coded:
-            each["deltas"] = [wrapped(delta, narrow) for delta in each["deltas"]]
-            for guard in each.get("guards", []):
-                guard["deltas"] = [wrapped(delta, 32) for delta in guard["deltas"]]
+            for loop in each["loops"]:
+                loop["delta"] = wrapped(loop["delta"], narrow)
         await feed(ctx, dut.i, coded, stalls(give, seed))
 
     async def sink(ctx):
@@ -135,7 +186,7 @@ def test_rows_are_those_of_the_nested_loops(
     assert [fields(row, parameters["guards"]) for row in taken] == wanted
 
 
-async def cycle_of_rows(ctx: Any, dut: TemporalAgu, count: int) -> list[int]:
+async def cycle_of_rows(ctx: Any, dut: Nested, count: int) -> list[int]:
     """Cycles in which `count` rows leave, an always ready sink; 0 is that of the first edge."""
     ctx.set(dut.o.ready, 1)
     cycles, cycle = [], 0
@@ -150,7 +201,7 @@ async def cycle_of_rows(ctx: Any, dut: TemporalAgu, count: int) -> list[int]:
 @pytest.mark.parametrize("loops", [1, 3, 8])
 def test_no_bubble_between_iterations_or_tasks(loops: int) -> None:
     """The first row a cycle after its task, then a row every cycle, tasks of one row included."""
-    dut = TemporalAgu(address_bits=18, loops=loops, guards=0, settings=1)
+    dut = Nested(address_bits=18, loops=loops, guards=0, settings=1)
     bounds = [
         [1] * loops,
         [3] + [1] * (loops - 1),
@@ -173,7 +224,7 @@ def test_no_bubble_between_iterations_or_tasks(loops: int) -> None:
 
 def test_an_empty_task_costs_one_cycle() -> None:
     """Tasks of 2, 0, 0 and 1 rows: accepted in cycles 0, 2, 3 and 4."""
-    dut = TemporalAgu(address_bits=18, loops=2, guards=0, settings=1)
+    dut = Nested(address_bits=18, loops=2, guards=0, settings=1)
     cycles = []
 
     async def source(ctx):
@@ -188,7 +239,7 @@ def test_an_empty_task_costs_one_cycle() -> None:
 
 
 def test_the_longest_loop_counts_to_its_end() -> None:
-    dut = TemporalAgu(address_bits=32, loops=1, guards=0, settings=1)
+    dut = Nested(address_bits=32, loops=1, guards=0, settings=1)
     last = []
 
     async def source(ctx):

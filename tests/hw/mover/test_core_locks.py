@@ -323,6 +323,39 @@ def test_a_slot_in_use_is_not_written() -> None:
     run(dut, [program], background=[port.serve])
 
 
+@pytest.mark.parametrize("following", [False, True])
+def test_a_slot_is_in_use_until_its_last_row_has_gone(following: bool) -> None:
+    """Though the next task has been loaded, or none is there to load."""
+    host = CoreHost(CONFIG, "A")
+    dut, port = Locked(host), PortModel(host.core)
+    loops = CONFIG.mover("A").loops
+    rows = 8 * host.core.descriptor.words
+
+    async def program(ctx):
+        await host.store(ctx, 0, encode(host.core.descriptor, line(loops, rows)))
+        await host.store(ctx, 1, encode(host.core.descriptor, line(loops, 3)))
+        await host.push(ctx, Task(descriptor=0))
+        if following:
+            await host.push(ctx, Task(descriptor=1))
+        await ctx.tick().repeat(6)
+        other = encode(host.core.descriptor, line(loops, 7))
+        await host.store(ctx, 0, other)
+        expected = {"code": FaultCode.DESCRIPTOR_IN_USE, "descriptor": 0}
+        assert await host.fields(ctx, "ERROR") == expected
+        await host.put(ctx, "CONTROL", clear_error=1)
+        await host.settled(ctx, 1 + following)
+        assert [len(addresses) for _, addresses in port.executions] == [rows, 3][: 1 + following]
+        addresses = port.executions[0][1]
+        assert list(addresses) == [64 + 4 * row for row in range(rows)]
+        await host.store(ctx, 0, other)
+        assert await host.value(ctx, "ERROR") == 0
+        await host.push(ctx, Task(descriptor=0))
+        await host.settled(ctx, 2 + following)
+        assert len(port.executions[-1][1]) == 7
+
+    run(dut, [program], background=[port.serve])
+
+
 def test_a_push_by_wire_waits_where_a_push_by_register_is_refused() -> None:
     host = CoreHost(CONFIG, "B")
     dut, port = Locked(host), PortModel(host.core, paused=True)

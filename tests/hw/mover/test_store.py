@@ -1,4 +1,5 @@
 import random
+from typing import Any
 
 import pytest
 from amaranth.hdl import Shape
@@ -28,6 +29,21 @@ async def load(ctx, dut: BdStore, slot: int) -> int:
     await ctx.tick()
     ctx.set(dut.read, 0)
     return ctx.get(dut.bd.as_value())
+
+
+async def stepped(ctx, dut: BdStore) -> list[dict[str, Any]]:
+    """What the loaded BD says of its loops."""
+    ctx.set(dut.begin, 1)
+    await ctx.tick()
+    ctx.set(dut.begin, 0)
+    steps = []
+    for level in range(dut.descriptor.mover.loops):
+        ctx.set(dut.level, level)
+        step = ctx.get(dut.step)
+        assert step["two"] == (step["bound"] == 2)
+        guards = list(step["guards"]) if dut.descriptor.mover.guards else []
+        steps.append({"bound": step["bound"], "deltas": [step["delta"], *guards]})
+    return steps
 
 
 def encoded(dut: BdStore, toss: random.Random) -> tuple[dict[str, int], set[str]]:
@@ -66,13 +82,23 @@ def test_fields_are_kept_as_far_as_they_fit_and_noted_where_they_do_not(mover: s
 
     async def host(ctx):
         toss = random.Random(mover)
-        model: dict[int, tuple[dict[str, int], set[str], list[int]]] = {}
+        model: dict[int, tuple[dict[str, int], set[str], list[int], list[list[int]]]] = {}
         for _ in range(40):
             slot = toss.randrange(slots)
             values, notes = encoded(dut, toss)
             bounds = [toss.choice([0, 1, 2, 65535]) for _ in range(dut.descriptor.mover.loops)]
             bounds = [max(bound, toss.random() < 0.8) for bound in bounds]
-            packed = fields.const(values | {"bounds": bounds}).as_value().value
+            loops = len(bounds)
+            # Of the address, and of each guard.
+            narrow = min(dut.descriptor.address_bits, 32)
+            deltas = [
+                [toss.randrange(-1 << bits - 1, 1 << bits - 1) for _ in bounds]
+                for bits in [narrow] + [32] * dut.descriptor.mover.guards
+            ]
+            steps = {"bounds": bounds, "deltas": deltas[0]}
+            if len(deltas) > 1:
+                steps["guards"] = [{"deltas": each} for each in deltas[1:]]
+            packed = fields.const(values | steps).as_value().value
             if "run_length" in values and not values["run_length"]:
                 bounds.append(0)
             order = list(range(words))
@@ -80,9 +106,9 @@ def test_fields_are_kept_as_far_as_they_fit_and_noted_where_they_do_not(mover: s
             for word in order:
                 value = packed >> 32 * word & 0xFFFFFFFF
                 assert not await write(ctx, dut.bus, offset(slot, word), value)
-            model[slot] = values, notes, bounds
+            model[slot] = values, notes, bounds, deltas
             slot = toss.choice(list(model))
-            values, notes, bounds = model[slot]
+            values, notes, bounds, deltas = model[slot]
             await load(ctx, dut, slot)
             assert {name for name, _ in word_notes() if ctx.get(dut.notes[name])} == notes
             assert ctx.get(dut.empty) == (0 in bounds)
@@ -91,6 +117,10 @@ def test_fields_are_kept_as_far_as_they_fit_and_noted_where_they_do_not(mover: s
             assert ctx.get(dut.iterates) == (values["iteration_size"] > 1)
             if not notes:
                 assert {name: ctx.get(dut.bd[name]) for name in values} == values
+            assert await stepped(ctx, dut) == [
+                {"bound": bounds[level], "deltas": [each[level] for each in deltas]}
+                for level in range(loops)
+            ]
 
     run(dut, [host])
 

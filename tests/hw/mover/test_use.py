@@ -21,9 +21,14 @@ def test_a_slot_is_in_use_while_a_task_has_it(slots: int, depth: int) -> None:
         running = False
         few = [toss.randrange(slots) for _ in range(3)] + [slots, 255]
         for _ in range(500):
+            stepping = toss.choice([None, *few])
+            ctx.set(dut.stepping, stepping is not None and stepping < slots)
+            ctx.set(dut.step_slot, (stepping or 0) % slots)
             for slot in {*few, toss.randrange(slots)} - {slots, 255}:
                 ctx.set(dut.slot, slot)
-                assert ctx.get(dut.in_use) == (slot in queue or (running and slot in chain))
+                assert ctx.get(dut.in_use) == (
+                    slot in queue or (running and slot in chain) or slot == stepping
+                )
             pushed = toss.choice(few) if len(queue) < depth and toss.random() < 0.6 else None
             step = toss.choice(["stay", "next", "end"])
             # A task that comes to an empty queue may go on in the same cycle.
