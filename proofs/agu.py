@@ -1,9 +1,10 @@
 """Address generation: the bank remapper is a bijection, the temporal AGU is its loop nest."""
 
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
-from amaranth.hdl import Assume, Cat, Module, Signal, Value, signed, unsigned
+from amaranth.hdl import Assume, Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data
 
 from weft.hw.agu.remap import remap
@@ -86,6 +87,14 @@ class Walk:
         m.d.sync += [self.pointers[inner].eq(target) for inner in range(level + 1)]
 
 
+def lowest(bits: Iterable[Value]) -> Value:
+    """The number of the first one that is set."""
+    number: Value = Const(0)
+    for index, bit in reversed(list(enumerate(bits))):
+        number = Mux(bit, index, number)
+    return number
+
+
 def temporal_harness(design: Any) -> Module:
     m = Module()
     m.submodules.agu = agu = design(
@@ -144,6 +153,10 @@ def temporal_harness(design: Any) -> Module:
                 guard.step(m, level)
 
     def invariant(inner: Module, inside: SimpleNamespace) -> None:
+        with inner.If(running & ~Cat(bounds[level] == 1 for level in levels).all()):
+            always(inner, inside.innermost == lowest(each != 1 for each in bounds), "innermost")
+        with inner.If(running & ~ended):
+            always(inner, agu.level == lowest(~last for last in lasts), "which loop steps")
         left = [inside.left(row) for row in contents(inner, inside.remaining)]
         with inner.If(running):
             for level in levels:
@@ -172,9 +185,9 @@ _TEMPORAL_MUTANTS = (
         new="(last[inner], Const(0))",
     ),
     Mutant(
-        flaw="the innermost loop's delta is added when an outer one steps",
-        old="chosen = Mux(last[level], chosen, of[level])",
-        new="chosen = of[level]",
+        flaw="an outer loop steps twice",
+        old="Mux((self.level == innermost) & now.two, outwards, innermost)",
+        new="Mux(now.two, outwards, innermost)",
     ),
     Mutant(
         flaw="an inner loop does not start again",

@@ -25,6 +25,8 @@ class TemporalAgu(wiring.Component):
     Because one loop steps a row, and the loops inside it only begin again, what a BD says of its
     loops need not be here: it is read, from wherever it is, for the one loop. So is what remains of
     it, from a LUTRAM; a loop that begins again is known as such, and has its whole bound left.
+    Which loop steps next is a register: after any other it is the innermost one of more than one
+    iteration, and after that, if it then is in its last, the next one outwards that is not.
 
     A task accepted in cycle t shows its first row in cycle t+1. A row leaves in every cycle in
     which ``o.ready`` is set, and the next task is accepted in the cycle in which the last row of
@@ -52,7 +54,7 @@ class TemporalAgu(wiring.Component):
     -------
     i : stream of :func:`~weft.hw.agu.row.temporal_task`
     level : `range(loops)`
-        The loop that steps next, the outermost if none does. Combinational from registers.
+        The loop that steps next; any if none does. A register.
     step : :func:`~weft.hw.agu.row.loop_step`
         That loop in the BD of the row on offer.
     o : stream of :func:`~weft.hw.agu.row.temporal_row`
@@ -115,15 +117,16 @@ class TemporalAgu(wiring.Component):
         marked = Signal(self._loops)  # the loop counts for `mark`
         fresh = Signal(self._loops)  # the loop is in its first iteration
         last = Signal(self._loops)  # the loop is in its last iteration
+        innermost = Signal.like(self.level)  # of the loops that are not single
         left = data.StructLayout({"iterations": BOUND_BITS, "two": 1})
         m.submodules.remaining = remaining = Memory(shape=left, depth=self._loops, init=[])
         read, write = remaining.read_port(domain="comb"), remaining.write_port()
 
-        def stepping(of: Sequence[Value]) -> Value:
-            """What there is `of` the outermost loop that steps when the row leaves."""
-            chosen = of[-1]
+        def first(loops: Sequence[Value]) -> Value:
+            """The innermost one of `loops`."""
+            chosen: Value = Const(self._loops - 1, len(self.level))
             for level in reversed(levels[:-1]):
-                chosen = Mux(last[level], chosen, of[level])
+                chosen = Mux(loops[level], level, chosen)
             return chosen
 
         def show(in_last: Sequence[Value], counted: Sequence[Value]) -> None:
@@ -131,11 +134,11 @@ class TemporalAgu(wiring.Component):
             ends = [a | ~b for a, b in zip(in_last, counted, strict=True)]
             m.d.sync += [row.mark.eq(Cat(ends).all()), row.end.eq(Cat(in_last).all())]
 
-        now = Signal(left)
+        now, outwards = Signal(left), Signal.like(self.level)
         m.d.comb += [
-            self.level.eq(stepping([Const(level, range(self._loops)) for level in levels])),
+            outwards.eq(first([~last[level] & (self.level != level) for level in levels])),
             read.addr.eq(self.level),
-            now.eq(Mux(stepping(fresh), Cat(step.bound, step.two), read.data)),
+            now.eq(Mux(fresh.bit_select(self.level, 1), Cat(step.bound, step.two), read.data)),
             write.addr.eq(self.level),
             write.data.iterations.eq(now.iterations - 1),
             # Told here, so that the way to `end` is not as long as a count.
@@ -153,6 +156,8 @@ class TemporalAgu(wiring.Component):
                 marked.eq(Cat(counts)),
                 fresh.eq(~0),
                 last.eq(task.single),
+                self.level.eq(first(~task.single)),
+                innermost.eq(first(~task.single)),
             ]
             m.d.sync += [row.guards[index].eq(task.guards[index]) for index in range(self._guards)]
             show(list(task.single), counts)
@@ -161,22 +166,26 @@ class TemporalAgu(wiring.Component):
                 m.d.sync += self.o.valid.eq(0)
             with m.Else():
                 m.d.comb += write.en.eq(1)
-                m.d.sync += [row.address.eq(row.address + step.delta), row.first.eq(0)]
+                m.d.sync += [
+                    row.address.eq(row.address + step.delta),
+                    row.first.eq(0),
+                    self.level.eq(Mux((self.level == innermost) & now.two, outwards, innermost)),
+                ]
                 m.d.sync += [
                     row.guards[index].eq(row.guards[index] + step.guards[index])
                     for index in range(self._guards)
                 ]
-            for level in levels:
-                # The first loop that is not in its last iteration steps; those inside start again.
-                with m.If(~last[level]) if level == 0 else m.Elif(~last[level]):
-                    m.d.sync += [last[level].eq(now.two), fresh[level].eq(0)]
-                    m.d.sync += [
-                        part.eq(restart)
-                        for inner in range(level)
-                        for part, restart in (
-                            (fresh[inner], 1),
-                            (last[inner], single[inner]),
-                        )
-                    ]
-                    show([*single[:level], now.two, *last[level + 1 :]], [*marked])
+                with m.Switch(self.level):
+                    for level in levels:
+                        with m.Case(level):
+                            m.d.sync += [last[level].eq(now.two), fresh[level].eq(0)]
+                            m.d.sync += [
+                                part.eq(restart)
+                                for inner in range(level)
+                                for part, restart in (
+                                    (fresh[inner], 1),
+                                    (last[inner], single[inner]),
+                                )
+                            ]
+                            show([*single[:level], now.two, *last[level + 1 :]], [*marked])
         return m
