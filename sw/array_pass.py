@@ -43,7 +43,7 @@ class ArrayPass:
         wanted, or a later pass goes on with it, ``array.e`` and ``array.s`` where int8 are.
     steps
         Steps that the array needs, bubbles excluded.
-    load_s, load_c, load_a, load_b
+    load_s, load_a, load_b, load_c
         What brings E's parameters, or the operand, in this order; None where it stands in the
         scratchpad already.
     free_a, free_b
@@ -72,7 +72,7 @@ class ArrayPass:
 
     @property
     def loads(self) -> list[Move]:
-        every = (self.load_s, self.load_c, self.load_a, self.load_b)
+        every = (self.load_s, self.load_a, self.load_b, self.load_c)
         return [load for load in every if load is not None]
 
     @property

@@ -66,14 +66,20 @@ class ArraySchedule:
     def _partial(self) -> Lock:
         return self._lock("D partial", 0)
 
-    def tasks(self, work: ArrayPass, *, final: bool) -> Iterator[list[Task]]:
+    def _room(self) -> Lock:
+        """Of the first D, where it takes no free region: C was loaded in its place."""
+        return self._lock("D room", 0)
+
+    def tasks(self, work: ArrayPass, *, opening: bool, final: bool) -> Iterator[list[Task]]:
         """The loads, the array's part and the store of a pass.
 
-        What stands in a list belongs together. One task of the `final` store raises the interrupt:
-        when it has retired, so has everything else.
+        What stands in a list belongs together. In the `opening` pass D begins with its operands,
+        else with the end of the D before it, if its region is free. One task of the `final` store
+        raises the interrupt: when it has retired, so has everything else.
         """
-        yield from self._loads(work)
-        parts = {port: self._parts(port, work) for port in work.streams}
+        with_room = opening and work.load_c is not None and "array.d" in work.streams
+        yield from self._loads(work, with_room=with_room)
+        parts = {port: self._parts(port, work, with_room) for port in work.streams}
         results = [port for port in parts if port in RESULTS]
         operands = [port for port in parts if port not in RESULTS]
         stores = [
@@ -88,24 +94,27 @@ class ArraySchedule:
             stores = []
             yield self._array(work, results, parts, part)
 
-    def _loads(self, work: ArrayPass) -> Iterator[list[Task]]:
+    def _loads(self, work: ArrayPass, *, with_room: bool) -> Iterator[list[Task]]:
+        # The array begins with its operands, and wants E's parameters soon after. C comes last: it
+        # is loaded where D will be written, which is free only when what stood there is stored.
+        loads = [
+            (move, free, full)
+            for move, free, full in (
+                (work.load_s, "s", "s"),
+                (work.load_a, "a", "a"),
+                (work.load_b, "b", "b"),
+                (work.load_c, "d", "c"),
+            )
+            if move is not None
+        ]
         # Readers begin together: one that began when there is but its own operand would only wait.
-        later = "a" if work.load_a is not None and work.load_b is not None else ""
-        # The array begins with its operands, and wants E's parameters soon after: these come first.
-        # C is loaded where D will be written.
-        for move, free, full in (
-            (work.load_s, "s", "s"),
-            (work.load_c, "d", "c"),
-            (work.load_a, "a", "a"),
-            (work.load_b, "b", "b"),
-        ):
-            if move is not None:
-                yield self._load(
-                    move, self._free(free), None if full == later else self._full(full)
-                )
-        if later:
+        later = [full for _, _, full in loads[:-1] if full != "s"]
+        for move, free, full in loads:
+            yield self._load(move, self._free(free), None if full in later else self._full(full))
+        begins = [self._full(full) for full in later] + [self._room()] * with_room
+        for lock in begins:
             nothing = contiguous(self.config.memory, self.load.scratchpad, base=0, length=0)
-            walk = locked(nothing, None, self._full(later).release())
+            walk = locked(nothing, None, lock.release())
             yield [_task(self.load.at_scratchpad(walk), work.label)]
 
     def _array(
@@ -132,7 +141,7 @@ class ArraySchedule:
             _task(self.load.at_scratchpad(walk), move.label),
         ]
 
-    def _parts(self, port: str, work: ArrayPass) -> list[BufferDescriptor]:
+    def _parts(self, port: str, work: ArrayPass, with_room: bool) -> list[BufferDescriptor]:
         """What an array's mover does in a pass: what it takes before that and gives after it."""
         walk = work.streams[port]
         match port:
@@ -150,6 +159,8 @@ class ArraySchedule:
                 return [locked(walk, self._full("s").acquire_ge(), self._free("s").release())]
         # C is there where a region is: that of loaded C, or of a partial D.
         free_d = None if "array.c" in work.streams else self._free("d").acquire_ge()
+        if with_room:
+            free_d = self._room().acquire_ge()
         if work.store is not None:
             return [locked(walk, free_d, self._full("d").release())]
         first, *second = (locked(half, None, self._partial().release()) for half in _halves(walk))

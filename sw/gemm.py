@@ -20,6 +20,10 @@ from .residency import Use, residency
 
 __all__ = ["GemmMapper", "GemmTask"]
 
+RUN = 3
+"""Half cycles that a run in DRAM takes at least, however short, with as many as the DMA has under
+way."""
+
 MAX_ROWS = (1 << BOUND_BITS) - 1
 """Rows of a matrix that one descriptor loop walks."""
 
@@ -107,7 +111,7 @@ class GemmMapper(GemmLayouts):
         return _largest(depths, lambda k: self.fits(TileShape(m=1, n=1, k=k)))
 
     def tile_shape(self, M: int, N: int, K: int) -> TileShape:
-        """The tile for a product: as much of K as fits, then M and N for the least DRAM traffic.
+        """The tile for a product: as much of K as fits, then M and N for the least work of the DMA.
 
         Raises
         ------
@@ -134,9 +138,14 @@ class GemmMapper(GemmLayouts):
             down, across, chunks = -(-M // m), -(-N // n), -(-K // k)
             loads_a = across if chunks > len(self.placement.a) else 1
             loads_b = down if across * chunks > len(self.placement.b) else 1
-            cost = (M * K * loads_a + K * N * loads_b, down * across)
-            if best is None or cost < best[0]:
-                best = cost, TileShape(m=m, n=n, k=k)
+            tile = TileShape(m=m, n=n, k=k)
+            moved = (
+                loads_a * self._moved("a", (M, m), (K, k), self.operand)
+                + loads_b * self._moved("b", (K, k), (N, n), self.operand)
+                + self._moved("d", (M, m), (N, n), self.accumulator)
+            )
+            if best is None or (moved, down * across) < best[0]:
+                best = (moved, down * across), tile
         assert best is not None, "the smallest tile was seen to fit"
         return best[1]
 
@@ -167,6 +176,19 @@ class GemmMapper(GemmLayouts):
             )
             for (m, n, k), (a, b, d) in zip(places, uses, strict=True)
         ]
+
+    def _moved(
+        self, operand: str, rows: tuple[int, int], columns: tuple[int, int], size: int
+    ) -> int:
+        """Half cycles in which the DMA moves all of an operand of `size` bytes an element once.
+
+        Rows and columns are those of the matrix, and of a tile.
+        """
+        if self._transposed(operand):
+            rows, columns = columns, rows
+        extent, piece = columns
+        lengths = [min(piece, extent - start) * size for start in range(0, extent, piece)]
+        return rows[0] * sum(max(2 * -(-length // self.beat), RUN) for length in lengths)
 
     def steps(self, shape: TileShape) -> int:
         """Steps that the array needs for a tile, bubbles excluded."""

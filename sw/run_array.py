@@ -96,7 +96,7 @@ class ArrayRunner:
         ]
         descriptors = 0
         for each in work:
-            for group in schedule.tasks(each, final=each is work[-1]):
+            for group in schedule.tasks(each, opening=each is work[0], final=each is work[-1]):
                 tokens = tasks.push(group)
                 descriptors += sum(task.mover in ends for task in group)
                 if any(task.interrupt for task in group):

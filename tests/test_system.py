@@ -279,6 +279,35 @@ def test_the_demo_s_figures(engine: str) -> None:
     assert result["array"]["bubbles"] == 0
 
 
+@needs_compiler
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((128, 128, 128), ("--accumulate", "--transpose-a", "--transpose-b")),
+        ((256, 256, 256), ("--accumulate",)),
+        ((256, 256, 256), ("--accumulate", "--transpose-a", "--transpose-b")),
+        ((200, 136, 168), ("--transpose-a", "--transpose-b")),
+        ((512, 512, 512), ("--accumulate",)),
+    ],
+)
+def test_a_product_keeps_the_array_busy(shape: Any, options: Any) -> None:
+    m, n, k = map(str, shape)
+    result = run_json("--m", m, "--n", n, "--k", k, *options, "--engine", "verilator")
+    assert result["ok"]
+    assert result["utilization_temporal"] >= 0.99
+
+
+@needs_compiler
+@pytest.mark.soak
+def test_with_c_the_array_s_movers_begin_with_the_last_operand() -> None:
+    size = ("--m", "64", "--n", "64", "--k", "64", "--accumulate")
+    result = run_json(*size, "--engine", "verilator")
+    assert result["ok"]
+    assert result["cycles_active"] <= 544
+    assert result["cycles_span"] <= 560
+
+
 def places() -> Allocator:
     """What gives the addresses that a new device gives."""
     return Allocator(np.zeros(MEMORY_BYTES, np.uint8), MEMORY_BASE)

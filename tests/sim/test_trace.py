@@ -187,7 +187,7 @@ def test_tasks_have_the_driver_s_names(tiny: tuple[Run, dict[str, Any]]) -> None
         for task, event in enumerate(shown, retired - len(shown) + 1):
             assert event["ph"] == "i" or event["args"]["task"] == task
     assert len(tracks["D tasks"]) == result["tiles"]
-    assert tracks["MM2S0 tasks"][0]["name"] == "load C 0,0"
+    assert tracks["MM2S0 tasks"][0]["name"] == "load A 0,0"
     assert tracks["S2MM0 tasks"][-1]["name"].startswith("store ")
 
 

@@ -124,6 +124,13 @@ def test_small_products_are_one_tile_and_large_k_is_kept_whole() -> None:
     assert mapper.steps(TileShape(m=9, n=8, k=17)) == 2 * 1 * 3
 
 
+def test_no_tile_is_so_narrow_that_its_rows_are_mostly_the_start_of_a_run() -> None:
+    """All of A would fit beside 16 columns of B, loaded once: in runs of 16 bytes."""
+    mapper = DOUBLE[DEFAULT]
+    assert mapper.fits(TileShape(m=128, n=16, k=128))
+    assert mapper.tile_shape(128, 512, 128) == TileShape(m=64, n=48, k=128)
+
+
 @pytest.mark.parametrize("reach", [0, 4, 8])
 def test_a_beat_of_the_dma_meets_each_bank_once(reach: int) -> None:
     """Whatever banks the array's movers of C and D reach: a wider reach costs nothing."""
