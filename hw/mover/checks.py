@@ -88,8 +88,6 @@ class BdCheck(wiring.Component):
         yield (bd.release_delta == 0) | (bd.release_id < config.locks)
         yield ~self.notes.range
         if mover.is_scratchpad:
-            for guard in (bd.guards[index] for index in range(mover.guards)):
-                yield guard.dimension < len(mover.spatial_bounds)
             yield bd.mode < len(config.memory.groups)
         if self._descriptor.has_route:
             yield self._route_fits()

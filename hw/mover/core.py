@@ -24,6 +24,7 @@ from .locks import LockClientSignature
 from .monitor import ActivityMonitor
 from .port import PortSignature
 from .reporter import TaskReporter
+from .rows import RowSettings
 from .store import BdStore
 from .use import SlotUse
 
@@ -208,9 +209,10 @@ class MoverCore(wiring.Component):
             address_bits=self.descriptor.address_bits,
             loops=mover.loops,
             guards=mover.guards,
-            settings=self.descriptor.settings,
+            settings=self.descriptor.loaded_settings,
         )
-        gate = AcquireGate(row=self.port.rows.payload.shape())
+        gate = AcquireGate(row=agu.o.payload.shape())
+        rows = m.submodules.rows = RowSettings(descriptor=self.descriptor)
         flight = m.submodules.flight = self.flight
         use = SlotUse(slots=mover.descriptors, queue_depth=mover.queue_depth)
         monitor = m.submodules.monitor = self.monitor
@@ -234,7 +236,9 @@ class MoverCore(wiring.Component):
         adopt(gate, "early", admission.early)
         adopt(gate, "open", admission.passes)
         adopt(gate, "acquire", self.locks.acquire)
-        adopt(gate, "o", self.port.rows)
+        adopt(rows, "i", wiring.flipped(gate.o))
+        adopt(rows, "running", store.running)
+        adopt(rows, "o", self.port.rows)
         adopt(admission, "i", wiring.flipped(loader.o_execution))
         adopt(admission, "locked", gate.waits)
         adopt(admission, "next_tag", flight.tag)

@@ -191,6 +191,15 @@ class Descriptor:
         return scratchpad_settings(self.config.memory, self.mover)
 
     @property
+    def loaded_settings(self) -> data.StructLayout:
+        """Those of `settings` that are taken from the BD when it is loaded; the others are read
+        with its rows, see :class:`~weft.hw.mover.rows.RowSettings`."""
+        loaded = ("tag", "mode", "pad")
+        return data.StructLayout(
+            {name: field.shape for name, field in self.settings if name in loaded}
+        )
+
+    @property
     def address_bits(self) -> int:
         """Width of the mover's temporal address."""
         if self.mover.is_scratchpad:

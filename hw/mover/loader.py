@@ -86,7 +86,7 @@ class Loader(wiring.Component):
         self._descriptor = descriptor
         mover = descriptor.mover
         self._task = temporal_task(
-            descriptor.address_bits, mover.loops, mover.guards, descriptor.settings
+            descriptor.address_bits, mover.loops, mover.guards, descriptor.loaded_settings
         )
         members = {
             "i": In(stream.Signature(queued_task(descriptor.address_bits))),
@@ -218,27 +218,8 @@ class Loader(wiring.Component):
                 task.settings.tag.eq(self.tag),
                 task.settings.mode.eq(bd.mode),
             ]
-            settings = self._descriptor.settings.members
-            masks = [name for name in ("channels", "byte_mask") if name in settings]
-            m.d.comb += [task.settings[name].eq(bd[name]) for name in masks]
-            m.d.comb += [
-                task.settings.spatial_strides[dimension].eq(bd.spatial_strides[dimension])
-                for dimension in range(len(mover.spatial_bounds))
-            ]
-        else:
-            m.d.comb += task.settings.run_length.eq(bd.run_length)
         for index in range(mover.guards):
-            guard, settings = bd.guards[index], task.settings
-            m.d.comb += [
-                task.guards[index].eq(guard.offset),
-                settings.limits[index].eq(guard.limit),
-            ]
-            if mover.is_scratchpad:
-                m.d.comb += settings.coefficients[index].eq(guard.coefficient)
-                if len(mover.spatial_bounds) > 1:
-                    m.d.comb += settings.dimensions[index].eq(guard.dimension)
-            else:
-                m.d.comb += settings.runs[index].eq(guard.run)
+            m.d.comb += task.guards[index].eq(bd.guards[index].offset)
 
     def _tell(self, m: Module, check: BdCheck, task: data.View, ends: Signal) -> None:
         """What others must know of the execution."""

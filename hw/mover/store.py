@@ -1,10 +1,11 @@
 """Where a mover keeps its buffer descriptors."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from itertools import groupby
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -13,10 +14,38 @@ from ..bus.registers import DESCRIPTOR_STORE, SLOT_BYTES, RegisterBusSignature
 from ..bus.streams import present_fields
 from ..bus.wires import adopt
 from .descriptor import Descriptor
+from .rows import row_fields
 from .steps import LoopSteps, step_words
-from .words import kept_fields, kept_parts, word_notes
+from .words import KeptField, kept_fields, kept_parts, word_notes
 
 __all__ = ["BdStore"]
+
+
+class _View:
+    """Bits of a BD, put together from the lowest up; those that nobody adds are 0."""
+
+    def __init__(self) -> None:
+        self._pieces: list[Value] = []
+        self._filled = 0
+        self._sign: Value = Const(0, 1)
+
+    def add(self, fields: Iterable[KeptField], kept: Value) -> Value:
+        """Fields of a word, of which the bits that were `kept` follow each other; the last sign."""
+        for field in fields:
+            bits, kept = kept[: field.kept], kept[field.kept :]
+            if field.sign is not None and field.kept:
+                self._sign = bits[-1]
+            extended = self._sign if field.sign is not None else Const(0, 1)
+            self._pieces += [
+                Const(0, field.offset - self._filled),
+                bits,
+                extended.replicate(field.width - field.kept),
+            ]
+            self._filled = field.offset + field.width
+        return self._sign
+
+    def bits(self) -> Value:
+        return Cat(self._pieces)
 
 
 class BdStore(wiring.Component):
@@ -24,9 +53,10 @@ class BdStore(wiring.Component):
 
     With ``read`` set in cycle t, ``bd`` shows BD ``slot`` from t+1 until the next ``read``, an
     asynchronous read (LUTRAM): what is written to it in cycle t or meanwhile shows, too. A mover
-    keeps the host off the slot that it shows. Bounds and deltas are 0 in ``bd``: with ``begin`` in
-    cycle t those of the BD that shows are read a loop at a time from t+1 until the next ``begin``,
-    see :class:`~weft.hw.mover.steps.LoopSteps`, and the mover keeps the host off that slot as well.
+    keeps the host off the slot that it shows. What the rows of a BD need is 0 in ``bd``: with
+    ``begin`` in cycle t that of the BD that shows is read from t+1 until the next ``begin``, bounds
+    and deltas a loop at a time (:class:`~weft.hw.mover.steps.LoopSteps`), the others as ``running``
+    (:class:`~weft.hw.mover.rows.RowSettings`). The mover keeps the host off that slot as well.
 
     Of a field that is wider than the mover's hardware the bits that fit are kept, extended in
     ``bd``; that others were different is noted, see :mod:`weft.hw.mover.words`.
@@ -59,7 +89,8 @@ class BdStore(wiring.Component):
     step : :func:`~weft.hw.agu.row.loop_step`
         Combinational from ``level``.
     begun : `range(descriptors)`
-        The slot that ``step`` is of.
+        The slot that ``step`` and ``running`` are of.
+    running : `descriptor.layout`
     writes : 1
         A word that exists is written in this cycle.
     written_slot : `range(descriptors)`
@@ -85,6 +116,7 @@ class BdStore(wiring.Component):
                 "level": In(range(mover.loops)),
                 "step": Out(loop_step(descriptor.address_bits, mover.guards)),
                 "begun": Out(range(mover.descriptors)),
+                "running": Out(descriptor.layout),
                 "writes": Out(1),
                 "written_slot": Out(range(mover.descriptors)),
                 "written_word": Out(range(descriptor.words)),
@@ -125,49 +157,49 @@ class BdStore(wiring.Component):
             steps.given.eq(self.bus.write_data),
             steps.shown.eq(shown),
         ]
-        stepped = step_words(self._descriptor)
+        stepped, of_rows = step_words(self._descriptor), row_fields(self._descriptor)
 
-        # A memory for each other word, as each has an enable of its own; of those that `steps` has
-        # for what was noted of them.
-        pieces: list[Value] = []  # `bd` from its lowest bit up
+        # A memory for each other word, as each has an enable of its own, and one more for what was
+        # noted of it if that is read at another time.
+        shows, runs = _View(), _View()
         found: dict[str, list[Value]] = defaultdict(list)
-        filled, sign = 0, Const(0, 1)
+
+        def keep(number: int, parts: dict[str, Value], where: str, from_slot: Value) -> data.View:
+            shape = present_fields({name: len(value) for name, value in parts.items()})
+            m.submodules[f"{where}_{number}"] = memory = Memory(shape=shape, depth=slots, init=[])
+            write_port, read_port = memory.write_port(), memory.read_port(domain="comb")
+            m.d.comb += [
+                write_port.addr.eq(slot),
+                write_port.data.eq(Cat(parts[name] for name in shape.members)),
+                write_port.en.eq(self.writes & ~self.refused & (word == number)),
+                read_port.addr.eq(from_slot),
+            ]
+            return read_port.data
+
         for number, group in groupby(kept_fields(self._descriptor), key=lambda field: field.word):
             fields = list(group)
             parts = kept_parts(fields, self.bus.write_data)
             if number in stepped:
                 del parts["kept"]
                 fields = []
-                if not parts:
-                    continue
-            shape = present_fields({name: len(value) for name, value in parts.items()})
-            m.submodules[f"word_{number}"] = memory = Memory(shape=shape, depth=slots, init=[])
-            write_port, read_port = memory.write_port(), memory.read_port(domain="comb")
-            m.d.comb += [
-                write_port.addr.eq(slot),
-                write_port.data.eq(Cat(parts[name] for name in shape.members)),
-                write_port.en.eq(self.writes & ~self.refused & (word == number)),
-                read_port.addr.eq(shown),
-            ]
-            kept = read_port.data.kept if "kept" in shape.members else Const(0, 0)
+            elif fields[0].name in of_rows:
+                kept = keep(number, {"kept": parts.pop("kept")}, "row_word", self.begun).kept
+                runs.add(fields, kept)
+                fields = []
+            if not parts:
+                continue
+            noted = keep(number, parts, "word", shown)
+            if "kept" in parts:
+                sign = shows.add(fields, noted.kept if len(parts["kept"]) else Const(0, 0))
             for field in fields:
-                bits, kept = kept[: field.kept], kept[field.kept :]
-                if field.sign is not None and field.kept:
-                    sign = bits[-1]
-                extended = sign if field.sign is not None else Const(0, 1)
-                pieces += [
-                    Const(0, field.offset - filled),
-                    bits,
-                    extended.replicate(field.width - field.kept),
-                ]
-                filled = field.offset + field.width
                 if field.follows_sign and field.width > field.kept:
-                    some_set, some_clear = read_port.data.above
+                    some_set, some_clear = noted.above
                     found[field.note].append(Mux(sign, some_clear, some_set))
             for name in parts.keys() - {"kept", "above"}:
-                found[name].append(read_port.data[name])
+                found[name].append(noted[name])
         m.d.comb += [
-            self.bd.eq(Cat(pieces)),
+            self.bd.eq(shows.bits()),
+            self.running.eq(runs.bits()),
             self.empty.eq(Cat(found.pop("empty")).any()),
             self.single.eq(Cat(found.pop("single"))),
             self.iterates.eq(Cat(found.pop("iterates"))),

@@ -46,6 +46,8 @@ class KeptField:
         Bit of the BD that the others repeat; None for a field that is extended by zeros.
     note
         What it is called, of :func:`word_notes`, that they do not.
+    most
+        Its greatest value, where that is not what fits the bits that are kept.
     """
 
     name: str
@@ -54,6 +56,7 @@ class KeptField:
     kept: int
     sign: int | None
     note: str
+    most: int | None = None
 
     @property
     def word(self) -> int:
@@ -95,12 +98,14 @@ def kept_fields(descriptor: Descriptor) -> Iterator[KeptField]:
         "deltas": (step["delta"].width, "range"),
         "extensions": (len(mover.extensions), "absent"),
     }
+    most: dict[str, int] = {}
     if mover.is_scratchpad:
         strides = descriptor.settings["spatial_strides"].shape
         limits["spatial_strides"] = (strides.elem_shape.width, "range")
         modes = len(descriptor.config.memory.groups)
         limits["mode"] = ((modes - 1).bit_length(), "range")
         limits["guards.dimension"] = ((strides.length - 1).bit_length(), "range")
+        most["guards.dimension"] = strides.length - 1
     limits |= dict.fromkeys(descriptor.unsupported, (0, "absent"))
     for name, offset, shape in _leaves("", descriptor.layout, 0):
         kept, note = limits.get(name, (shape.width, "range"))
@@ -115,6 +120,7 @@ def kept_fields(descriptor: Descriptor) -> Iterator[KeptField]:
                 kept=min(max(kept, 0), width),
                 sign=sign,
                 note=note,
+                most=most.get(name),
             )
             offset, kept = offset + width, kept - width
 
@@ -138,6 +144,9 @@ def kept_parts(fields: Iterable[KeptField], given: Value) -> dict[str, Value]:
             parts["single"].append(bits == 1)
         if field.name == "iteration_size":
             parts["iterates"].append(bits[1:].any())
+        if field.most is not None:
+            parts[field.note].append(bits > field.most)
+            continue
         if not len(beyond):
             continue
         if field.sign is None:

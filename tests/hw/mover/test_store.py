@@ -9,6 +9,7 @@ from support.bench import run
 from support.pages import named_config, read, write
 from weft.hw.bus.registers import DESCRIPTOR_STORE, SLOT_BYTES
 from weft.hw.mover.descriptor import MAX_WORDS, Descriptor
+from weft.hw.mover.rows import row_fields
 from weft.hw.mover.store import BdStore
 from weft.hw.mover.words import word_notes
 
@@ -115,12 +116,18 @@ def test_fields_are_kept_as_far_as_they_fit_and_noted_where_they_do_not(mover: s
             single = [ctx.get(bit) for bit in dut.single]
             assert single == [bound == 1 for bound in bounds[: len(single)]]
             assert ctx.get(dut.iterates) == (values["iteration_size"] > 1)
+            of_rows = row_fields(dut.descriptor)
+            loaded = {name: value for name, value in values.items() if name not in of_rows}
             if not notes:
-                assert {name: ctx.get(dut.bd[name]) for name in values} == values
+                assert {name: ctx.get(dut.bd[name]) for name in loaded} == loaded
             assert await stepped(ctx, dut) == [
                 {"bound": bounds[level], "deltas": [each[level] for each in deltas]}
                 for level in range(loops)
             ]
+            if not notes:
+                for name in values.keys() - loaded.keys():
+                    assert ctx.get(dut.running[name]) == values[name]
+                assert ctx.get(dut.running.as_value()) & ctx.get(dut.bd.as_value()) == 0
 
     run(dut, [host])
 
