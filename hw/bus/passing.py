@@ -27,6 +27,8 @@ class PassingQueue(wiring.Component):
     i, o : stream of `shape`
     level : `range(depth + 1)`
         Payloads held.
+    head : `shape`
+        The oldest of them; undefined if there is none.
     """
 
     def __init__(self, shape: object, *, depth: int) -> None:
@@ -36,6 +38,7 @@ class PassingQueue(wiring.Component):
                 "i": In(stream.Signature(shape)),
                 "o": Out(stream.Signature(shape)),
                 "level": Out(range(depth + 1)),
+                "head": Out(shape),
             }
         )
 
@@ -59,5 +62,6 @@ class PassingQueue(wiring.Component):
             self.o.payload.eq(Mux(waits, queue.o.payload, self.i.payload)),
             queue.o.ready.eq(self.o.ready),
             self.level.eq(queue.level),
+            self.head.eq(queue.o.payload),
         ]
         return m

@@ -357,7 +357,7 @@ class MoverCore(wiring.Component):
             use.push.eq(tasks.i.valid & tasks.i.ready),
             use.push_slot.eq(tasks.i.payload.descriptor),
             use.pop.eq(loader.i.valid & loader.i.ready),
-            use.pop_slot.eq(loader.i.payload.descriptor),
+            use.pop_slot.eq(tasks.head.descriptor),
             use.load.eq(loader.read),
             use.load_slot.eq(loader.reads),
             use.running.eq(loader.loaded),

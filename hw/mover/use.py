@@ -30,6 +30,7 @@ class SlotUse(wiring.Component):
     push, pop : 1
         A task enters, leaves the queue; ``pop`` comes with the ``load`` of its slot.
     push_slot, pop_slot : 8
+        ``pop_slot`` may be any if no task is queued: the one that comes and goes was none.
     load : 1
     load_slot : 8
     running : 1

@@ -79,6 +79,7 @@ def test_an_only_payload_passes_at_once_and_others_in_their_turn() -> None:
             assert ctx.get(dut.o.payload) == 7
             await ctx.tick()
         assert ctx.get(dut.level) == 2
+        assert ctx.get(dut.head) == 7
         assert not ctx.get(dut.i.ready)
         ctx.set(dut.i.payload, 9)
         ctx.set(dut.o.ready, 1)

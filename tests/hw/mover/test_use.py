@@ -40,7 +40,7 @@ def test_a_slot_is_in_use_while_a_task_has_it(slots: int, depth: int) -> None:
             ctx.set(dut.push_slot, pushed or 0)
             ctx.set(dut.pop, pops)
             ctx.set(dut.load, pops or (running and step == "next"))
-            ctx.set(dut.pop_slot, coming[0] if coming else toss.choice(few))
+            ctx.set(dut.pop_slot, queue[0] if queue else toss.choice(few))
             ctx.set(dut.load_slot, loads)
             ctx.set(dut.running, running)
             await ctx.tick()
