@@ -70,8 +70,9 @@ class ProgramDecoder(wiring.Component):
     -------
     i : stream of :func:`~weft.hw.sequencer.fetcher.program_piece`
     o : stream of :func:`decoded`
-    arguments : array of 64 bits
-        Constant while a program runs.
+    index : 4
+    argument : 64
+        The argument `index`, combinational from it.
     restart : 1
         Pulse: what is held is forgotten, and the next instruction is in the next piece.
     odd : 1
@@ -79,16 +80,15 @@ class ProgramDecoder(wiring.Component):
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
-        assert config.sequencer is not None
         assert config.dma is not None
         self._config = config
-        self._arguments = config.sequencer.arguments
         self._dma = config.dma
         super().__init__(
             {
                 "i": In(stream.Signature(program_piece(config.dma))),
                 "o": Out(stream.Signature(decoded())),
-                "arguments": In(data.ArrayLayout(WORD_BITS, self._arguments)),
+                "index": Out(ARGUMENT_BITS),
+                "argument": In(WORD_BITS),
                 "restart": In(1),
                 "odd": In(1),
             }
@@ -119,9 +119,11 @@ class ProgramDecoder(wiring.Component):
         is_block, is_argument = is_one(Opcode.BLOCK_WRITE), is_one(Opcode.ARG)
         imm = Value.cast(head.imm)
         left = Signal(range(REGISTERS + 1))  # Halves of a block that are still to be written.
+        low, high = imm[:ARGUMENT_BITS], imm[ARGUMENT_LOW : ARGUMENT_LOW + ARGUMENT_BITS]
         both, made, words = Signal(), Signal(), Signal(range(3))
         m.d.comb += [
             left.eq(Mux(continues, o.imm - 2, imm)),
+            self.index.eq(Mux(is_argument, low, high)),
             both.eq(~continues & has_payload),
             words.eq(Mux(both, 2, 1)),
             made.eq((window.level >= words) & (~self.o.valid | self.o.ready)),
@@ -149,15 +151,12 @@ class ProgramDecoder(wiring.Component):
                     o.addend.eq(0),
                 ]
             with m.Else():
-                low = imm[:ARGUMENT_BITS]
-                high = imm[ARGUMENT_LOW : ARGUMENT_LOW + ARGUMENT_BITS]
-                index = Mux(is_argument, low, high)
                 adds = is_argument | (is_one(Opcode.PUSH_AT) & (imm & ADD_ARGUMENT).any())
                 m.d.sync += [
                     *(o[name].eq(head[name]) for name in ("op", "target", "arg", "imm")),
                     o.operand.eq(Mux(has_payload, second.word, imm)),
                     o.behind.eq(head.imm + (head.arg >> 2)),
-                    o.addend.eq(Mux(adds, self.arguments[index], 0)),
+                    o.addend.eq(Mux(adds, self.argument, 0)),
                 ]
         with m.If(self.restart):
             m.d.sync += [self.o.valid.eq(0), continues.eq(0)]

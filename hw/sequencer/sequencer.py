@@ -1,5 +1,7 @@
 """Plays programs from DRAM when the host rings a doorbell."""
 
+from dataclasses import replace
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, flipped
@@ -14,6 +16,7 @@ from ..config import RECORD_BYTES, AcceleratorConfig
 from ..errors import ConfigError
 from ..mover.loader import mover_task
 from ..mover.locks import LockClientSignature, lock_set
+from .arguments import ArgumentFile
 from .checker import ProgramChecker
 from .decoder import ProgramDecoder
 from .executor import ProgramExecutor
@@ -92,7 +95,6 @@ class Sequencer(wiring.Component):
             raise ConfigError("sequencer", None, "must be given")
         self._config = config
         self._dma = dma = config.dma
-        self._arguments = config.sequencer.arguments
         bus = Axi4Signature(address_bits=dma.address_bits, data_bits=dma.data_bits).members
         movers = len(config.movers)
         super().__init__(
@@ -113,7 +115,10 @@ class Sequencer(wiring.Component):
                 "idle": Out(1),
             }
         )
-        self._page = RegisterPage(page=sequencer_page(config))
+        whole = sequencer_page(config)
+        plain = tuple(r for r in whole.registers if not r.name.startswith("ARG"))
+        self._page = RegisterPage(page=replace(whole, registers=plain))
+        self._file = ArgumentFile(page=whole, arguments=config.sequencer.arguments)
         self._fetcher = ProgramFetcher(dma=dma, fetch_beats=config.sequencer.fetch_beats)
         self._decoder = ProgramDecoder(config=config)
         self._checker = ProgramChecker(config=config)
@@ -131,14 +136,14 @@ class Sequencer(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.page = page = self._page
+        m.submodules.page = self._page
+        m.submodules.file = file = self._file
         m.submodules.fetcher = fetcher = self._fetcher
         m.submodules.decoder = decoder = self._decoder
         m.submodules.checker = checker = self._checker
         m.submodules.executor = executor = self._executor
         m.submodules.reporter = reporter = self._reporter
         m.submodules.since = since = self._since
-        adopt(page, "bus", self.registers)
         for channel in ("ar", "r"):
             adopt(fetcher, channel, getattr(self, channel))
         for channel in ("aw", "w", "b"):
@@ -146,6 +151,8 @@ class Sequencer(wiring.Component):
         adopt(fetcher, "drain", self.drain)
         adopt(reporter, "drain", self.drain)
         adopt(decoder, "i", flipped(fetcher.o))
+        adopt(decoder, "argument", file.argument)
+        adopt(file, "index", decoder.index)
         adopt(checker, "i", flipped(decoder.o))
         adopt(executor, "i", flipped(checker.o))
         adopt(since, "retired", self.retired)
@@ -167,15 +174,27 @@ class Sequencer(wiring.Component):
             decoder.restart.eq(fetcher.jump),
             decoder.odd.eq(executor.position[0]),
             checker.restart.eq(fetcher.jump),
-            *(
-                decoder.arguments[index].eq(self._wide(f"arg{index}"))
-                for index in range(self._arguments)
-            ),
         ]
         m.d.sync += fetcher.stop.eq(executor.stopped)
+        self._elaborate_registers(m)
         self._elaborate_access(m)
         self._elaborate_life(m, base, begin)
         return m
+
+    def _elaborate_registers(self, m: Module) -> None:
+        """Each of the two answers for its registers, and with an error for the other's."""
+        bus, page, file = self.registers, self._page.bus, self._file.bus
+        for part in (page, file):
+            m.d.comb += [
+                part.request.eq(bus.request),
+                part.write.eq(bus.write),
+                part.offset.eq(bus.offset),
+                part.write_data.eq(bus.write_data),
+            ]
+        m.d.comb += [
+            bus.error.eq(page.error & file.error),
+            bus.read_data.eq(page.read_data | file.read_data),
+        ]
 
     def _elaborate_access(self, m: Module) -> None:
         """The executor's and the reporter's: never both."""
