@@ -18,7 +18,6 @@ from ..bus.opcodes import (
     instruction,
 )
 from ..bus.registers import PAGE_BYTES
-from ..bus.wires import adopt
 from ..config import AcceleratorConfig
 from ..mover.locks import LOCK_DELTA_BITS
 from .decoder import REGISTERS, decoded
@@ -33,12 +32,22 @@ _ON_PAGE = (Opcode.WRITE, Opcode.MASKED_WRITE, Opcode.BLOCK_WRITE, Opcode.ARG)
 def operation() -> data.StructLayout:
     """What the executor does in one step.
 
-    As :func:`~weft.hw.sequencer.decoder.decoded`, with the addend in ``operand``.
-    ``code``: why it must not be executed, or NONE.
+    As :func:`~weft.hw.sequencer.decoder.decoded`, with the addend in ``operand``. It must not be
+    executed if it is ``flawed``; ``code`` says why, or NONE.
     """
+    return data.StructLayout(_plain() | {"flawed": 1, "code": StopCode})
+
+
+def _plain() -> dict[str, object]:
     names = ("op", "target", "arg", "imm", "operand", "pair", "words", "last")
-    fields = dict(decoded().members)
-    return data.StructLayout({name: fields[name] for name in names} | {"code": StopCode})
+    return {name: decoded().members[name] for name in names}
+
+
+def _judged() -> data.StructLayout:
+    """An operation, and which of the flaws it has."""
+    flaws = {"opcode": 1, "target": 1, "argument": 1, "payload": 1}
+    answers = {"first": Response, "second": Response}
+    return data.StructLayout(_plain() | {"flawed": 1, "flaws": data.StructLayout(flaws)} | answers)
 
 
 class ProgramChecker(wiring.Component):
@@ -80,34 +89,38 @@ class ProgramChecker(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        cut = Cut(operation(), both=True)
+        cut = Cut(_judged(), both=True)
         m.submodules.cut = ResetInserter(self.restart)(cut)
-        adopt(cut, "o", self.o)
-        now, checked = self.i.payload, cut.i.payload
+        now, judged, held, o = self.i.payload, cut.i.payload, cut.o.payload, self.o.payload
+        begins, flaws = ~now.continues, judged.flaws
+        arguments = Cat(self._has_stray_bits(now), *self._bad_arguments(now))
         m.d.comb += [
             cut.i.valid.eq(self.i.valid),
             self.i.ready.eq(cut.i.ready),
-            *(checked[name].eq(now[name]) for name, _ in operation() if name in decoded().members),
-            checked.operand.eq(now.operand + now.addend),
+            *(judged[name].eq(now[name]) for name in (*_plain(), "first", "second")),
+            judged.operand.eq(now.operand + now.addend),
+            flaws.opcode.eq(begins & ~_is_one(now, *FORMS)),
+            flaws.target.eq(begins & Cat(self._bad_targets(now)).any()),
+            flaws.argument.eq(begins & arguments.any()),
+            # A mask has 32 bits.
+            flaws.payload.eq((now.op == Opcode.MASKED_WRITE) & now.operand[32:].any()),
+            judged.flawed.eq(flaws.as_value().any() | _failed(now.first) | _failed(now.second)),
+            self.o.valid.eq(cut.o.valid),
+            cut.o.ready.eq(self.o.ready),
+            *(o[name].eq(held[name]) for name in (*_plain(), "flawed")),
         ]
-        self._elaborate_code(m, now, checked.code)
+        # The first flaw is told: what is assigned later goes before.
+        with m.If(held.flaws.payload):
+            m.d.comb += o.code.eq(StopCode.BAD_ARGUMENT)
+        self._elaborate_response(m, held.second, o.code)
+        with m.If(held.flaws.argument):
+            m.d.comb += o.code.eq(StopCode.BAD_ARGUMENT)
+        with m.If(held.flaws.target):
+            m.d.comb += o.code.eq(StopCode.BAD_TARGET)
+        with m.If(held.flaws.opcode):
+            m.d.comb += o.code.eq(StopCode.BAD_OPCODE)
+        self._elaborate_response(m, held.first, o.code)
         return m
-
-    def _elaborate_code(self, m: Module, now: data.View, code: Value) -> None:
-        """The first flaw: what is assigned later goes before."""
-        m.d.comb += code.eq(StopCode.NONE)
-        # A mask has 32 bits.
-        with m.If((now.op == Opcode.MASKED_WRITE) & now.operand[32:].any()):
-            m.d.comb += code.eq(StopCode.BAD_ARGUMENT)
-        self._elaborate_response(m, now.second, code)
-        with m.If(~now.continues):
-            with m.If(self._has_stray_bits(now) | Cat(self._bad_arguments(now)).any()):
-                m.d.comb += code.eq(StopCode.BAD_ARGUMENT)
-            with m.If(Cat(self._bad_targets(now)).any()):
-                m.d.comb += code.eq(StopCode.BAD_TARGET)
-            with m.If(~_is_one(now, *FORMS)):
-                m.d.comb += code.eq(StopCode.BAD_OPCODE)
-        self._elaborate_response(m, now.first, code)
 
     @staticmethod
     def _elaborate_response(m: Module, response: Value, code: Value) -> None:
@@ -165,3 +178,7 @@ class ProgramChecker(wiring.Component):
 
 def _is_one(now: data.View, *opcodes: Opcode) -> Value:
     return Cat(now.op == opcode for opcode in opcodes).any()
+
+
+def _failed(response: Value) -> Value:
+    return (response == Response.SLVERR) | (response == Response.DECERR)

@@ -126,7 +126,7 @@ class ProgramExecutor(wiring.Component):
                 & self.i.valid
                 & ~self.refused
                 & ~self.faulted
-                & (now.code == StopCode.NONE)
+                & ~now.flawed
             ),
             self.i.ready.eq(done),
         ]
@@ -140,7 +140,7 @@ class ProgramExecutor(wiring.Component):
         with m.Elif(self.running & self.ready):
             with m.If(self.faulted):
                 m.d.comb += [self.stopped.eq(1), self.code.eq(StopCode.MOVER)]
-            with m.Elif(self.i.valid & (now.code != StopCode.NONE)):
+            with m.Elif(self.i.valid & now.flawed):
                 m.d.comb += [self.stopped.eq(1), self.code.eq(now.code)]
 
         @contextmanager
