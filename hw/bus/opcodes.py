@@ -19,6 +19,7 @@ __all__ = [
     "EQUAL",
     "FORMS",
     "LOOP_COUNTERS",
+    "OPCODE_BITS",
     "PROGRAM_ALIGNMENT",
     "PUSH_WORD",
     "STOP_TEXT",
@@ -72,6 +73,10 @@ class Opcode(IntEnum):
     RELEASE = 9
     SET_LOCK = 10
     LOOP = 11
+
+
+OPCODE_BITS = max(Opcode).bit_length()
+"""Of an opcode that there is."""
 
 
 def instruction() -> data.StructLayout:

@@ -10,6 +10,7 @@ from ..bus.opcodes import (
     ARGUMENT_BITS,
     ARGUMENT_LOW,
     FORMS,
+    OPCODE_BITS,
     Opcode,
     instruction,
 )
@@ -21,7 +22,6 @@ from .window import WordWindow
 
 __all__ = ["REGISTERS", "ProgramDecoder", "decoded"]
 
-OPCODE_BITS = max(Opcode).bit_length()
 REGISTERS = PAGE_BYTES // 4
 """Of a page: that many may be written at once."""
 

@@ -10,7 +10,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..bus.access import RegisterAccessSignature
-from ..bus.opcodes import EQUAL, LOOP_COUNTERS, Opcode, StopCode
+from ..bus.opcodes import EQUAL, LOOP_COUNTERS, OPCODE_BITS, Opcode, StopCode
 from ..bus.page import register_shape
 from ..bus.registers import PAGE_BYTES, RegisterMap
 from ..config import AcceleratorConfig
@@ -152,7 +152,7 @@ class ProgramExecutor(wiring.Component):
         stands = Signal()  # the operation, since the cycle before
         reached = Signal()  # the count that it waits for
         m.d.sync += [stands.eq(0), reached.eq(0)]
-        with m.Switch(now.op):
+        with m.Switch(_opcode(now)):
             with case(Opcode.END):
                 m.d.comb += [done.eq(1), self.stopped.eq(1)]
             with case(Opcode.WAIT):
@@ -190,7 +190,7 @@ class ProgramExecutor(wiring.Component):
         """One access or two: the halves of a pair, or the read and the write of a masked write."""
         request, answer = self.access.request, self.access.answer
         second, reading = Signal(), Signal()
-        is_masked = now.op == Opcode.MASKED_WRITE
+        is_masked = _opcode(now) == Opcode.MASKED_WRITE
         mask, kept = now.operand[:32], Signal(32)
         page_bits = (PAGE_BYTES - 1).bit_length()
         offset = Signal(page_bits)
@@ -222,15 +222,16 @@ class ProgramExecutor(wiring.Component):
         push = self._map.pages[1].register("PUSH")
         word = Signal(register_shape(push))
         m.d.comb += word.eq(now.imm)
+        mover = now.target[: len(self.push).bit_length()]
         for index, port in enumerate(self.push):
             for name, _ in mover_task():
                 if name == "base":
                     m.d.comb += port.payload.base.eq(now.operand)
                 elif name == "rebase":
-                    m.d.comb += port.payload.rebase.eq(now.op == Opcode.PUSH_AT)
+                    m.d.comb += port.payload.rebase.eq(_opcode(now) == Opcode.PUSH_AT)
                 else:
                     m.d.comb += port.payload[name].eq(word[name])
-            with m.If(now.target == index + 1):
+            with m.If(mover == index + 1):
                 m.d.comb += [port.valid.eq(execute), done.eq(execute & port.ready)]
 
     def _elaborate_loop(
@@ -259,7 +260,7 @@ class ProgramExecutor(wiring.Component):
         m.d.sync += self.jump.eq(0)
         with m.If(self.begin):
             m.d.sync += begun.eq(0)
-        with m.Elif(execute & (now.op == Opcode.LOOP)):
+        with m.Elif(execute & (_opcode(now) == Opcode.LOOP)):
             with m.If(~stands):
                 again = rounds != 1
                 m.d.comb += write_port.en.eq(1)
@@ -274,3 +275,8 @@ class ProgramExecutor(wiring.Component):
                 m.d.comb += [self.stopped.eq(1), self.code.eq(StopCode.BAD_ARGUMENT)]
             with m.Elif(~self.jump):
                 m.d.comb += done.eq(1)
+
+
+def _opcode(now: Any) -> Value:
+    """Of an operation without a flaw: no other is executed."""
+    return now.op[:OPCODE_BITS]
