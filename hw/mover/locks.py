@@ -188,19 +188,19 @@ class LockBank(wiring.Component):
         granted = Signal(len(asked))
         calm, was_calm = Signal(len(asked)), Signal(len(asked))
         for index, (client, want) in enumerate(zip(self.clients, asked, strict=True)):
-            enough, most = Signal(name=f"enough_{index}"), Signal(name=f"most_{index}")
-            value = Signal(LOCK_VALUE_BITS, name=f"value_{index}")
+            enough, exact = Signal(name=f"enough_{index}"), Signal(name=f"exact_{index}")
+            rest = Signal(signed(LOCK_VALUE_BITS + 1), name=f"rest_{index}")
             falls = (taken.valid & (taken.id == want.id)) | (change.lowers & (change.id == want.id))
-            found = enough & (most | ~want.equal)
+            found = enough & (exact | ~want.equal)
             m.d.comb += [
-                value.eq(self.values[want.id]),
+                rest.eq(self.values[want.id] - want.value),
                 calm[index].eq(~falls),
                 acquiring.asking[index].eq(client.acquire.valid & found),
                 client.acquire.ready.eq(granted[index]),
             ]
             m.d.sync += [
-                enough.eq((value >= want.value) & self._exists(want.id)),
-                most.eq(value <= want.value),
+                enough.eq((rest >= 0) & self._exists(want.id)),
+                exact.eq(rest == 0),
             ]
         takes = Cat(~want.equal for want in asked)
         m.d.comb += [

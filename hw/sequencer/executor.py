@@ -70,7 +70,9 @@ class ProgramExecutor(wiring.Component):
         answered with an error.
     running : 1
     jump : 1
-        Pulse, a register: the next operation is that at ``position``.
+        Pulse, a register: the next operation is that at ``destination``.
+    destination : 32
+        A register; 0 while no program runs.
     position : 32
         That of the instruction on ``i``, or of the next one; 0 while no program runs.
     inside : 1
@@ -99,6 +101,7 @@ class ProgramExecutor(wiring.Component):
                 "refused": Out(1),
                 "running": Out(1),
                 "jump": Out(1),
+                "destination": Out(POSITION_BITS),
                 "position": Out(POSITION_BITS),
                 "inside": Out(1),
                 "access": Out(access),
@@ -182,8 +185,10 @@ class ProgramExecutor(wiring.Component):
         self._elaborate_loop(m, now, execute, done, stands)
         with m.If(done):
             m.d.sync += [self.position.eq(self.position + now.words), self.inside.eq(~now.last)]
+        with m.If(self.jump):
+            m.d.sync += self.position.eq(self.destination)
         with m.If(~self.running):
-            m.d.sync += [self.position.eq(0), self.inside.eq(0)]
+            m.d.sync += [self.position.eq(0), self.inside.eq(0), self.destination.eq(0)]
         return m
 
     def _elaborate_access(self, m: Module, now: Any, execute: Value, done: Signal) -> None:
@@ -257,7 +262,7 @@ class ProgramExecutor(wiring.Component):
             rounds.eq(Mux(begun.bit_select(counter, 1), read_port.data, now.imm)),
             Cat(back, beyond).eq(self.position - now.arg),
         ]
-        m.d.sync += self.jump.eq(0)
+        m.d.sync += [self.jump.eq(0), self.destination.eq(back)]
         with m.If(self.begin):
             m.d.sync += begun.eq(0)
         with m.Elif(execute & (_opcode(now) == Opcode.LOOP)):
@@ -268,9 +273,8 @@ class ProgramExecutor(wiring.Component):
                     stands.eq(1),
                     begun.bit_select(counter, 1).eq(again),
                     flawed.eq(beyond),
+                    self.jump.eq(again & ~beyond),
                 ]
-                with m.If(again & ~beyond):
-                    m.d.sync += [self.jump.eq(1), self.position.eq(back)]
             with m.Elif(flawed):
                 m.d.comb += [self.stopped.eq(1), self.code.eq(StopCode.BAD_ARGUMENT)]
             with m.Elif(~self.jump):

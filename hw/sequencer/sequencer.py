@@ -170,9 +170,9 @@ class Sequencer(wiring.Component):
             executor.begin.eq(begin),
             fetcher.base.eq(base),
             fetcher.jump.eq(begin | executor.jump),
-            fetcher.position.eq(executor.position),
+            fetcher.position.eq(executor.destination),
             decoder.restart.eq(fetcher.jump),
-            decoder.odd.eq(executor.position[0]),
+            decoder.odd.eq(executor.destination[0]),
             checker.restart.eq(fetcher.jump),
         ]
         m.d.sync += fetcher.stop.eq(executor.stopped)
@@ -251,9 +251,8 @@ class Sequencer(wiring.Component):
             # Where the program is, kept until the next cycle: that is where it was if an access of
             # that instruction is answered with an error.
             with m.If(~executor.refused & ~executor.inside):
-                here = executor.i.valid & ~executor.jump
                 m.d.sync += [
-                    status.op.eq(Mux(here, executor.i.payload.op, Opcode.END)),
+                    status.op.eq(Mux(executor.i.valid, executor.i.payload.op, Opcode.END)),
                     position.eq(executor.position),
                 ]
         with m.If(executor.stopped):
