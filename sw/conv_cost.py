@@ -130,6 +130,13 @@ class ConvEstimator:
         # Where the array waits for a pass, its last results take as long to come out; the more the
         # DMA has to do, a beat in two cycles, the more often it waits.
         dry = passes * self._latency * min(2 * beats / steps, 1)
+        # The first pass hides what is loaded for the second, a beat in two cycles, or the array
+        # waits for it.
+        second = first_a * (kernel > 1 or (outputs > 1 and (filters_first or filters == 1)))
+        second += first_b * (kernel > 1 or (filters > 1 and (outputs == 1 or not filters_first)))
+        late = 2 * second - mapper.steps(shape) * mapper.folds(shape)
+        if passes > 1 and late > 0:
+            dry += late + self._latency
         return cycles + dry + beats / BEATS_A_CYCLE, passes
 
     def _weights(self, layout: BlockedLayout, shape: ConvShape) -> int:

@@ -316,6 +316,18 @@ def test_what_stays_is_loaded_once() -> None:
     assert bytes_a == (32 + 2 * (len(works) - 1)) * 32 * 16
 
 
+def test_the_first_pass_is_long_enough_for_the_loads_of_the_second() -> None:
+    """Four output rows: two are half as many steps, in which the other half of the weights, at a
+    beat in two cycles, would not come."""
+    plan = planned(h=16, w=16, c=64, k=64, r=3, s=3, pad=1, stride=2)
+    first, second = list(plan.tiles())[:2]
+    assert first.channels != second.channels
+    beat = plan.mapper.gemm.beat
+    loaded = plan.mapper.layout_b(second.shape), plan.mapper.image(second).layout
+    beats = sum(-(-layout.rows * layout.row_bytes // beat) for layout in loaded)
+    assert 2 * beats <= plan.mapper.steps(first.shape)
+
+
 def test_placements_have_their_regions_apart() -> None:
     for config in (TINY, DEFAULT):
         for placement in Placement.alternatives(config):
