@@ -160,7 +160,8 @@ class ProgramExecutor(wiring.Component):
                 m.d.comb += [done.eq(1), self.stopped.eq(1)]
             with case(Opcode.WAIT):
                 m.d.comb += done.eq(reached)
-                m.d.sync += [stands.eq(~done), reached.eq(stands & (self.retired >= now.imm))]
+                enough = self.retired >= now.imm
+                m.d.sync += [stands.eq(~done), reached.eq(stands & ~done & enough)]
             with case(Opcode.ACQUIRE):
                 acquire = self.locks.acquire
                 m.d.comb += [acquire.valid.eq(stands), done.eq(stands & acquire.ready)]

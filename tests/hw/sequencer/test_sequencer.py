@@ -464,6 +464,21 @@ def test_a_wait_sees_a_retirement_three_cycles_after_it_shows() -> None:
     assert release - push == 4
 
 
+def test_a_wait_behind_a_wait_that_is_over_waits_for_its_own_count() -> None:
+    words = ProgramWords(CONFIG)
+    words.push("P0", 0)
+    words.push("P1", 0)
+    words.wait("P1", 0)
+    words.wait("P0", 1)
+    words.release(0, 1)
+    words.end()
+    bench = Bench(config=CONFIG, program=words.words, work=(40, 40))
+    check(bench)
+    push, _, release = (event.cycle for event in bench.events[0])
+    # Three cycles after the retirement shows, as any WAIT.
+    assert release - push == 44
+
+
 def test_doorbells_and_records_that_cannot_be() -> None:
     end = [word(Opcode.END)]
     for changes, code in (
