@@ -8,7 +8,7 @@ from typing import Any
 
 from amaranth.hdl import Cat, Module, ResetInserter, Signal
 
-from support.axi_slave import AxiSlave
+from support.axi_slave import AxiSlave, ByteMemory
 from support.bench import run, watch
 from support.pages import write
 from weft.hw.bus.axi import Response
@@ -99,24 +99,23 @@ class Bench:
     fault_at: int | None = None
     """In which cycle mover 1 fails."""
     reset_at: int | None = None
-    """In which cycle of the first run a soft reset begins."""
+    """How many cycles after the first doorbell a soft reset begins."""
     again_at: int | None = None
     """In which cycle of the first run the doorbell rings once more."""
     blocked: bool = False
     """Whether no queue has room, no lock is granted and no task retires."""
     runs: int = 1
     seed: int = 0
-    limit: int = 20_000
 
     def golden(self, most: int = 3_000) -> tuple[list[Step], Player] | None:
         """The steps that the program must take; None if it would not end, or wait for ever."""
         width = self.config.dma.data_bytes if self.config.dma else 0
+        image = self.image()
 
         def fetch(position: int) -> tuple[int, Response]:
             address = self.base + 8 * position
             response = self.errors.get(address // width * width, Response.OKAY)
-            word = self.program[position] if position < len(self.program) else None
-            return (0 if word is None else word), response
+            return sum(image[address + k] << 8 * k for k in range(8)), response
 
         pages = Pages()
         pages.refused = self.refused
@@ -133,18 +132,19 @@ class Bench:
                 return None
         return steps, player
 
+    def image(self) -> ByteMemory:
+        """The memory: behind the program a word that looks like its end, then whatever is there."""
+        memory = ByteMemory()
+        for index, word in enumerate([*self.program, 0]):
+            first = self.base + 8 * index
+            memory.update((first + k, word >> 8 * k & 0xFF) for k in range(8))
+        return memory
+
     def play(self) -> None:
         dut = Sequencer(config=self.config)
         reset = Signal()
         top = Module()
         top.submodules.dut = ResetInserter(reset)(dut)
-        image = {
-            self.base + 8 * i + k: word >> 8 * k & 0xFF
-            for i, word in enumerate(self.program)
-            for k in range(8)
-        }
-        # Behind the program lies what looks like its end.
-        image |= {self.base + 8 * len(self.program) + k: 0 for k in range(8)}
         bus: dict[str, Any] = {
             "width": self.config.dma.data_bytes,
             "cap": self.config.dma.burst_beats,
@@ -154,7 +154,7 @@ class Bench:
             "seed": self.seed,
         }
         self.fetch = _Slave(**bus, errors=self.errors)
-        self.fetch.image = image
+        self.fetch.image = self.image()
         answers = dict.fromkeys([self.record // bus["width"] * bus["width"]], self.record_error)
         self.store = _Slave(**bus, errors=answers)
         self.store.image = {}
@@ -172,7 +172,7 @@ class Bench:
                 partial(self.store.writer, dut=dut),
                 *watched,
             ],
-            limit=self.limit,
+            limit=20_000 * self.runs,
         )
 
     async def _host(self, ctx: Any, dut: Any, reset: Signal) -> None:
@@ -214,7 +214,8 @@ class Bench:
         self.results: list[dict[str, Any]] = []
         if self.reset_at is not None:
             await ring()
-            await ctx.tick().repeat(self.reset_at)
+            for _ in range(self.reset_at):
+                await ctx.tick()
             ctx.set(dut.drain, 1)
             calm = 0
             while calm < 4:
