@@ -27,7 +27,11 @@ class ExtensionKind:
         The same for the dense bytes between a source and the switch, see
         :mod:`weft.hw.dma.operators`.
     parameter_bits
-        Width of its parameter in a descriptor; 0 is none.
+        Width of its parameter in a descriptor; 0 is none. See
+        :meth:`~weft.hw.config.MoverConfig.parameter_bits`.
+    replays
+        Whether it gives runs of up to the mover's ``replay_depth`` beats again, and its parameter
+        has the bits more that say of how many.
     reduces
         Whether it gives one beat for each marked group.
     result
@@ -41,6 +45,7 @@ class ExtensionKind:
     beats: str = ""
     bytes: str = ""
     parameter_bits: int = 0
+    replays: bool = False
     reduces: bool = False
     result: bool = False
     takes: Callable[[int], bool] = lambda beat_bytes: True
@@ -64,7 +69,9 @@ EXTENSIONS: dict[str, ExtensionKind] = {
         shape="a square tile of bytes",
     ),
     "broadcaster": ExtensionKind(beats="extensions.broadcaster:Broadcaster"),
-    "repeater": ExtensionKind(beats="extensions.repeater:Repeater", parameter_bits=17),
+    "repeater": ExtensionKind(
+        beats="extensions.repeater:Repeater", parameter_bits=17, replays=True
+    ),
     "add_constant": ExtensionKind(
         beats="extensions.add_constant:AddConstant",
         bytes="dma.operators.add_constant:AddConstant",

@@ -11,6 +11,7 @@ from .blocked import contiguous
 from .descriptor import BufferDescriptor
 from .locks import Lock, locked
 from .placement import Placement, bound_mover
+from .repeat import replayed
 from .resident import Task
 from .transfer import DmaPair, Step
 
@@ -30,6 +31,8 @@ class ArraySchedule:
     its own: under that of loaded C, the load for the next tile would let C begin before D is there.
     It does so in two halves, each a task of D and one of C: C fetches the first while the array
     makes the second, and so nobody waits for the last of it to be written.
+
+    What a mover of the array would fetch again at once is left to its repeater, if it has one.
 
     Each task waits only for tasks before it, so whoever pushes them may wait for room in a queue;
     but for a store, which stands there when its result's mover is told to begin, and waits for no
@@ -124,14 +127,14 @@ class ArraySchedule:
         parts: Mapping[str, Sequence[BufferDescriptor]],
         part: int,
     ) -> list[Task]:
+        movers = {port: bound_mover(self.config, port) for port in ports if part < len(parts[port])}
         return [
             Task(
-                mover=bound_mover(self.config, port).name,
-                descriptor=parts[port][part],
+                mover=mover.name,
+                descriptor=replayed(mover, parts[port][part]),
                 label=work.label,
             )
-            for port in ports
-            if part < len(parts[port])
+            for port, mover in movers.items()
         ]
 
     def _load(self, move: Move, free: Lock, full: Lock | None) -> list[Task]:

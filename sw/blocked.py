@@ -14,7 +14,6 @@ from ..hw.config import MemoryConfig, MoverConfig
 from .descriptor import BufferDescriptor
 from .errors import MappingError
 from .reach import channel_offsets
-from .repeat import replayed
 
 __all__ = [
     "BlockedLayout",
@@ -211,10 +210,9 @@ class BlockedLayout:
     ) -> BufferDescriptor:
         """The descriptor with which `mover` walks whole tiles, a beat each.
 
-        `loops` are pairs of bound and byte stride, innermost first; loop 0 ends with a mark. What
-        they fetch again at once is left to the mover's repeater, if it has one.
+        `loops` are pairs of bound and byte stride, innermost first; loop 0 ends with a mark.
         """
-        walk = BufferDescriptor(
+        return BufferDescriptor(
             base=self.base,
             bounds=tuple(bound for bound, _ in loops),
             strides=tuple(stride for _, stride in loops),
@@ -224,7 +222,6 @@ class BlockedLayout:
             extensions=extensions,
             channels=channels,
         )
-        return replayed(mover, walk)
 
 
 def affine_strides(mover: MoverConfig, place: Callable[[int], int]) -> tuple[int, ...]:

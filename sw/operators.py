@@ -6,6 +6,7 @@ from amaranth.hdl import Shape
 
 from ..hw.agu.row import BOUND_BITS
 from ..hw.bus.elements import add_constant_word
+from ..hw.config import MAX_REPLAY_DEPTH
 from ..hw.dma.operators.castagnoli import STATE_BITS
 from ..hw.dma.operators.compare import EQUAL, LAST_OFFSET
 from ..hw.extensions.repeater import repeater_parameter
@@ -51,18 +52,24 @@ def elementwise_add(size: int) -> int:
     return SIZES.index(size)
 
 
-def repeater(count: int, *, each: bool = False) -> int:
-    """Have ``repeater`` give every beat `count` times, with its mark on the last or on `each`.
+def repeater(count: int, *, length: int = 1, each: bool = False) -> int:
+    """Have ``repeater`` give every `length` beats `count` times, marks on the last or on `each`.
+
+    It must have a ``replay_depth`` of as many beats.
 
     Raises
     ------
     MappingError
-        A count that a loop could not have.
+        A count that a loop could not have, or a length that no repeater has.
     """
-    limit = (1 << BOUND_BITS) - 1
-    if not 1 <= count <= limit:
-        raise MappingError(f"repeater: count = {count}: must be from 1 to {limit}")
-    return repeater_parameter().const({"count": count, "each": each}).as_value().value
+    for name, value, limit in (
+        ("count", count, (1 << BOUND_BITS) - 1),
+        ("length", length, MAX_REPLAY_DEPTH),
+    ):
+        if not 1 <= value <= limit:
+            raise MappingError(f"repeater: {name} = {value}: must be from 1 to {limit}")
+    word = repeater_parameter(MAX_REPLAY_DEPTH)
+    return word.const({"count": count, "each": each, "more": length - 1}).as_value().value
 
 
 def compare(before: int = 0) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from ..hw.config import MoverConfig
@@ -15,22 +16,28 @@ NAME = "repeater"
 
 
 def replayed(mover: MoverConfig, walk: BufferDescriptor) -> BufferDescriptor:
-    """`walk` with its innermost loop fetched once, if that goes nowhere and `mover` can repeat.
+    """`walk` with its innermost loop that goes nowhere left to `mover`'s repeater, if it can.
 
-    The stream is the same. The innermost loop is the first of more than one iteration; it goes
-    nowhere if neither its stride nor that of a guard is other than 0. A walk through an operator
-    that makes one beat of several stays as it is.
+    The stream is the same. A loop of more than one iteration goes nowhere if neither its stride nor
+    that of a guard is other than 0; the repeater can keep what the loops inside it fetch if that is
+    no more than its depth. A walk through an operator that makes one beat of several stays as it
+    is.
     """
-    level = next((level for level, bound in enumerate(walk.bounds) if bound != 1), None)
-    if NAME not in mover.extensions or NAME in walk.extensions or level is None:
+    if NAME not in mover.extensions or NAME in walk.extensions or 0 in walk.bounds:
         return walk
     if any(EXTENSIONS[name].reduces for name in walk.extensions):
         return walk
     steps = [walk.strides, *(guard.strides for guard in walk.guards)]
-    if walk.bounds[level] == 0 or any(any(strides[level : level + 1]) for strides in steps):
+    for level, bound in enumerate(walk.bounds):
+        length = math.prod(walk.bounds[:level])
+        if length > mover.replay_depth:
+            return walk
+        if bound > 1 and not any(any(strides[level : level + 1]) for strides in steps):
+            break
+    else:
         return walk
-    # Where only loops inside end with a mark, every row has one, and so has each replay.
-    parameter = repeater(walk.bounds[level], each=walk.mark_level < level)
+    # Where only loops inside end with a mark, every pass has them.
+    parameter = repeater(bound, length=length, each=walk.mark_level < level)
     return replace(
         walk,
         bounds=(*walk.bounds[:level], 1, *walk.bounds[level + 1 :]),

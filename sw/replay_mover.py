@@ -125,7 +125,8 @@ class ReplayedMover:
             if name not in walk.extensions:
                 continue
             if name == "repeater":
-                how = repeater_parameter().from_bits(walk.parameters.get(name, 0))
+                word = repeater_parameter(self.config.replay_depth)
+                how = word.from_bits(walk.parameters.get(name, 0))
                 rows *= max(how.count, 1)
                 marked *= max(how.count, 1) if how.each else 1
             elif EXTENSIONS[name].reduces:

@@ -11,7 +11,7 @@ Widths are in bits and depths in entries unless a name says otherwise. A *word* 
 from .array import ARRAY_PORTS, ARRAY_SINKS, PARAMETER_BITS, ArrayConfig
 from .dma import BOUNDARY_BYTES, RECORD_BYTES, DmaConfig
 from .memory import MemoryConfig
-from .mover import MAX_CHANNELS, MAX_DESCRIPTORS, SWITCH, MoverConfig
+from .mover import MAX_CHANNELS, MAX_DESCRIPTORS, MAX_REPLAY_DEPTH, SWITCH, MoverConfig
 from .sequencer import SequencerConfig
 from .system import MAX_LOCKS, ROUTE_BITS, AcceleratorConfig
 
@@ -22,6 +22,7 @@ __all__ = [
     "MAX_CHANNELS",
     "MAX_DESCRIPTORS",
     "MAX_LOCKS",
+    "MAX_REPLAY_DEPTH",
     "PARAMETER_BITS",
     "RECORD_BYTES",
     "ROUTE_BITS",

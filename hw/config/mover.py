@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from ..registry import EXTENSIONS
 from .array import ARRAY_PORTS
-from .checks import check, check_range
+from .checks import check, check_range, is_power_of_two
 
-__all__ = ["MAX_CHANNELS", "MAX_DESCRIPTORS", "SWITCH", "MoverConfig"]
+__all__ = ["MAX_CHANNELS", "MAX_DESCRIPTORS", "MAX_REPLAY_DEPTH", "SWITCH", "MoverConfig"]
 
 SCRATCHPAD_KINDS = ("read", "write")
 DRAM_KINDS = ("mm2s", "s2mm")
@@ -17,6 +17,8 @@ SWITCH = "switch"
 
 MAX_EXTENSIONS = 8
 """A descriptor enables each by a bit."""
+
+MAX_REPLAY_DEPTH = 64
 
 MAX_DESCRIPTORS = 64
 """The `next` field of a descriptor has six bits."""
@@ -93,6 +95,9 @@ class MoverConfig:
         which the stream goes through them: on the beats of a ``read`` mover, then on the bytes
         between a source and the switch. A source with ``compare`` is a sink of the switch as
         well: of what its own stream is compared with.
+    replay_depth
+        Beats of the longest run that the extension ``repeater`` gives again; a power of two. It
+        keeps all but the last of them in a memory.
     channel_enable
         Whether a BD says which channels access memory (scratchpad movers).
     byte_mask
@@ -115,6 +120,7 @@ class MoverConfig:
     descriptors: int = 4
     queue_depth: int = 4
     extensions: tuple[str, ...] = ()
+    replay_depth: int = 1
     channel_enable: bool = False
     byte_mask: bool = False
 
@@ -225,8 +231,21 @@ class MoverConfig:
             names,
             "compare comes last: it is where two streams of the switch meet",
         )
+        depth = self.replay_depth
+        check_range(f"movers.{self.name}.replay_depth", depth, 1, MAX_REPLAY_DEPTH)
+        check(
+            is_power_of_two(depth) and (depth == 1 or "repeater" in names),
+            f"movers.{self.name}.replay_depth",
+            depth,
+            "must be a power of two, and 1 without the extension repeater",
+        )
         results = [name for name in names if EXTENSIONS[name].result]
         check(len(results) <= 1, where, results, "a record has the result of one of them")
+
+    def parameter_bits(self, extension: str) -> int:
+        """Width of what a BD tells the extension of that name; 0 if it tells it nothing."""
+        kind = EXTENSIONS[extension]
+        return kind.parameter_bits + (self.replay_depth - 1).bit_length() * kind.replays
 
     def _works_on_beats(self, name: str) -> bool:
         return self.kind == "read" and bool(EXTENSIONS[name].beats)

@@ -40,12 +40,12 @@ class Extension(wiring.Component):
     Attributes
     ----------
     parameter_bits : int
-        As in :data:`~weft.hw.registry.EXTENSIONS`, where the class stands.
+        Width of what a BD tells it, as :meth:`~weft.hw.config.MoverConfig.parameter_bits` has it.
     cut : bool
         It is more than wires: a register behind it pays.
     """
 
-    parameter_bits: ClassVar[int] = 0
+    parameter_bits: int = 0
     cut: ClassVar[bool] = False
 
     def __init__(self, *, width: int) -> None:

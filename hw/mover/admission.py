@@ -9,7 +9,6 @@ from amaranth.lib.wiring import In, Out
 from ..bus.fault import TAG_BITS, FaultCode
 from ..bus.streams import present_fields
 from ..extensions import extension_setting
-from ..registry import EXTENSIONS
 from .descriptor import Descriptor
 from .flight import flight_entry
 from .reporter import reported_execution
@@ -28,7 +27,7 @@ def beside_data(descriptor: Descriptor) -> dict[str, Any]:
     if descriptor.has_operator:
         shapes["operator"] = 32
     for name in mover.extensions:
-        bits = EXTENSIONS[name].parameter_bits
+        bits = mover.parameter_bits(name)
         on_bytes = name in mover.byte_extensions
         shapes[f"extension_{name}"] = bits if on_bytes else extension_setting(bits)
     if descriptor.has_route:

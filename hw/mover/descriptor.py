@@ -22,7 +22,7 @@ it, the last of its chain or one that failed a check, has ``record``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from amaranth.hdl import Shape, signed, unsigned
 from amaranth.lib import data
@@ -39,7 +39,6 @@ from ..config import (
     MoverConfig,
 )
 from ..errors import ConfigError
-from ..registry import EXTENSIONS
 
 __all__ = ["MAX_WORDS", "RUN_LENGTH_BITS", "Descriptor", "dram_settings", "scratchpad_settings"]
 
@@ -132,8 +131,8 @@ class Descriptor:
             place("channels", unsigned(mover.channels))
         if mover.byte_mask:
             place("byte_mask", unsigned(config.memory.word_bytes))
-        parameters = [name for name in mover.extensions if EXTENSIONS[name].parameter_bits]
-        if parameters:
+        parameters = {name: mover.parameter_bits(name) for name in mover.extensions}
+        if any(parameters.values()):
             place("parameters", _parameters(parameters))
         self.words = word
         if self.words > MAX_WORDS:
@@ -240,13 +239,13 @@ def scratchpad_settings(memory: MemoryConfig, mover: MoverConfig) -> data.Struct
     )
 
 
-def _parameters(names: Sequence[str]) -> data.Layout:
-    """One word for each."""
+def _parameters(widths: Mapping[str, int]) -> data.Layout:
+    """One word for each that has a width."""
+    present = [name for name, width in widths.items() if width]
     fields = {
-        name: data.Field(unsigned(EXTENSIONS[name].parameter_bits), 32 * index)
-        for index, name in enumerate(names)
+        name: data.Field(unsigned(widths[name]), 32 * index) for index, name in enumerate(present)
     }
-    return data.FlexibleLayout(32 * len(names), fields)
+    return data.FlexibleLayout(32 * len(fields), fields)
 
 
 def _guard(mover: MoverConfig) -> data.Layout:

@@ -101,7 +101,7 @@ class ReadPort(wiring.Component):
             }
             | {
                 f"extension_{name}": In(
-                    stream.Signature(extension_setting(EXTENSIONS[name].parameter_bits))
+                    stream.Signature(extension_setting(mover.parameter_bits(name)))
                 )
                 for name in mover.beat_extensions
             }

@@ -29,11 +29,13 @@ def _broadcaster(beats: Sequence[Beat], parameter: int, copies: int) -> Iterator
 
 
 def _repeater(beats: Sequence[Beat], parameter: int, copies: int) -> Iterator[Beat]:
-    count, each = parameter & 0xFFFF, bool(parameter >> 16)
-    for beat in beats:
+    """Runs of so many beats, the last of which may be shorter, again and again."""
+    count, each, length = parameter & 0xFFFF, bool(parameter >> 16 & 1), (parameter >> 17) + 1
+    for start in range(0, len(beats), length):
         for left in reversed(range(max(count, 1))):
             last = left == 0
-            yield Beat(beat.data, beat.mark and (each or last), beat.end and last, beat.error)
+            for beat in beats[start : start + length]:
+                yield Beat(beat.data, beat.mark and (each or last), beat.end and last, beat.error)
 
 
 def _add_constant(beats: Sequence[Beat], parameter: int, copies: int) -> Iterator[Beat]:

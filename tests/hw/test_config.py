@@ -114,6 +114,24 @@ def test_hash_depends_on_every_parameter() -> None:
                 (("xor", "add_constant"), "that work on beats come before those that work on"),
             )
         ),
+        *(
+            (
+                MoverConfig,
+                {"name": "S", "kind": "read", "bind": "export", "spatial_bounds": (8,)}
+                | {"extensions": names, "replay_depth": depth},
+                f"movers.S.replay_depth = {depth}: {message}",
+            )
+            for names, depth, message in (
+                (("repeater",), 0, "must be an integer from 1 to 64"),
+                (("repeater",), 128, "must be an integer from 1 to 64"),
+                (("repeater",), 3, "must be a power of two"),
+                (
+                    ("transposer",),
+                    2,
+                    "must be a power of two, and 1 without the extension repeater",
+                ),
+            )
+        ),
         (MoverConfig, {"name": "M", "kind": "mm2s", "bind": "export"}, "stays inside"),
         (
             MoverConfig,

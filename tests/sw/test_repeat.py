@@ -30,6 +30,7 @@ CONFIG = AcceleratorConfig(
             loops=4,
             guards=1,
             extensions=("repeater", "max_pool"),
+            replay_depth=4,
         ),
     ),
 )
@@ -77,14 +78,18 @@ def test_the_stream_is_the_same(
     )
     short = replayed(MOVER, walk)
     assert stream(short) == stream(walk)
-    inner = next((level for level, bound in enumerate(bounds) if bound > 1), None)
-    still = inner is not None and strides[inner] == guarded[inner] == 0 and not pooled
+    idle = [
+        np.prod(bounds[:level])
+        for level, bound in enumerate(bounds)
+        if bound > 1 and strides[level] == guarded[level] == 0
+    ]
+    still = bool(idle) and idle[0] <= MOVER.replay_depth and not pooled
     assert (np.prod(short.bounds) < np.prod(bounds)) == still
 
 
 def test_what_cannot_repeat_stays_as_it_is() -> None:
     walk = BufferDescriptor(base=0, bounds=(3, 2), strides=(0, 16), spatial_strides=(4,))
-    assert replayed(replace(MOVER, extensions=()), walk) == walk
+    assert replayed(replace(MOVER, extensions=(), replay_depth=1), walk) == walk
     assert replayed(MOVER, replace(walk, bounds=(0, 2))) == replace(walk, bounds=(0, 2))
     once = replayed(MOVER, walk)
     assert (once.bounds, once.parameters) == ((1, 2), {"repeater": 3})
@@ -95,6 +100,9 @@ def test_impossible_parameters() -> None:
     for count in (0, 1 << 16):
         with pytest.raises(MappingError, match=f"count = {count}: must be from 1 to 65535"):
             repeater(count)
+    for length in (0, 65):
+        with pytest.raises(MappingError, match=f"length = {length}: must be from 1 to 64"):
+            repeater(1, length=length)
     with pytest.raises(MappingError, match="size = 3: must be one of 1, 2, 4, 8 bytes"):
         elementwise_add(3)
 
@@ -103,7 +111,9 @@ def test_impossible_parameters() -> None:
 @given(
     bounds=st.tuples(*[st.sampled_from([1, 2, 3])] * 4),
     mark_level=st.integers(0, 3),
-    parameter=st.builds(repeater, st.integers(1, 3), each=st.booleans()),
+    parameter=st.builds(
+        repeater, st.integers(1, 3), length=st.sampled_from([1, 3]), each=st.booleans()
+    ),
     names=st.sampled_from([(), ("repeater",), ("max_pool",), ("repeater", "max_pool")]),
 )
 def test_a_replay_counts_the_beats_that_come_out(

@@ -13,14 +13,22 @@ from weft.hw.extensions import Chain
 from weft.hw.registry import EXTENSIONS
 from weft.sim.golden.extensions import EXTENDED, extended
 from weft.sim.golden.tasks import Beat
+from weft.sw.operators import repeater
 
 BEATS = {name: kind for name, kind in EXTENSIONS.items() if kind.beats}
 SEEDS = [pytest.param(seed, marks=pytest.mark.soak if seed >= 2 else ()) for seed in range(20)]
 
 
-def chain(names: list[str], bounds: tuple[int, ...] = (8,), word_bits: int = 64) -> Chain:
+def chain(
+    names: list[str], bounds: tuple[int, ...] = (8,), word_bits: int = 64, replay_depth: int = 1
+) -> Chain:
     mover = MoverConfig(
-        name="A", kind="read", bind="export", spatial_bounds=bounds, extensions=tuple(names)
+        name="A",
+        kind="read",
+        bind="export",
+        spatial_bounds=bounds,
+        extensions=tuple(names),
+        replay_depth=replay_depth,
     )
     made = {name: EXTENSIONS[name].load(BEATS[name].beats) for name in names}
     return Chain(extensions={name: made[name].of_mover(mover, word_bits) for name in names})
@@ -41,10 +49,11 @@ def random_bd(toss: random.Random, width: int) -> list[Beat]:
     return beats
 
 
-def random_parameter(toss: random.Random, name: str) -> int:
+def random_parameter(toss: random.Random, name: str, replay_depth: int = 1) -> int:
     bits = BEATS[name].parameter_bits
     if name == "repeater":
-        return toss.choice([0, 1, 2, 3, 5]) | toss.getrandbits(1) << 16
+        length = toss.randint(1, replay_depth)
+        return toss.choice([0, 1, 2, 3, 5]) | toss.getrandbits(1) << 16 | length - 1 << 17
     return toss.getrandbits(bits) if bits else 0
 
 
@@ -97,10 +106,11 @@ def test_one(name, seed):
     bounds, word = (
         ((4,), 32) if name == "transposer" and bounds == (8,) and seed % 2 else (bounds, word)
     )
-    dut = chain([name], bounds, word)
+    depth = toss.choice([2, 4, 8]) if name == "repeater" and seed else 1
+    dut = chain([name], bounds, word, depth)
     width = next(iter(dut.extensions.values())).width // 8
     bds = [random_bd(toss, width) for _ in range(8)]
-    settings = [{name: (toss.choice([0, 1, 1]), random_parameter(toss, name))} for _ in bds]
+    settings = [{name: (toss.choice([0, 1, 1]), random_parameter(toss, name, depth))} for _ in bds]
     check(dut, bds, settings, bounds[-1], toss)
 
 
@@ -109,10 +119,11 @@ def test_a_chain_of_all_in_any_order(seed):
     """BDs with settings of their own follow each other through it."""
     toss = random.Random(seed)
     names = toss.sample(list(BEATS), len(BEATS))
-    dut = chain(names, (4, 4), 32)
+    dut = chain(names, (4, 4), 32, replay_depth=4)
     bds = [random_bd(toss, 64) for _ in range(12)]
     settings = [
-        {name: (toss.getrandbits(1), random_parameter(toss, name)) for name in names} for _ in bds
+        {name: (toss.getrandbits(1), random_parameter(toss, name, 4)) for name in names}
+        for _ in bds
     ]
     check(dut, bds, settings, 4, toss)
 
@@ -133,6 +144,25 @@ def test_a_beat_a_cycle(name):
     assert times[-1] == taken - 1 + dut.extensions[name].cut
 
 
+def test_runs_are_replayed_without_a_bubble():
+    """A beat a cycle, as long as one comes in each cycle in which one is taken."""
+    toss = random.Random(3)
+    dut = chain(["repeater"], (4,), 32, replay_depth=8)
+    settings, bds = [], []
+    for length, count in [(8, 3), (1, 4), (5, 2), (8, 1), (3, 7), (2, 2)]:
+        beats = [
+            Beat(np.frombuffer(toss.randbytes(16), np.uint8), n % 2 == 1, False)
+            for n in range(2 * length)
+        ]
+        beats[-1] = Beat(beats[-1].data, True, True)
+        bds.append(beats)
+        settings.append({"repeater": (1, repeater(count, length=length, each=length == 3))})
+    times = check(dut, bds, settings, 4, None)
+    counts = [parameter & 0xFFFF for setting in settings for _, parameter in setting.values()]
+    total = sum(len(bd) * count for bd, count in zip(bds, counts, strict=True))
+    assert times == list(range(total))
+
+
 def test_nothing_passes_before_its_setting():
     dut = chain(["transposer"], (4,), 32)
     toss = random.Random(1)
@@ -143,7 +173,7 @@ def test_nothing_passes_before_its_setting():
 
 
 def test_it_converts_to_verilog():
-    dut = chain(list(BEATS), (4, 4), 32)
+    dut = chain(list(BEATS), (4, 4), 32, replay_depth=8)
     ports = [dut.i, dut.o, *(getattr(dut, name) for name in BEATS)]
     values = [s for p in ports for s in (p.payload.as_value(), p.valid, p.ready)]
     assert "module" in verilog.convert(dut, ports=values, name="chain")
