@@ -9,7 +9,7 @@ from ..hw.config import AcceleratorConfig
 from .array_pass import ArrayPass, Move
 from .blocked import contiguous
 from .descriptor import BufferDescriptor
-from .locks import Lock, locked
+from .locks import Acquire, Lock, Release, locked
 from .placement import Placement, bound_mover
 from .repeat import replayed
 from .resident import Task
@@ -36,7 +36,7 @@ class ArraySchedule:
 
     Each task waits only for tasks before it, so whoever pushes them may wait for room in a queue;
     but for a store, which stands there when its result's mover is told to begin, and waits for no
-    other after it.
+    other after it, and for the array's first readers, behind which stands what they begin with.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class ArraySchedule:
         self._regions = {name: getattr(placement, name) for name in "abdes"}
 
     def _free(self, operand: str) -> Lock:
-        return self._lock(f"{operand.upper()} free", len(self._regions[operand]))
+        return self._lock(_free(operand), len(self._regions[operand]))
 
     def _full(self, operand: str) -> Lock:
         return self._lock(f"{operand.upper()} full", 0)
@@ -69,20 +69,21 @@ class ArraySchedule:
     def _partial(self) -> Lock:
         return self._lock("D partial", 0)
 
-    def _room(self) -> Lock:
-        """Of the first D, where it takes no free region: C was loaded in its place."""
-        return self._lock("D room", 0)
+    def _begin(self) -> Lock:
+        """1 from when all of the first pass's operands are there."""
+        return self._lock("begin", 0)
 
     def tasks(self, work: ArrayPass, *, opening: bool, final: bool) -> Iterator[list[Task]]:
         """The loads, the array's part and the store of a pass.
 
-        What stands in a list belongs together. In the `opening` pass D begins with its operands,
-        else with the end of the D before it, if its region is free. One task of the `final` store
-        raises the interrupt: when it has retired, so has everything else.
+        What stands in a list belongs together. In the `opening` pass the array's movers begin
+        together, when everything is loaded. One task of the `final` store raises the
+        interrupt: when it has retired, so has everything else.
         """
-        with_room = opening and work.load_c is not None and "array.d" in work.streams
-        yield from self._loads(work, with_room=with_room)
-        parts = {port: self._parts(port, work, with_room) for port in work.streams}
+        if opening:
+            self._take_regions(work)
+        yield from self._loads(work, opening=opening)
+        parts = {port: self._parts(port, work, opening) for port in work.streams}
         results = [port for port in parts if port in RESULTS]
         operands = [port for port in parts if port not in RESULTS]
         stores = [
@@ -92,12 +93,22 @@ class ArraySchedule:
         ]
         for part in range(max(map(len, parts.values()))):
             yield self._array(work, operands, parts, part)
+            if opening and part == 0:
+                yield self._announce(self._begin(), work)
             # The array's first result is long in coming; its mover need not begin before that.
             yield from stores
             stores = []
             yield self._array(work, results, parts, part)
 
-    def _loads(self, work: ArrayPass, *, with_room: bool) -> Iterator[list[Task]]:
+    def _take_regions(self, work: ArrayPass) -> None:
+        """The first results find a region free, for which they need not ask; but where C is loaded,
+        that load has asked for it."""
+        for port in RESULTS:
+            name = port[-1]
+            if port in work.streams and not (name == "d" and work.load_c is not None):
+                self._lock(_free(name), len(self._regions[name]) - 1)
+
+    def _loads(self, work: ArrayPass, *, opening: bool) -> Iterator[list[Task]]:
         # The array begins with its operands, and wants E's parameters soon after. C comes last: it
         # is loaded where D will be written, which is free only when what stood there is stored.
         loads = [
@@ -113,12 +124,17 @@ class ArraySchedule:
         # Readers begin together: one that began when there is but its own operand would only wait.
         later = [full for _, _, full in loads[:-1] if full != "s"]
         for move, free, full in loads:
-            yield self._load(move, self._free(free), None if full in later else self._full(full))
-        begins = [self._full(full) for full in later] + [self._room()] * with_room
-        for lock in begins:
-            nothing = contiguous(self.config.memory, self.load.scratchpad, base=0, length=0)
-            walk = locked(nothing, None, lock.release())
-            yield [_task(self.load.at_scratchpad(walk), work.label)]
+            silent = full != "c" if opening else full in later
+            yield self._load(move, self._free(free), None if silent else self._full(full))
+        if not opening:
+            for full in later:
+                yield self._announce(self._full(full), work)
+
+    def _announce(self, lock: Lock, work: ArrayPass) -> list[Task]:
+        """A task that does nothing but release a lock when the loads before it are done."""
+        nothing = contiguous(self.config.memory, self.load.scratchpad, base=0, length=0)
+        walk = locked(nothing, None, lock.release())
+        return [_task(self.load.at_scratchpad(walk), work.label)]
 
     def _array(
         self,
@@ -144,39 +160,46 @@ class ArraySchedule:
             _task(self.load.at_scratchpad(walk), move.label),
         ]
 
-    def _parts(self, port: str, work: ArrayPass, with_room: bool) -> list[BufferDescriptor]:
+    def _parts(self, port: str, work: ArrayPass, opening: bool) -> list[BufferDescriptor]:
         """What an array's mover does in a pass: what it takes before that and gives after it."""
         walk = work.streams[port]
+        # C, which is loaded last, is a little ahead: its rows have to go down the array first.
+        together = opening and port != "array.c"
+        takes = self._begin().acquire_eq(1) if together else self._takes(port, work)
+        if port == "array.d" and work.store is None:
+            first, *second = (
+                locked(half, None, self._partial().release()) for half in _halves(walk)
+            )
+            return [locked(first, takes), *second]
+        if port == "array.c" and not work.first:
+            *halves, last = (locked(half, self._partial().acquire_ge()) for half in _halves(walk))
+            return [*halves, locked(last, None, self._gives(port, work))]
+        return [locked(walk, takes, self._gives(port, work))]
+
+    def _takes(self, port: str, work: ArrayPass) -> Acquire | None:
         match port:
             case "array.a":
-                full_a = self._full("a").acquire_ge() if work.load_a else None
-                return [locked(walk, full_a, self._free("a").release(work.free_a))]
+                return self._full("a").acquire_ge() if work.load_a else None
             case "array.b":
-                full_b = self._full("b").acquire_ge() if work.load_b else None
-                return [locked(walk, full_b, self._free("b").release(work.free_b))]
-            case "array.c":
-                return self._parts_of_c(walk, work)
-            case "array.e":
-                return [locked(walk, self._free("e").acquire_ge(), self._full("e").release())]
-            case "array.s":
-                return [locked(walk, self._full("s").acquire_ge(), self._free("s").release())]
-        # C is there where a region is: that of loaded C, or of a partial D.
-        free_d = None if "array.c" in work.streams else self._free("d").acquire_ge()
-        if with_room:
-            free_d = self._room().acquire_ge()
-        if work.store is not None:
-            return [locked(walk, free_d, self._full("d").release())]
-        first, *second = (locked(half, None, self._partial().release()) for half in _halves(walk))
-        return [locked(first, free_d), *second]
+                return self._full("b").acquire_ge() if work.load_b else None
+            case "array.c" | "array.s":
+                return self._full(port[-1]).acquire_ge()
+        # C is there where a region of D's is: that of loaded C, or of a partial D.
+        given = port == "array.d" and "array.c" in work.streams
+        return None if given else self._free(port[-1]).acquire_ge()
 
-    def _parts_of_c(self, walk: BufferDescriptor, work: ArrayPass) -> list[BufferDescriptor]:
-        """Where nobody writes to the region after C, it is free."""
-        free_d = None if "array.d" in work.streams else self._free("d").release()
-        if work.first:
-            return [locked(walk, self._full("c").acquire_ge(), free_d)]
-        *halves, last = _halves(walk)
-        partial = self._partial().acquire_ge()
-        return [*(locked(half, partial) for half in halves), locked(last, partial, free_d)]
+    def _gives(self, port: str, work: ArrayPass) -> Release | None:
+        match port:
+            case "array.a":
+                return self._free("a").release(work.free_a)
+            case "array.b":
+                return self._free("b").release(work.free_b)
+            case "array.c":
+                # Where nobody writes to the region after C, it is free.
+                return None if "array.d" in work.streams else self._free("d").release()
+            case "array.s":
+                return self._free("s").release()
+        return self._full(port[-1]).release()
 
     def _store(self, move: Move, name: str, *, interrupt: bool) -> list[Task]:
         walk = locked(move.scratchpad, self._full(name).acquire_ge(), self._free(name).release())
@@ -184,6 +207,11 @@ class ArraySchedule:
             _task(self.store.at_scratchpad(walk), move.label),
             _task(self.store.at_dram(move.dram), move.label, interrupt=interrupt),
         ]
+
+
+def _free(operand: str) -> str:
+    """The lock that counts how many of its regions are free."""
+    return f"{operand.upper()} free"
 
 
 def _halves(walk: BufferDescriptor) -> list[BufferDescriptor]:

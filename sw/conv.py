@@ -71,7 +71,7 @@ class ConvMapper(ConvLayouts):
             operator=word,
             pad=zero_points[0] & 0xFF,
         )
-        ports = ("array.c", "array.a", "array.b", "array.s", "array.d", "array.e")
+        ports = ("array.a", "array.b", "array.s", "array.c", "array.d", "array.e")
         return {port: streams[port] for port in ports if port in streams}
 
     def by_pixels(self, shape: ConvShape, pair: DmaPair, layout: BlockedLayout) -> BufferDescriptor:

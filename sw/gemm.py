@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ..hw.agu.row import BOUND_BITS
 from ..hw.config import AcceleratorConfig
 from .array_pass import operator_word
+from .blocked import BlockedLayout
 from .descriptor import BufferDescriptor
 from .errors import MappingError
 from .gemm_layout import GemmForm, GemmLayouts, TileShape
@@ -209,9 +210,9 @@ class GemmMapper(GemmLayouts):
         """Descriptors of the movers at the array by port, in the order in which to push them.
 
         The operands come first, so that the result's mover is still being told while the array
-        works; ``array.c`` is there only `with_c`: the first time C itself, then a partial D. The
-        ports of a result are there only where it is wanted. `zero_points` are those of A and B,
-        `regions` those of A, B and D, with which E and S go.
+        works, and of them C last, as it is loaded. ``array.c`` is there only `with_c`: the first
+        time C itself, then a partial D. The ports of a result are there only where it is wanted.
+        `zero_points` are those of A and B, `regions` those of A, B and D, with which E and S go.
         """
         memory = self.config.memory
         down, across, deep = self._counts(shape)
@@ -232,13 +233,14 @@ class GemmMapper(GemmLayouts):
             walk_c = ((across, c.tile_pitch), (down, 0))
             extensions["array.c"] = ("broadcaster",)
             channels["array.c"] = self.row_c_channels
-        walks = {
-            **({"array.c": (c, walk_c)} if with_c else {}),
+        walks: dict[str, tuple[BlockedLayout, tuple[tuple[int, int], ...]]] = {
             "array.a": (a, ((deep, a_deep), (across, 0), (down, a_down))),
             "array.b": (b, ((deep, b_deep), (across, b_across), (down, 0))),
         }
         if to_e:
             walks["array.s"] = self.walk_s(shape, regions[2], across=across, again=down)
+        if with_c:
+            walks["array.c"] = (c, walk_c)
         if to_d:
             walks["array.d"] = (d, walk_d)
         if to_e:

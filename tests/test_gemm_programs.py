@@ -138,6 +138,17 @@ def test_between_chained_tiles_there_is_no_bubble(engine: str) -> None:
     assert counters["array_active"] == 8192 + 2 * array.mu + array.nu + 1
 
 
+@needs_compiler
+@pytest.mark.parametrize(("with_c", "more"), [(False, 10), (True, 13)])
+def test_the_array_s_movers_begin_when_all_is_loaded(with_c: bool, more: int) -> None:
+    """Whoever began before would only wait, and the first address counts."""
+    dev: Any = weft.simulate("tiny", "verilator", latency=200)
+    assert Product(dev, (16, 16, 32), with_c).run().tiles == 1
+    counters = dev.array_counters()
+    span = counters["span_last"] - counters["span_first"] + 1
+    assert span == counters["array_active"] + more
+
+
 def test_a_fault_in_the_middle_names_mover_bd_and_address(dev: Any) -> None:
     product = Product(dev)
     # In the last row of A, which the last row of tiles needs.

@@ -51,6 +51,16 @@ def test_odd_shapes_with_zero_points(dev: Any, shape: Any, results: str, with_c:
     assert report.bytes_written == shape[0] * shape[1] * (("e" in results) + 4 * ("d" in results))
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("results", ["e", "de"])
+def test_the_array_s_movers_begin_when_all_is_loaded(dev: Any, results: str) -> None:
+    """Whoever began before would only wait, and the first address counts."""
+    Product(dev, (16, 16, 32), with_c=False).run(results)
+    counters = dev.array_counters()
+    span = counters["span_last"] - counters["span_first"] + 1
+    assert span <= counters["array_active"] + 18
+
+
 def test_a_convolution_with_zero_points(dev: Any) -> None:
     dev.clear_counters()
     problem = Problem(h=5, w=4, c=3, k=5, r=3, s=3, stride=(2, 2), pad=((1, 1), (0, 1)))
