@@ -1,12 +1,13 @@
 """The gateware of one page of registers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from amaranth.hdl import Module, Value, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from .counters import Count, CounterBank
 from .registers import Page, Register, RegisterBusSignature
 
 __all__ = ["RegisterPage", "register_shape"]
@@ -32,12 +33,16 @@ class RegisterPage(wiring.Component):
     without a register, a write to ``ro``, a read of ``wo``, or a write to ``wo`` that sets a bit
     without a field; an error has no side effect. ``rw`` and ``wo`` ports show a write from cycle
     t+1 on, so a block that acts on it in t+1 is seen by a request in cycle t+2 and not before.
-    Registers are multiplexed only on a request: a counter that runs costs nothing until it is read.
+    Registers are multiplexed only on a request: one that changes costs nothing until it is read.
+    Counters may be kept here: a read of one gives what it came to up to the cycle of the request;
+    for their sake there are no requests in two successive cycles.
 
     Parameters
     ----------
     page
         The registers.
+    counts
+        Those among them, ``ro``, that are counters of a :class:`~weft.hw.bus.counters.CounterBank`.
 
     Members
     -------
@@ -56,12 +61,19 @@ class RegisterPage(wiring.Component):
         ``w1s``
             ``x`` : Out, the bits that stand. ``x_clear`` : In, bits to lower; a one written by the
             host wins.
+        of `counts`
+            ``x_add``, ``x_clear`` : In, what it grows by in this cycle, and that it is 0.
     """
 
-    def __init__(self, *, page: Page) -> None:
+    def __init__(self, *, page: Page, counts: Mapping[str, Count] | None = None) -> None:
         self._page = page
+        self._counts = dict(counts or {})
         names = [register.name.lower() for register in page.registers]
-        super().__init__({"bus": In(RegisterBusSignature()), **self.ports(page, names)})
+        members = self.ports(page, [name for name in names if name not in self._counts])
+        for name, count in self._counts.items():
+            members[f"{name}_add"] = In(range(count.most + 1))
+            members[f"{name}_clear"] = In(1)
+        super().__init__({"bus": In(RegisterBusSignature()), **members})
 
     @staticmethod
     def ports(page: Page, names: Sequence[str]) -> dict[str, Any]:
@@ -90,6 +102,10 @@ class RegisterPage(wiring.Component):
     def page(self) -> Page:
         return self._page
 
+    @property
+    def counts(self) -> dict[str, Count]:
+        return dict(self._counts)
+
     def _port(self, register: Register, suffix: str = "") -> Value:
         return Value.cast(getattr(self, register.name.lower() + suffix))
 
@@ -101,6 +117,7 @@ class RegisterPage(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         bus = self.bus
+        read_data = self._elaborate_counters(m) if self._counts else bus.read_data
         m.d.sync += bus.error.eq(0)
         for register in self._page.registers:
             if register.access == "wo":
@@ -113,14 +130,17 @@ class RegisterPage(wiring.Component):
                 m.d.sync += state.eq(state & ~self._port(register, "_clear"))
 
         with m.If(bus.request):
-            m.d.sync += [bus.read_data.eq(0), bus.error.eq(1)]
+            m.d.sync += [read_data.eq(0), bus.error.eq(1)]
             with m.Switch(bus.offset):
                 for register in self._page.registers:
                     with m.Case(register.offset):
-                        if register.access != "wo":
+                        if register.name.lower() in self._counts:
+                            with m.If(~bus.write):
+                                m.d.sync += bus.error.eq(0)
+                        elif register.access != "wo":
                             with m.If(~bus.write):
                                 m.d.sync += [
-                                    bus.read_data.eq(self._port(register)),
+                                    read_data.eq(self._port(register)),
                                     bus.error.eq(0),
                                 ]
                         if register.access == "rw":
@@ -155,3 +175,19 @@ class RegisterPage(wiring.Component):
                                     bus.error.eq(0),
                                 ]
         return m
+
+    def _elaborate_counters(self, m: Module) -> Signal:
+        """Add the counters, and answer with them; where the other registers are to be read to."""
+        bus, read_data, counted = self.bus, Signal(32), Signal()
+        m.submodules.counters = bank = CounterBank(counts=self._counts)
+        for number, name in enumerate(self._counts):
+            m.d.comb += [
+                bank.add[name].eq(getattr(self, f"{name}_add")),
+                bank.clear[name].eq(getattr(self, f"{name}_clear")),
+            ]
+            offset = self._page.register(name.upper()).offset
+            with m.If(bus.request & ~bus.write & (bus.offset == offset)):
+                m.d.comb += [bank.look.eq(1), bank.which.eq(number)]
+        m.d.sync += counted.eq(bank.look)
+        m.d.comb += bus.read_data.eq(Mux(counted, bank.value, read_data))
+        return read_data

@@ -1,10 +1,11 @@
 """What every mover has above its memory port: registers, queue, BDs, loops, retirement."""
 
-from amaranth.hdl import Cat, Module, Mux, ResetInserter, Shape, Signal
+from amaranth.hdl import Cat, Module, ResetInserter, Shape, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..agu.temporal import TemporalAgu
+from ..bus.counters import Count
 from ..bus.fault import FAULT_ADDRESS_BITS, FaultCode
 from ..bus.page import RegisterPage
 from ..bus.passing import PassingQueue
@@ -22,13 +23,16 @@ from .iteration import ITERATION_WORDS, fits
 from .loader import Loader, mover_task, queued_task
 from .locks import LockClientSignature
 from .monitor import ActivityMonitor
-from .port import PortSignature
+from .port import PortSignature, most_moved
 from .reporter import TaskReporter
 from .rows import RowSettings
 from .store import BdStore
 from .use import SlotUse
 
 __all__ = ["IN_FLIGHT", "MoverCore"]
+
+_ACTIVITY = ("active", "starved", "blocked", "conflict", "accesses")
+"""Counters of what the monitor tells."""
 
 
 class MoverCore(wiring.Component):
@@ -202,7 +206,9 @@ class MoverCore(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         mover = self.descriptor.mover
-        page = m.submodules.page = RegisterPage(page=mover_page(self._config, self._index))
+        page = m.submodules.page = RegisterPage(
+            page=mover_page(self._config, self._index), counts=self._counts()
+        )
         store = m.submodules.store = BdStore(descriptor=self.descriptor)
         tasks, loader, admission = self.tasks, self.loader, self.admission
         agu = TemporalAgu(
@@ -250,7 +256,6 @@ class MoverCore(wiring.Component):
         adopt(flight, "settled", self.settled)
         adopt(loader, "tag", admission.tag)
         adopt(monitor, "activity", self.port.activity)
-        adopt(monitor, "clear", self.clear_counters)
         adopt(monitor, "held", admission.held)
         adopt(monitor, "busy", self.busy)
         # What goes beside the data may wait for those of every BD in flight, and of one that is not
@@ -276,8 +281,9 @@ class MoverCore(wiring.Component):
         self._elaborate_address(m, page)
         for window in range(self._windows):
             self._elaborate_window(m, page, window)
-        for name in ("active", "starved", "blocked", "conflict", "accesses"):
-            adopt(page, name, getattr(monitor, name))
+        for name in _ACTIVITY:
+            m.d.comb += getattr(page, f"{name}_add").eq(getattr(monitor, name))
+            adopt(page, f"{name}_clear", self.clear_counters)
         m.d.comb += [
             store.begin.eq(loader.o.valid & loader.o.ready),
             admission.drained.eq(flight.level == 0),
@@ -291,6 +297,16 @@ class MoverCore(wiring.Component):
             page.status.in_flight.eq(flight.level),
         ]
         return m
+
+    def _counts(self) -> dict[str, Count]:
+        """The counters of the page."""
+        accesses, moved = most_moved(self._config, self.descriptor.mover)
+        counts = dict.fromkeys((*_ACTIVITY, "refused"), Count())
+        return counts | {
+            "accesses": Count(most=accesses),
+            "executions": Count(outlasts_reset=True),
+            "progress": Count(most=moved, outlasts_reset=True),
+        }
 
     def _elaborate_registers(self, m: Module, page: RegisterPage, store: BdStore) -> None:
         """The upper part of the page is the store's."""
@@ -310,8 +326,7 @@ class MoverCore(wiring.Component):
             ]
 
     def _elaborate_push(self, m: Module, page: RegisterPage, tasks: PassingQueue) -> None:
-        push, count, refused = page.push, Signal(32), Signal()
-        adopt(page, "refused", count)
+        push, refused, refuses = page.push, Signal(), Signal()
         task = Signal(mover_task())
         base = Shape.cast(self.descriptor.layout["base"].shape)
         address_bits = self.descriptor.address_bits
@@ -327,6 +342,8 @@ class MoverCore(wiring.Component):
             tasks.i.payload.fits.eq(fits(task.base, address_bits, signed=base.signed)),
             page.level.eq(tasks.level),
             page.status.refused.eq(refused),
+            refuses.eq(push.valid & ~(tasks.i.ready & ~self.drain)),
+            page.refused_add.eq(refuses),
         ]
         with m.If(push.valid):
             m.d.comb += [
@@ -339,8 +356,8 @@ class MoverCore(wiring.Component):
         m.d.sync += self.refused.eq(0)
         with m.If(page.control.valid & page.control.data.clear_error):
             m.d.sync += refused.eq(0)
-        with m.If(push.valid & ~(tasks.i.ready & ~self.drain)):
-            m.d.sync += [self.refused.eq(1), refused.eq(1), count.eq(count + 1)]
+        with m.If(refuses):
+            m.d.sync += [self.refused.eq(1), refused.eq(1)]
 
     def _elaborate_use(
         self,
@@ -380,21 +397,18 @@ class MoverCore(wiring.Component):
         self, m: Module, page: RegisterPage, tasks: PassingQueue, flight: Flight
     ) -> None:
         """How far the present task is: it stands when the task is no more."""
-        executions, moved = Signal(32, reset_less=True), Signal(32, reset_less=True)
-        adopt(page, "executions", executions)
-        adopt(page, "progress", moved)
-        stands = Signal(init=1)
-        done = self.port.progress
-        with m.If(done.last):
-            m.d.sync += moved.eq(0)
-        with m.Elif(done.bytes.any()):
-            m.d.sync += moved.eq(moved + done.bytes)
-        with m.If(flight.retired):
-            m.d.sync += executions.eq(Mux(flight.oldest.last, 0, executions + 1))
+        stands, begins, done = Signal(init=1), Signal(), self.port.progress
+        m.d.comb += [
+            begins.eq(stands & ~self.drain & tasks.i.valid & tasks.i.ready),
+            page.progress_add.eq(done.bytes),
+            page.progress_clear.eq(done.last | begins),
+            page.executions_add.eq(flight.retired),
+            page.executions_clear.eq((flight.retired & flight.oldest.last) | begins),
+        ]
         with m.If(self.drain):
             m.d.sync += stands.eq(1)
-        with m.Elif(stands & tasks.i.valid & tasks.i.ready):
-            m.d.sync += [stands.eq(0), executions.eq(0), moved.eq(0)]
+        with m.Elif(begins):
+            m.d.sync += stands.eq(0)
 
     def _elaborate_faults(self, m: Module, page: RegisterPage, store: BdStore) -> None:
         """Keep the first fault; of several in a cycle the port's, then that of a check."""

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .port import activity
+from .port import ACTIVITY_BITS, activity
 
 __all__ = ["ActivityMonitor", "Counted", "StallCause"]
 
@@ -39,11 +39,11 @@ class Counted(IntEnum):
 
 
 class ActivityMonitor(wiring.Component):
-    """Counters of a mover, and its present stall.
+    """What a mover's counters are to count, and its present stall.
 
-    What ``activity`` says in cycle t is counted, and named by ``stall``, from t+1 on. With v and r
-    the stream's valid and ready: *active* is v & r; *starved* is busy & ~v; *blocked* is v & ~r,
-    of a sink only while busy. Counters wrap at 32 bits; ``clear`` zeroes them and wins.
+    What ``activity`` says in cycle t is told in that cycle, and named by ``stall`` from t+1 on.
+    With v and r the stream's valid and ready: *active* is v & r; *starved* is busy & ~v; *blocked*
+    is v & ~r, of a sink only while busy.
 
     Parameters
     ----------
@@ -61,11 +61,10 @@ class ActivityMonitor(wiring.Component):
         The next BD waits for its lock.
     apart : 1
         The stream waits for the mover at its other end.
-    clear : 1
-    active, starved, blocked, conflict : 32
-        Cycles.
-    accesses : 32
-        Words or bus beats.
+    active, starved, blocked, conflict : 1
+        This cycle is one.
+    accesses : ACTIVITY_BITS
+        Words or bus beats in it.
     stall : :class:`StallCause`
     """
 
@@ -78,12 +77,11 @@ class ActivityMonitor(wiring.Component):
                 "held": In(1),
                 "locked": In(1),
                 "apart": In(1),
-                "clear": In(1),
-                "active": Out(32),
-                "starved": Out(32),
-                "blocked": Out(32),
-                "conflict": Out(32),
-                "accesses": Out(32),
+                "active": Out(1),
+                "starved": Out(1),
+                "blocked": Out(1),
+                "conflict": Out(1),
+                "accesses": Out(ACTIVITY_BITS),
                 "stall": Out(StallCause),
             }
         )
@@ -94,45 +92,31 @@ class ActivityMonitor(wiring.Component):
 
     def counted(self) -> Value:
         """What this cycle is counted as, a :class:`Counted`: for those who watch cycle by cycle."""
-        now = self.activity
-        waits = Mux(self.busy, Counted.STARVED, Counted.IDLE)
-        if self._is_source:
-            waits = Mux(now.valid, Counted.BLOCKED, waits)
-        else:
-            waits = Mux(self.busy & now.valid, Counted.BLOCKED, waits)
-        return Mux(now.valid & now.ready, Counted.ACTIVE, waits)
+        waits = Mux(self.starved, Counted.STARVED, Counted.IDLE)
+        moves = Mux(self.active, Counted.ACTIVE, waits)
+        return Mux(self.blocked, Counted.BLOCKED, moves)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         now = self.activity
-        with m.If(now.valid & now.ready):
-            m.d.sync += [self.active.eq(self.active + 1), self.stall.eq(StallCause.NONE)]
-        if self._is_source:
-            with m.Elif(now.valid):
-                m.d.sync += self.blocked.eq(self.blocked + 1)
-                with m.If(self.apart):
-                    m.d.sync += self.stall.eq(StallCause.SWITCH)
-                with m.Else():
-                    m.d.sync += self.stall.eq(StallCause.BLOCKED)
-            with m.Elif(self.busy):
-                m.d.sync += self.starved.eq(self.starved + 1)
-                self._name(m, StallCause.STARVED)
-        else:
-            with m.Elif(self.busy & now.valid):
-                m.d.sync += self.blocked.eq(self.blocked + 1)
-                self._name(m, StallCause.BLOCKED)
-            with m.Elif(self.busy):
-                m.d.sync += self.starved.eq(self.starved + 1)
-                self._name(m, StallCause.STARVED)
+        m.d.comb += [
+            self.active.eq(now.valid & now.ready),
+            self.starved.eq(self.busy & ~now.valid),
+            self.blocked.eq(now.valid & ~now.ready & (self._is_source | self.busy)),
+            self.conflict.eq(now.conflict),
+            self.accesses.eq(now.accesses),
+        ]
+        with m.If(self.blocked & self._is_source):
+            with m.If(self.apart):
+                m.d.sync += self.stall.eq(StallCause.SWITCH)
+            with m.Else():
+                m.d.sync += self.stall.eq(StallCause.BLOCKED)
+        with m.Elif(self.blocked):
+            self._name(m, StallCause.BLOCKED)
+        with m.Elif(self.starved):
+            self._name(m, StallCause.STARVED)
         with m.Else():
             m.d.sync += self.stall.eq(StallCause.NONE)
-        with m.If(now.conflict):
-            m.d.sync += self.conflict.eq(self.conflict + 1)
-        with m.If(now.accesses.any()):
-            m.d.sync += self.accesses.eq(self.accesses + now.accesses)
-        counters = (self.active, self.starved, self.blocked, self.conflict, self.accesses)
-        with m.If(self.clear):
-            m.d.sync += [counter.eq(0) for counter in counters]
         return m
 
     def _name(self, m: Module, otherwise: StallCause) -> None:

@@ -5,10 +5,10 @@ from amaranth.lib.wiring import In, Out
 
 from ..agu.row import temporal_row
 from ..bus.fault import fault_report
-from ..config import MAX_CHANNELS
+from ..config import MAX_CHANNELS, AcceleratorConfig, MoverConfig
 from .descriptor import Descriptor
 
-__all__ = ["ACTIVITY_BITS", "PROGRESS_BITS", "PortSignature", "activity", "progress"]
+__all__ = ["ACTIVITY_BITS", "PROGRESS_BITS", "PortSignature", "activity", "most_moved", "progress"]
 
 ACTIVITY_BITS = MAX_CHANNELS.bit_length()
 """Width of `accesses`."""
@@ -33,6 +33,13 @@ def progress() -> data.StructLayout:
     """How far the port is in its BDs: ``bytes`` more in this cycle, of which those of a BD are in
     memory, or out of it; and whether with them the BD has its ``last``."""
     return data.StructLayout({"bytes": PROGRESS_BITS, "last": 1})
+
+
+def most_moved(config: AcceleratorConfig, mover: MoverConfig) -> tuple[int, int]:
+    """The most ``accesses`` and ``bytes`` that there can be in a cycle."""
+    if not mover.is_scratchpad:
+        return 1, (1 << PROGRESS_BITS) - 1
+    return mover.channels, mover.channels * config.memory.word_bytes
 
 
 class PortSignature(wiring.Signature):

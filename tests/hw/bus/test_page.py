@@ -1,5 +1,6 @@
 from support.bench import run
 from support.pages import read, write
+from weft.hw.bus.counters import Count
 from weft.hw.bus.page import RegisterPage
 from weft.hw.bus.registers import Page, Register, RegisterField
 
@@ -139,5 +140,29 @@ def test_an_offset_without_a_register_is_an_error_of_one_cycle() -> None:
             assert not ctx.get(dut.bus.error)
             assert await write(ctx, dut.bus, offset, 1)
             assert not ctx.get(dut.bus.error)
+
+    run(dut, [host])
+
+
+def test_a_counter_is_read_as_it_stands() -> None:
+    counts = {"level": Count(most=5), "state": Count()}
+    dut = RegisterPage(page=PAGE, counts=counts)
+    assert dut.counts == counts
+
+    async def host(ctx):
+        ctx.set(dut.level_add, 5)
+        ctx.set(dut.state_add, 1)
+        await ctx.tick().repeat(40)
+        # A request in cycle t gives all that was counted up to t.
+        assert await read(ctx, dut.bus, 0) == (41 * 5, False)
+        assert await read(ctx, dut.bus, 4) == (43, False)
+        assert await read(ctx, dut.bus, 8) == (0, False)
+        assert await write(ctx, dut.bus, 0, 7)
+        ctx.set(dut.state_clear, 1)
+        await ctx.tick()
+        ctx.set(dut.state_clear, 0)
+        assert await read(ctx, dut.bus, 0) == (50 * 5, False)
+        assert await read(ctx, dut.bus, 4) == (3, False)
+        assert await read(ctx, dut.bus, 24) == (0, True)
 
     run(dut, [host])
