@@ -31,13 +31,18 @@ def legalizer_harness(design: Any) -> Module:
     span, burst = legalizer.i.payload, legalizer.o.payload
     free(m, legalizer.i.valid, span, legalizer.o.ready)
     m.submodules.steady = Steady(legalizer.o)
-    m.d.comb += Assume(span.address + span.size <= 1 << ADDRESS_BITS)
+    size = (span.after - span.address)[:ADDRESS_BITS]
+    m.d.comb += Assume(span.exists == (size != 0))
+    m.d.comb += Assume(size < 1 << RUN_LENGTH_BITS + 1)
+    m.d.comb += Assume(span.address + size <= 1 << ADDRESS_BITS)
 
     # The span whose burst is offered: the one begun, or the one that is coming in.
     begun, end = Signal(), Signal()
+    before, behind, fresh = Signal(LANE_BITS), Signal(LANE_BITS), Signal()
     beat, left = Signal(ADDRESS_BITS), Signal(RUN_LENGTH_BITS)
     first = span.address >> LANE_BITS
-    touched = Mux(span.size == 0, 0, ((span.address + span.size - 1) >> LANE_BITS) - first + 1)
+    last_of_span = (span.after - 1)[:ADDRESS_BITS]
+    touched = Mux(span.exists, (last_of_span >> LANE_BITS) - first + 1, 0)
     now_beat, now_left, now_end = Signal.like(beat), Signal.like(left), Signal()
     m.d.comb += [
         now_beat.eq(Mux(begun, beat, first)),
@@ -52,11 +57,15 @@ def legalizer_harness(design: Any) -> Module:
     with m.If(legalizer.o.valid):
         always(m, burst.none == (now_left == 0), "none for an empty span only")
         always(m, burst.end == (now_end & over), "end with the last burst of the BD's last span")
+        lead = Mux(begun, Mux(fresh, before, 0), span.address[:LANE_BITS])
+        rest = Mux(begun, behind, (-span.after)[:LANE_BITS])
         with m.If(now_left != 0):
             first_byte = burst.addr
             last_byte = burst.addr + taken * LANES - 1
             room = (BOUNDARY_BYTES - now_beat * LANES % BOUNDARY_BYTES) // LANES
             always(m, first_byte == now_beat << LANE_BITS, "bursts are consecutive and aligned")
+            always(m, burst.before == lead, "the first burst begins with the span")
+            always(m, burst.behind == Mux(over, rest, 0), "the last burst ends with it")
             always(m, taken <= now_left, "no beat beyond the span")
             always(m, taken <= CAP, "no burst beyond the cap")
             always(
@@ -72,9 +81,12 @@ def legalizer_harness(design: Any) -> Module:
 
     with m.If(begun & legalizer.o.ready & over):
         m.d.sync += [begun.eq(legalizer.i.valid), beat.eq(first), left.eq(touched)]
-        m.d.sync += end.eq(span.end)
+        m.d.sync += [end.eq(span.end), fresh.eq(1)]
+        m.d.sync += [before.eq(span.address), behind.eq(-span.after)]
     with m.Elif(legalizer.o.valid):
-        m.d.sync += end.eq(now_end)
+        m.d.sync += [end.eq(now_end), fresh.eq(~legalizer.o.ready & (fresh | ~begun))]
+        with m.If(~begun):
+            m.d.sync += [before.eq(span.address), behind.eq(-span.after)]
         with m.If(legalizer.o.ready):
             m.d.sync += [begun.eq(~over), beat.eq(now_beat + taken), left.eq(now_left - taken)]
         with m.Else():
@@ -83,10 +95,17 @@ def legalizer_harness(design: Any) -> Module:
     def invariant(inner: Module, inside: SimpleNamespace) -> None:
         always(inner, inside.cutting == begun, "a span is in the registers")
         with inner.If(begun):
-            always(inner, inside.beat == beat, "the next beat")
-            always(inner, inside.left == left, "the beats to come")
-            always(inner, inside.end == end, "the end of the BD")
+            held = inside.held
+            room = BOUNDARY_BYTES // LANES - beat[: (BOUNDARY_BYTES // LANES - 1).bit_length()]
+            always(inner, held.beat == beat, "the next beat")
+            always(inner, held.more == Mux(left == 0, 0, left - 1), "the beats to come")
+            always(inner, held.exists == (left != 0), "whether there is one")
+            always(inner, held.longest == Mux(room < CAP, room, CAP), "as many in a burst")
+            always(inner, held.before == Mux(fresh, before, 0), "the first lanes")
+            always(inner, held.behind == behind, "the last lanes")
+            always(inner, held.end == end, "the end of the BD")
             always(inner, beat + left <= 1 << (ADDRESS_BITS - LANE_BITS), "in the address space")
+            always(inner, left <= (1 << RUN_LENGTH_BITS + 1 - LANE_BITS) + 1, "of one span")
 
     strengthen(legalizer, invariant)
     return m
@@ -99,12 +118,12 @@ def cutter_harness(design: Any) -> Module:
     free(m, cutter.i.valid, run, cutter.o.ready)
     m.submodules.steady = Steady(cutter.o)
     length = run.low + run.size + run.high
-    m.d.comb += Assume((length != 0) & (length < 1 << RUN_LENGTH_BITS))
+    m.d.comb += Assume((length != 0) & (length < 1 << RUN_LENGTH_BITS + 1))
 
     # The run that is being cut, and how many of its bytes have gone.
     cutting = Signal()
     kept = Signal.like(run)
-    gone = Signal(RUN_LENGTH_BITS)
+    gone = Signal(RUN_LENGTH_BITS + 1)
     existing_to = kept.low + kept.size
     total = existing_to + kept.high
     exists = (gone >= kept.low) & (gone < existing_to)
@@ -136,23 +155,20 @@ def cutter_harness(design: Any) -> Module:
 
     def invariant(inner: Module, inside: SimpleNamespace) -> None:
         with inner.If(cutting):
-            always(inner, (gone < total) & (total < 1 << RUN_LENGTH_BITS), "bytes are to come")
+            always(inner, (gone < total) & (total < 1 << RUN_LENGTH_BITS + 1), "bytes are to come")
             in_low, below_high = gone < kept.low, gone < existing_to
             for register, value, what in (
-                (inside.low, Mux(in_low, kept.low - gone, 0), "low bytes to come"),
-                (
-                    inside.size,
-                    Mux(in_low, kept.size, Mux(below_high, existing_to - gone, 0)),
-                    "existing bytes to come",
-                ),
-                (inside.high, Mux(below_high, kept.high, total - gone), "high bytes to come"),
+                (inside.left, region_to - gone, "the bytes to come of the piece's kind"),
+                (inside.body, in_low & (kept.size != 0), "existing bytes come behind them"),
+                (inside.tail, below_high & (kept.high != 0), "high bytes come behind them"),
                 (inside.end, kept.end, "the end of the BD"),
             ):
                 always(inner, register == value, what)
-            with inner.If(in_low):
-                always(inner, inside.lane == kept.address[:LANE_BITS], "the first lane")
-            with inner.Elif(exists):
-                always(inner, inside.lane == lane, "the next lane")
+            with inner.If(inside.body):
+                always(inner, inside.then_size == kept.size, "how many existing bytes")
+                always(inner, inside.then_lane == kept.address[:LANE_BITS], "their first lane")
+            with inner.If(inside.tail):
+                always(inner, inside.then_high == kept.high, "how many high bytes")
 
     strengthen(cutter, invariant)
     return m
@@ -171,23 +187,23 @@ PROOFS = (
         mutants=(
             Mutant(
                 flaw="disregards the page",
-                old="Mux(to_page < self._burst_beats, to_page, self._burst_beats)",
-                new="self._burst_beats",
+                old="Mux(blocks.all() if len(blocks) else 1, low, 0)",
+                new="0",
             ),
             Mutant(
-                flaw="counts beats from an aligned start",
-                old="span.address[:lane_bits] + span.size + (lanes - 1)",
-                new="span.size + (lanes - 1)",
+                flaw="forgets a beat that is begun",
+                old="Cat(1, after) + Cat(partial, ~first)",
+                new="Cat(1, after) + Cat(0, ~first)",
             ),
             Mutant(
                 flaw="ends with every burst",
-                old="Mux(cutting, end, span.end) & final",
-                new="Mux(cutting, end, span.end)",
+                old="now.end & final",
+                new="now.end",
             ),
             Mutant(
                 flaw="forgets a first burst that is not taken at once",
-                old="m.d.sync += [cutting.eq(1), beat.eq(now_beat), left.eq(now_left)]",
-                new="m.d.sync += [beat.eq(now_beat), left.eq(now_left)]",
+                old="cutting.eq(~(burst.ready & final))",
+                new="cutting.eq(cutting | (burst.ready & ~final))",
             ),
         ),
         reach=4,
@@ -203,13 +219,13 @@ PROOFS = (
         mutants=(
             Mutant(
                 flaw="starts every beat in the run's lane",
-                old="[size.eq(size - piece.count), lane.eq(0)]",
-                new="[size.eq(size - piece.count)]",
+                old="[left.eq(left - room), piece.lane.eq(0)]",
+                new="[left.eq(left - room)]",
             ),
             Mutant(
                 flaw="ends before the high bytes",
-                old="(size == 0) | (high == 0))),",
-                new="1)),",
+                old="final.eq(done & ~body & ~tail)",
+                new="final.eq(done & ~body)",
             ),
             Mutant(
                 flaw="takes the next run while stalled",

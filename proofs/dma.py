@@ -151,7 +151,16 @@ def write_harness(design: Any) -> Module:
                 burst = inside.bursts.shape(row)
                 always(ring, burst.none | (burst.len < CAP), "no burst is longer than the cap")
 
+        def capped(cutting: Module, names: SimpleNamespace) -> None:
+            longest = names.held.longest
+            always(
+                cutting,
+                ~names.cutting | ((longest != 0) & (longest <= CAP)),
+                "nor is the next to be cut",
+            )
+
         strengthen(inside.bursts, short)
+        strengthen(inside.legalizer, capped)
 
     strengthen(port, invariant)
     return m

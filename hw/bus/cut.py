@@ -1,10 +1,14 @@
 """A register in a stream."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, flipped
 
-__all__ = ["Cut"]
+from .wires import adopt
+
+__all__ = ["Cut", "cut_if"]
 
 
 class Cut(wiring.Component):
@@ -55,3 +59,12 @@ class Cut(wiring.Component):
         with m.If(moves):
             m.d.sync += [self.o.valid.eq(valid), self.o.payload.eq(payload)]
         return m
+
+
+def cut_if(wanted: bool, m: Module, name: str, given: Any, *, both: bool = False) -> Any:
+    """The stream `given`; if it is `wanted`, behind a :class:`Cut` that is `name` in `m`."""
+    if not wanted:
+        return given
+    m.submodules[name] = cut = Cut(given.payload.shape(), both=both)
+    adopt(cut, "i", flipped(given))
+    return cut.o

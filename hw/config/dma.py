@@ -32,6 +32,9 @@ class DmaConfig:
         Bursts of high-priority movers that may go before a waiting one of a mover that is not.
     windows
         Pieces of DRAM that each mover may be confined to.
+    pipelined
+        Whether the DRAM ports have a register between any two of their stages, for a fast clock: a
+        row reaches the bus three cycles later, or four if it has guards.
     records
         Whether movers write a completion record for each task that asks for one.
     """
@@ -45,6 +48,7 @@ class DmaConfig:
     write_buffer: int = 64
     aging: int = 16
     windows: int = 0
+    pipelined: bool = False
     records: bool = False
 
     def __post_init__(self) -> None:

@@ -1,6 +1,6 @@
 """From runs of bytes to what one beat can take of them."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -82,44 +82,54 @@ class RunCutter(wiring.Component):
         run = self.i.payload
         piece = self.o.payload
 
-        low = Signal(RUN_LENGTH_BITS)  # with `high` 0 for ever where nothing is clipped
-        size = Signal(RUN_LENGTH_BITS)
-        high = Signal(RUN_LENGTH_BITS)
-        lane = Signal(lane_bits)
+        zero = Const(0, RUN_LENGTH_BITS)
+        low, high = (run.low, run.high) if self._clips else (zero, zero)
+        left = Signal(run.size.shape())  # bytes from the present piece on that are like it
+        # What comes behind them: the existing bytes and the high clipped ones, if there are any.
+        body, tail = Signal(), Signal()
+        then_size, then_high = Signal(run.size.shape()), Signal(RUN_LENGTH_BITS)
+        then_lane = Signal(lane_bits)
         end = Signal()
 
-        left = Signal(RUN_LENGTH_BITS)
         room = Signal(range(lanes + 1))
         done = Signal()
         final = Signal()
         m.d.comb += [
-            piece.exists.eq((low == 0) & (size != 0)),
-            piece.lane.eq(Mux(piece.exists, lane, 0)),
-            left.eq(Mux(low != 0, low, Mux(size != 0, size, high))),
             room.eq(lanes - piece.lane),
             done.eq(left <= room),
             piece.count.eq(Mux(done, left, room)),
-            final.eq(done & Mux(low != 0, (size == 0) & (high == 0), (size == 0) | (high == 0))),
+            final.eq(done & ~body & ~tail),
             piece.end.eq(end & final),
             self.i.ready.eq(~self.o.valid | (self.o.ready & final)),
         ]
         with m.If(self.i.ready):
             m.d.sync += self.o.valid.eq(self.i.valid)
             with m.If(self.i.valid):
+                clipped, exists = Signal(), Signal()
+                lane = run.address[:lane_bits]
+                m.d.comb += [clipped.eq(low.any()), exists.eq(run.size.any())]
                 m.d.sync += [
-                    size.eq(run.size),
-                    lane.eq(run.address[:lane_bits]),
+                    left.eq(Mux(clipped, low, Mux(exists, run.size, high))),
+                    body.eq(clipped & exists),
+                    tail.eq((clipped | exists) & high.any()),
+                    then_size.eq(run.size),
+                    then_high.eq(high),
+                    then_lane.eq(lane),
                     end.eq(run.end),
+                    piece.exists.eq(~clipped & exists),
+                    piece.lane.eq(Mux(~clipped & exists, lane, 0)),
                     piece.pad.eq(run.pad),
                     piece.address.eq(run.address),
                 ]
-                if self._clips:
-                    m.d.sync += [low.eq(run.low), high.eq(run.high)]
         with m.Elif(self.o.ready):
-            with m.If(low != 0):
-                m.d.sync += low.eq(low - piece.count)
-            with m.Elif(size != 0):
-                m.d.sync += [size.eq(size - piece.count), lane.eq(0)]
-            with m.Else():
-                m.d.sync += high.eq(high - piece.count)
+            m.d.sync += [left.eq(left - room), piece.lane.eq(0)]
+            with m.If(done & body):
+                m.d.sync += [
+                    left.eq(then_size),
+                    body.eq(0),
+                    piece.exists.eq(1),
+                    piece.lane.eq(then_lane),
+                ]
+            with m.Elif(done):
+                m.d.sync += [left.eq(then_high), tail.eq(0), piece.exists.eq(0)]
         return m

@@ -1,9 +1,10 @@
 """From runs of bytes to the bursts that AXI4 allows."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..bus.cut import cut_if
 from ..config import BOUNDARY_BYTES
 from ..mover.descriptor import RUN_LENGTH_BITS
 
@@ -11,18 +12,28 @@ __all__ = ["BurstLegalizer", "burst_layout", "span_layout"]
 
 
 def span_layout(address_bits: int) -> data.StructLayout:
-    """``size`` bytes from ``address`` up; ``end`` ends the BD."""
-    return data.StructLayout({"address": address_bits, "size": RUN_LENGTH_BITS, "end": 1})
+    """The bytes from ``address`` to before ``after``, if it ``exists``; ``end`` ends the BD."""
+    return data.StructLayout(
+        {"address": address_bits, "after": address_bits, "exists": 1, "end": 1}
+    )
 
 
-def burst_layout(address_bits: int) -> data.StructLayout:
-    """A burst of ``len`` + 1 full-width beats from the aligned ``addr`` up.
+def burst_layout(address_bits: int, lanes: int) -> data.StructLayout:
+    """A burst of ``len`` + 1 full-width beats of `lanes` bytes from the aligned ``addr`` up.
 
-    ``size`` bytes of the span are in it. ``end``: the BD ends with it. ``none``: there is no burst,
-    only the end of a BD.
+    All its bytes are the span's but the first ``before`` and the last ``behind``. ``end``: the BD
+    ends with it. ``none``: there is no burst, only the end of a BD.
     """
-    size = BOUNDARY_BYTES.bit_length()
-    return data.StructLayout({"addr": address_bits, "len": 8, "size": size, "end": 1, "none": 1})
+    return data.StructLayout(
+        {
+            "addr": address_bits,
+            "len": 8,
+            "before": range(lanes),
+            "behind": range(lanes),
+            "end": 1,
+            "none": 1,
+        }
+    )
 
 
 class BurstLegalizer(wiring.Component):
@@ -32,8 +43,9 @@ class BurstLegalizer(wiring.Component):
     the cap, the next 4 KiB boundary and the span allow. A span that comes while none is being cut
     is accepted at once and offers its first burst in the same cycle, combinationally; then one
     burst a cycle follows. The next span is accepted in the cycle in which the last burst is taken,
-    and offers its first in the next. An empty span gives one entry with ``none`` set. The ready
-    path is combinational from ``o`` to ``i``.
+    and offers its first in the next. A span that does not exist gives one entry with ``none`` set.
+    The ready path is combinational from ``o`` to ``i``. If it is `pipelined`, a span passes a
+    register on its way in and a burst one on its way out, and ``i.ready`` is a register as well.
 
     Parameters
     ----------
@@ -41,24 +53,30 @@ class BurstLegalizer(wiring.Component):
         Widths of the AXI4 address and data channels.
     burst_beats
         Cap on the length of a burst, a power of two that does not exceed a page.
+    pipelined
+        Whether there is a register on either side.
 
     Members
     -------
     i : stream of :func:`span_layout`
+        Of less than 2 ** (RUN_LENGTH_BITS + 1) bytes.
     o : stream of :func:`burst_layout`
 
     Source: AMBA AXI (ARM IHI 0022), burst length and the 4 KiB rule; the split of legalizer and
     transport is that of PULP's iDMA.
     """
 
-    def __init__(self, *, address_bits: int, data_bits: int, burst_beats: int) -> None:
+    def __init__(
+        self, *, address_bits: int, data_bits: int, burst_beats: int, pipelined: bool = False
+    ) -> None:
         self._address_bits = address_bits
         self._data_bits = data_bits
         self._burst_beats = burst_beats
+        self._pipelined = pipelined
         super().__init__(
             {
                 "i": In(stream.Signature(span_layout(address_bits))),
-                "o": Out(stream.Signature(burst_layout(address_bits))),
+                "o": Out(stream.Signature(burst_layout(address_bits, data_bits // 8))),
             }
         )
 
@@ -74,72 +92,86 @@ class BurstLegalizer(wiring.Component):
     def burst_beats(self) -> int:
         return self._burst_beats
 
+    @property
+    def pipelined(self) -> bool:
+        return self._pipelined
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
         lanes = self._data_bits // 8
         lane_bits = (lanes - 1).bit_length()
-        page_beats = BOUNDARY_BYTES // lanes
-        page_bits = (page_beats - 1).bit_length()
+        cap_bits = (self._burst_beats - 1).bit_length()
+        page_bits = (BOUNDARY_BYTES // lanes - 1).bit_length()
         span = self.i.payload
 
-        count_shape = range(-(-((1 << RUN_LENGTH_BITS) + lanes) // lanes))
-        cutting = Signal()  # a span is in the registers
-        beat = Signal(self._address_bits - lane_bits)
-        left = Signal(count_shape)
-        end = Signal()
-        before, behind = Signal(lane_bits), Signal(lane_bits)  # lanes that are not the span's
+        def longest(beat: Value) -> Value:
+            """How many beats the next burst may have: to the page's end, if the cap is beyond."""
+            low, blocks = beat[:cap_bits], beat[cap_bits:page_bits]
+            return self._burst_beats - Mux(blocks.all() if len(blocks) else 1, low, 0)
 
-        # An empty span has no beat, wherever it lies.
-        touched = Signal(count_shape)
-        with m.If(span.size != 0):
-            reach = span.address[:lane_bits] + span.size + (lanes - 1)
-            m.d.comb += touched.eq(reach >> lane_bits)
-        now_beat = Signal.like(beat)
-        now_left = Signal.like(left)
-        now_before, now_behind = Signal.like(before), Signal.like(behind)
-        outer = span.address[:lane_bits], -(span.address[:lane_bits] + span.size)
+        # A span in beats: the first, how many `more` there are, how many the next burst may have,
+        # and which lanes `before` and `behind` are not the span's.
+        beats = data.StructLayout(
+            {
+                "beat": self._address_bits - lane_bits,
+                "more": RUN_LENGTH_BITS + 2 - lane_bits,
+                "longest": range(self._burst_beats + 1),
+                "before": range(lanes),
+                "behind": range(lanes),
+                "exists": 1,
+                "end": 1,
+            }
+        )
+        counted = stream.Signature(beats).create()
+        first, after = span.address >> lane_bits, span.after >> lane_bits
+        partial = span.after[:lane_bits].any()
+        # after - first - 1, and the beat that is begun: the lowest bit carries.
+        more = (Cat(1, after) + Cat(partial, ~first))[1:]
         m.d.comb += [
-            now_before.eq(Mux(cutting, before, outer[0])),
-            now_behind.eq(Mux(cutting, behind, outer[1])),
-            now_beat.eq(Mux(cutting, beat, span.address >> lane_bits)),
-            now_left.eq(Mux(cutting, left, touched)),
+            counted.payload.beat.eq(first),
+            counted.payload.more.eq(Mux(span.exists, more, 0)),
+            counted.payload.longest.eq(longest(first)),
+            counted.payload.before.eq(span.address[:lane_bits]),
+            counted.payload.behind.eq(-span.after[:lane_bits]),
+            counted.payload.exists.eq(span.exists),
+            counted.payload.end.eq(span.end),
+            counted.valid.eq(self.i.valid),
+            self.i.ready.eq(counted.ready),
         ]
+        spans = cut_if(self._pipelined, m, "spans", counted, both=True)
 
-        to_page = page_beats - now_beat[:page_bits]
-        nearest = Signal(range(self._burst_beats + 1))
-        count = Signal(range(self._burst_beats + 1))
+        cutting = Signal()  # `held` is being cut
+        held, now = Signal(beats), Signal(beats)
         final = Signal()
+        burst = stream.Signature(self.o.payload.shape()).create()
         m.d.comb += [
-            nearest.eq(Mux(to_page < self._burst_beats, to_page, self._burst_beats)),
-            final.eq(now_left <= nearest),
-            count.eq(Mux(final, now_left, nearest)),
-            self.o.valid.eq(cutting | self.i.valid),
-            self.o.payload.addr.eq(now_beat << lane_bits),
-            self.o.payload.len.eq(count - 1),
-            self.o.payload.size.eq((count << lane_bits) - now_before - Mux(final, now_behind, 0)),
-            self.o.payload.end.eq(Mux(cutting, end, span.end) & final),
-            self.o.payload.none.eq(now_left == 0),
-            self.i.ready.eq(~cutting | (self.o.ready & final)),
+            now.eq(Mux(cutting, held, spans.payload)),
+            final.eq(now.more < now.longest),
+            burst.valid.eq(cutting | spans.valid),
+            burst.payload.addr.eq(now.beat << lane_bits),
+            burst.payload.len.eq(Mux(final, now.more, now.longest - 1)),
+            burst.payload.before.eq(now.before),
+            burst.payload.behind.eq(Mux(final, now.behind, 0)),
+            burst.payload.end.eq(now.end & final),
+            burst.payload.none.eq(~now.exists),
+            spans.ready.eq(~cutting | (burst.ready & final)),
         ]
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += end.eq(span.end)
-        with m.If(cutting & self.o.ready & final):
-            m.d.sync += [
-                cutting.eq(self.i.valid),
-                beat.eq(span.address >> lane_bits),
-                left.eq(touched),
-                before.eq(outer[0]),
-                behind.eq(outer[1]),
-            ]
-        with m.Elif(self.o.valid & self.o.ready):
-            m.d.sync += [
-                cutting.eq(~final),
-                beat.eq(now_beat + count),
-                left.eq(now_left - count),
-                before.eq(0),
-                behind.eq(now_behind),
-            ]
-        with m.Elif(self.i.valid):
-            m.d.sync += [cutting.eq(1), beat.eq(now_beat), left.eq(now_left)]
-            m.d.sync += [before.eq(now_before), behind.eq(now_behind)]
+        with m.If(cutting & burst.ready & final):
+            m.d.sync += [cutting.eq(spans.valid), held.eq(spans.payload)]
+        with m.Elif(burst.valid):
+            m.d.sync += [cutting.eq(~(burst.ready & final)), held.eq(now)]
+            with m.If(burst.ready):
+                following = (now.beat + now.longest)[: len(now.beat)]
+                m.d.sync += [
+                    held.beat.eq(following),
+                    held.more.eq(now.more - now.longest),
+                    held.longest.eq(longest(following)),
+                    held.before.eq(0),
+                ]
+        bursts = cut_if(self._pipelined, m, "bursts", burst, both=True)
+        m.d.comb += [
+            self.o.valid.eq(bursts.valid),
+            self.o.payload.eq(bursts.payload),
+            bursts.ready.eq(self.o.ready),
+        ]
         return m

@@ -46,7 +46,9 @@ class Mm2sPort(wiring.Component):
     :class:`~weft.hw.dma.joiner.RunJoiner`.
 
     Timing: a BD's only row, offered in cycle t, raises its first AR in t+1; one cycle later with
-    guards, and one more if other rows follow it. A beat answered in cycle t that completes a stream
+    guards, and one more if other rows follow it. With `dma.pipelined` three cycles later, and
+    four with guards: there is a register behind what guards leave of a row, what a run continues,
+    the beats of a span, and a burst. A beat answered in cycle t that completes a stream
     beat is offered in t+4. After that, as long as data and room last, one burst,
     one bus beat and one stream beat pass in every cycle, across rows and BDs; a run costs as many
     cycles as it has bus beats, and clipped bytes one cycle for every full beat begun on each side.
@@ -137,13 +139,18 @@ class Mm2sPort(wiring.Component):
         lane_bits = (dma.data_bytes - 1).bit_length()
         clips = self._mover.guards > 0
         m.submodules.shaper = shaper = RunShaper(
-            address_bits=dma.address_bits, guards=self._mover.guards
+            address_bits=dma.address_bits, guards=self._mover.guards, pipelined=dma.pipelined
         )
         m.submodules.joiner = joiner = RunJoiner(
-            address_bits=dma.address_bits, span=dma.burst_beats * dma.data_bytes
+            address_bits=dma.address_bits,
+            span=dma.burst_beats * dma.data_bytes,
+            pipelined=dma.pipelined,
         )
         m.submodules.legalizer = legalizer = BurstLegalizer(
-            address_bits=dma.address_bits, data_bits=dma.data_bits, burst_beats=dma.burst_beats
+            address_bits=dma.address_bits,
+            data_bits=dma.data_bits,
+            burst_beats=dma.burst_beats,
+            pipelined=dma.pipelined,
         )
         kept = run_layout(lane_bits, clips=clips)
         m.submodules.runs = runs = Queue(kept, depth=dma.read_outstanding + PIPELINE_ROWS)
@@ -166,14 +173,12 @@ class Mm2sPort(wiring.Component):
 
         # A run goes two ways at once: its bytes that exist to the bus, all of it to the packer.
         run = joiner.o.payload
-        read = run.size != 0
+        span = legalizer.i.payload
         m.d.comb += [
-            joiner.o.ready.eq(runs.i.ready & (legalizer.i.ready | ~read)),
-            runs.i.valid.eq(joiner.o.valid & (legalizer.i.ready | ~read)),
-            legalizer.i.valid.eq(joiner.o.valid & runs.i.ready & read),
-            legalizer.i.payload.address.eq(run.address),
-            legalizer.i.payload.size.eq(run.size),
-            legalizer.i.payload.end.eq(run.end),
+            joiner.o.ready.eq(runs.i.ready & (legalizer.i.ready | ~run.exists)),
+            runs.i.valid.eq(joiner.o.valid & (legalizer.i.ready | ~run.exists)),
+            legalizer.i.valid.eq(joiner.o.valid & runs.i.ready & run.exists),
+            *(span[name].eq(run[name]) for name in span.shape().members),
             runs.i.payload.address.eq(run.address[:lane_bits]),
             *(runs.i.payload[name].eq(run[name]) for name in kept.members if name != "address"),
         ]

@@ -1,33 +1,41 @@
 """From rows of a DRAM mover to runs of bytes: which exist, and which are clipped."""
 
-from amaranth.hdl import Module, Mux, Signal, Value
+import operator
+from collections.abc import Callable, Sequence
+
+from amaranth.hdl import Cat, Module, Mux, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..agu.row import temporal_row
+from ..agu.row import GUARD_BITS, temporal_row
+from ..bus.cut import cut_if
 from ..bus.streams import present_fields
 from ..mover.descriptor import RUN_LENGTH_BITS, dram_settings
 
 __all__ = ["RunShaper", "run_layout"]
 
 
-def run_layout(address_bits: int, *, clips: bool = True) -> data.StructLayout:
+def run_layout(address_bits: int, *, clips: bool = True, bus: bool = False) -> data.StructLayout:
     """A run of bytes in the order in which they travel.
 
     ``low`` clipped bytes, ``size`` existing ones from ``address`` up, ``high`` clipped ones; their
     sum is at least 1. Clipped bytes are ``pad`` on read and dropped on write. ``end`` ends the BD.
     ``address`` has no meaning where ``size`` is 0. Without `clips` all bytes exist, and ``low`` and
     ``high`` are absent.
+
+    With `bus` a run says as well whether a byte ``exists``, and the address ``after`` the last one.
     """
     clipped = RUN_LENGTH_BITS if clips else 0
     return present_fields(
         {
             "address": address_bits,
             "low": clipped,
-            "size": RUN_LENGTH_BITS,
+            "size": RUN_LENGTH_BITS + 1,  # runs that were joined may be longer than a row
             "high": clipped,
             "pad": 8,
             "end": 1,
+            "exists": int(bus),
+            "after": address_bits if bus else 0,
         }
     )
 
@@ -36,9 +44,10 @@ class RunShaper(wiring.Component):
     """Intersects a row's guards into one window of existing bytes.
 
     Byte i of a row's run exists iff ``0 <= guard + (i if run else 0) < limit`` for every guard, so
-    what exists is contiguous. One row a cycle passes: with guards, a row accepted in cycle t is
-    offered as a run from cycle t+1, after a register behind the window of each guard; without any,
-    in cycle t itself, combinationally. The ready path is combinational from ``o`` to ``i``.
+    what exists is contiguous. One row a cycle passes. With guards, a row accepted in cycle t is
+    offered as a run from cycle t+1, after a register behind the window of each guard; if it is
+    `pipelined` from t+2, after another behind their intersection. Without any it is in cycle t
+    itself, combinationally. The ready path is combinational from ``o`` to ``i``.
 
     Parameters
     ----------
@@ -46,24 +55,26 @@ class RunShaper(wiring.Component):
         Width of a byte address.
     guards
         Guards of a row; 0 means that every byte exists.
+    pipelined
+        Whether the intersection is registered.
 
     Members
     -------
     i : stream of :func:`~weft.hw.agu.row.temporal_row`
         With :func:`~weft.hw.mover.descriptor.dram_settings`; ``run_length`` is at least 1.
-    o : stream of :func:`run_layout`
+    o : stream of :func:`run_layout` with `bus`
 
     Source: the clip of the accelerator's DRAM movers (ragged matrices without a host-side copy);
     zero padding in a DMA descriptor is known from the memory tiles of AMD's AI Engine.
     """
 
-    def __init__(self, *, address_bits: int, guards: int) -> None:
+    def __init__(self, *, address_bits: int, guards: int, pipelined: bool = False) -> None:
         self._address_bits = address_bits
         self._guards = guards
+        self._pipelined = pipelined
         row = temporal_row(address_bits, guards, dram_settings(guards))
-        super().__init__(
-            {"i": In(stream.Signature(row)), "o": Out(stream.Signature(run_layout(address_bits)))}
-        )
+        run = run_layout(address_bits, bus=True)
+        super().__init__({"i": In(stream.Signature(row)), "o": Out(stream.Signature(run))})
 
     @property
     def address_bits(self) -> int:
@@ -72,6 +83,10 @@ class RunShaper(wiring.Component):
     @property
     def guards(self) -> int:
         return self._guards
+
+    @property
+    def pipelined(self) -> bool:
+        return self._pipelined
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -85,66 +100,76 @@ class RunShaper(wiring.Component):
                 run.size.eq(length),
                 run.pad.eq(row.settings.pad),
                 run.end.eq(row.end),
+                run.exists.eq(1),
+                run.after.eq(row.address + length),
                 self.o.valid.eq(self.i.valid),
                 self.i.ready.eq(self.o.ready),
             ]
             return m
 
-        address = Signal(self._address_bits)
-        total = Signal(RUN_LENGTH_BITS)
-        # Window of each guard: bytes begin ... stop - 1.
-        begins = [Signal(RUN_LENGTH_BITS, name=f"begin_{g}") for g in range(self._guards)]
-        stops = [Signal(RUN_LENGTH_BITS, name=f"stop_{g}") for g in range(self._guards)]
-
-        m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
-        with m.If(self.i.ready):
-            m.d.sync += self.o.valid.eq(self.i.valid)
-            with m.If(self.i.valid):
-                m.d.sync += [
-                    address.eq(row.address),
-                    total.eq(length),
-                    run.pad.eq(row.settings.pad),
-                    run.end.eq(row.end),
-                ]
-                for g in range(self._guards):
-                    guard = row.guards[g]
-                    before = -guard
-                    room = row.settings.limits[g] - guard
-                    first = Mux(guard < 0, _least(before, length), 0)
-                    stop = Mux(room > 0, _least(room, length), 0)
-                    whole = (guard >= 0) & (room > 0)
-                    along = row.settings.runs[g]
-                    m.d.sync += [
-                        begins[g].eq(Mux(along, first, Mux(whole, 0, length))),
-                        stops[g].eq(Mux(along, stop, Mux(whole, length, 0))),
-                    ]
-
-        begin: Value = begins[0]
-        stop = stops[0]
-        for g in range(1, self._guards):
-            begin = _greatest(m, begin, begins[g])
-            stop = _lower(m, stop, stops[g])
-        some = begin < stop
+        same = {"address": self._address_bits, "total": RUN_LENGTH_BITS, "pad": 8, "end": 1}
+        # Window of each guard: bytes begin ... stop - 1, of the run or outside it.
+        edges = data.ArrayLayout(signed(GUARD_BITS + 1), self._guards)
+        guarded = stream.Signature(
+            data.StructLayout(same | {"begins": edges, "stops": edges})
+        ).create()
         m.d.comb += [
-            run.address.eq(address + begin),
-            run.low.eq(Mux(some, begin, total)),
-            run.size.eq(Mux(some, stop - begin, 0)),
-            run.high.eq(Mux(some, total - stop, 0)),
+            guarded.payload.address.eq(row.address),
+            guarded.payload.total.eq(length),
+            guarded.payload.pad.eq(row.settings.pad),
+            guarded.payload.end.eq(row.end),
+            guarded.valid.eq(self.i.valid),
+            self.i.ready.eq(guarded.ready),
+        ]
+        for g in range(self._guards):
+            guard, along = row.guards[g], row.settings.runs[g]
+            # limit - guard, or one less where all bytes exist or none: then its sign tells. The
+            # lowest bit carries.
+            limit = Cat(1, row.settings.limits[g], 0).as_signed()
+            room = (limit + Cat(along, ~guard).as_signed()) >> 1
+            whole = Mux(guard < 0, -1, room | 1 << RUN_LENGTH_BITS)
+            m.d.comb += [
+                guarded.payload.begins[g].eq(-guard),
+                guarded.payload.stops[g].eq(Mux(along, room, whole)),
+            ]
+        windows = cut_if(True, m, "windows", guarded)
+
+        window = windows.payload
+        met = stream.Signature(
+            data.StructLayout(same | {"begin": GUARD_BITS, "stop": RUN_LENGTH_BITS})
+        ).create()
+        begin = _extreme([window.begins[g] for g in range(self._guards)], operator.gt)
+        stop = _extreme(
+            [window.total, *(window.stops[g] for g in range(self._guards))], operator.lt
+        )
+        m.d.comb += [
+            *(met.payload[name].eq(window[name]) for name in same),
+            met.payload.begin.eq(Mux(begin < 0, 0, begin)),
+            met.payload.stop.eq(Mux(stop < 0, 0, stop)),
+            met.valid.eq(windows.valid),
+            windows.ready.eq(met.ready),
+        ]
+        meeting = cut_if(self._pipelined, m, "meeting", met)
+
+        found = meeting.payload
+        m.d.comb += [
+            run.address.eq(found.address + found.begin),
+            run.after.eq(found.address + found.stop),
+            run.exists.eq(found.begin < found.stop),
+            run.low.eq(Mux(run.exists, found.begin, found.total)),
+            run.size.eq(Mux(run.exists, found.stop - found.begin, 0)),
+            run.high.eq(Mux(run.exists, found.total - found.stop, 0)),
+            run.pad.eq(found.pad),
+            run.end.eq(found.end),
+            self.o.valid.eq(meeting.valid),
+            meeting.ready.eq(self.o.ready),
         ]
         return m
 
 
-def _least(left: Value, right: Value) -> Value:
-    return Mux(left < right, left, right)
-
-
-def _greatest(m: Module, left: Value, right: Value) -> Value:
-    greatest = Signal(RUN_LENGTH_BITS)
-    m.d.comb += greatest.eq(Mux(left > right, left, right))
-    return greatest
-
-
-def _lower(m: Module, left: Value, right: Value) -> Value:
-    least = Signal(RUN_LENGTH_BITS)
-    m.d.comb += least.eq(_least(left, right))
-    return least
+def _extreme(values: Sequence[Value], goes: Callable[[Value, Value], Value]) -> Value:
+    """The one of `values` that `goes` before all others; all comparisons are of `values`."""
+    if len(values) == 1:
+        return values[0]
+    first, second, *rest = values
+    return Mux(goes(first, second), _extreme([first, *rest], goes), _extreme([second, *rest], goes))

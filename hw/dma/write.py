@@ -133,16 +133,23 @@ class S2mmPort(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         dma = self._dma
+        lane_bits = (dma.data_bytes - 1).bit_length()
         m.submodules.shaper = shaper = RunShaper(
-            address_bits=dma.address_bits, guards=self._mover.guards
+            address_bits=dma.address_bits, guards=self._mover.guards, pipelined=dma.pipelined
         )
         m.submodules.joiner = joiner = RunJoiner(
-            address_bits=dma.address_bits, span=dma.burst_beats * dma.data_bytes
+            address_bits=dma.address_bits,
+            span=dma.burst_beats * dma.data_bytes,
+            pipelined=dma.pipelined,
         )
         m.submodules.legalizer = legalizer = BurstLegalizer(
-            address_bits=dma.address_bits, data_bits=dma.data_bits, burst_beats=dma.burst_beats
+            address_bits=dma.address_bits,
+            data_bits=dma.data_bits,
+            burst_beats=dma.burst_beats,
+            pipelined=dma.pipelined,
         )
-        m.submodules.bursts = bursts = Queue(burst_layout(dma.address_bits), depth=PIPELINE_ROWS)
+        wanted = burst_layout(dma.address_bits, dma.data_bytes)
+        m.submodules.bursts = bursts = Queue(wanted, depth=PIPELINE_ROWS)
         clips = self._mover.guards > 0
         kept = run_layout(dma.address_bits, clips=clips)
         m.submodules.runs = runs = Queue(kept, depth=PIPELINE_ROWS)
@@ -180,15 +187,14 @@ class S2mmPort(wiring.Component):
 
         # A run goes two ways at once: what the bus is to see of it, and all of it to the unpacker.
         run = joiner.o.payload
-        seen = (run.size != 0) | run.end
+        seen = run.exists | run.end
+        span = legalizer.i.payload
         m.d.comb += [
             joiner.o.ready.eq(runs.i.ready & (legalizer.i.ready | ~seen)),
             runs.i.valid.eq(joiner.o.valid & (legalizer.i.ready | ~seen)),
             *(runs.i.payload[name].eq(run[name]) for name in kept.members),
             legalizer.i.valid.eq(joiner.o.valid & runs.i.ready & seen),
-            legalizer.i.payload.address.eq(run.address),
-            legalizer.i.payload.size.eq(run.size),
-            legalizer.i.payload.end.eq(run.end),
+            *(span[name].eq(run[name]) for name in span.shape().members),
         ]
 
         buffered = Signal(range(dma.write_buffer + 2))  # beats that no raised burst has claimed
@@ -223,7 +229,7 @@ class S2mmPort(wiring.Component):
             bursts.o.ready.eq(raised | dropped | passed),
             tracker.i.valid.eq(raised | dropped | passed),
             tracker.i.payload.addr.eq(burst.addr),
-            tracker.i.payload.size.eq(burst.size),
+            tracker.i.payload.size.eq((beats << lane_bits) - burst.before - burst.behind),
             tracker.i.payload.end.eq(burst.end),
             tracker.i.payload.none.eq(burst.none | denied),
             tracker.i.payload.denied.eq(denied & ~burst.none),

@@ -19,6 +19,7 @@ from weft.hw.dma import Mm2sPort
 from weft.hw.errors import ConfigError
 from weft.sim.golden.dma import Guard, Row, Window, allowed, bursts, joined, mm2s_bytes
 
+ALL = Guard(value=0, limit=(1 << 31) - 1, run=True)
 BAD = {Response.SLVERR: FaultCode.READ_SLVERR, Response.DECERR: FaultCode.READ_DECERR}
 
 
@@ -121,8 +122,11 @@ class Trial:
     stall=st.sampled_from([0.0, 0.3, 0.9]),
     latency=st.sampled_from([(0, 0), (0, 5), (0, 100)]),
     seed=st.integers(0, 999),
+    pipelined=st.booleans(),
 )
-def test_stream_is_the_bytes_of_the_rows(rows, data_bits, shape, give, take, stall, latency, seed):
+def test_stream_is_the_bytes_of_the_rows(
+    rows, data_bits, shape, give, take, stall, latency, seed, pipelined
+):
     cap, outstanding, buffer = shape
     trial = Trial(
         rows,
@@ -130,6 +134,7 @@ def test_stream_is_the_bytes_of_the_rows(rows, data_bits, shape, give, take, sta
         burst_beats=cap,
         read_outstanding=outstanding,
         read_buffer=buffer,
+        pipelined=pipelined,
         give=give,
         take=take,
         seed=seed,
@@ -150,6 +155,18 @@ def test_aligned_run_takes_a_cycle_a_beat(beats):
     assert trial.slave.raised[0] == 1
     assert trial.slave.answers == list(range(2, 2 + beats))
     assert [cycle for cycle, _ in trial.beats] == [cycle + 4 for cycle in trial.slave.answers]
+
+
+@pytest.mark.parametrize("guards", [0, 2])
+def test_pipelined_port_raises_its_first_burst_some_cycles_later(guards):
+    rows = [line(0x2000, 320, guards=(ALL,) * guards)]
+    plain, pipelined = (Trial(rows, data_bits=64, pipelined=p) for p in (False, True))
+    assert plain.slave.raised[0] == 1 + (guards > 0)
+    assert pipelined.slave.raised[0] == plain.slave.raised[0] + 3 + (guards > 0)
+    for trial in (plain, pipelined):
+        first = trial.slave.raised[0] + 1
+        assert trial.slave.answers == list(range(first, first + 40))
+        assert [cycle for cycle, _ in trial.beats] == [n + 4 for n in trial.slave.answers]
 
 
 @pytest.mark.parametrize(("offset", "length"), [(3, 128), (7, 130), (1, 7), (5, 301)])
@@ -174,9 +191,10 @@ def test_rows_that_touch_take_no_beat_twice(size, cap):
 
 
 @pytest.mark.parametrize("size", [8, 11, 24])
-def test_short_runs_follow_without_a_bubble(size):
+@pytest.mark.parametrize("pipelined", [False, True])
+def test_short_runs_follow_without_a_bubble(size, pipelined):
     rows = [line(0x2000 + 100 * k, size, end=k == 23) for k in range(24)]
-    trial = Trial(rows, data_bits=64)
+    trial = Trial(rows, data_bits=64, pipelined=pipelined)
     beats = sum(n for _, n in trial.slave.reads)
     assert len(trial.slave.answers) == beats
     assert trial.beats[-1][0] - trial.slave.answers[0] <= max(beats, 24 * size // 8) + 5

@@ -1,6 +1,7 @@
 """The stages of a DRAM port one by one: shaper, legalizer, cutter, buffer."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -52,9 +53,15 @@ def offers(dut, items, cycles):
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.lists(rows(guards=3), min_size=1, max_size=12), STALL, STALL, st.integers(0, 99))
-def test_shaper_finds_the_bytes_that_exist(wanted, give, take, seed):
-    dut = RunShaper(address_bits=64, guards=3)
+@given(
+    st.lists(rows(guards=3), min_size=1, max_size=12),
+    STALL,
+    STALL,
+    st.integers(0, 99),
+    st.booleans(),
+)
+def test_shaper_finds_the_bytes_that_exist(wanted, give, take, seed, pipelined):
+    dut = RunShaper(address_bits=64, guards=3, pipelined=pipelined)
     items = [row_payload(dut.i.payload.shape(), row) for row in wanted]
     taken = through(dut, items, give=give, take=take, seed=seed)
     for row, shaped in zip(wanted, taken, strict=True):
@@ -62,27 +69,39 @@ def test_shaper_finds_the_bytes_that_exist(wanted, give, take, seed):
         assert shaped.size == len(present)
         assert shaped.low + shaped.size + shaped.high == row.length
         assert (shaped.pad, shaped.end) == (row.pad, row.end)
+        assert shaped.exists == bool(present)
         if present:
             assert shaped.low == present[0]
             assert shaped.address == row.address + present[0]
+            assert shaped.after == row.address + present[-1] + 1
 
 
 @pytest.mark.parametrize("length", [1, (1 << 24) - 1])
 @pytest.mark.parametrize("value", [-(1 << 31), -1, 0, (1 << 31) - 1])
 @pytest.mark.parametrize("limit", [0, 1, (1 << 31) - 1])
-def test_shaper_at_the_extremes(length, value, limit):
+@pytest.mark.parametrize("along", [True, False])
+def test_shaper_at_the_extremes(length, value, limit, along):
     dut = RunShaper(address_bits=32, guards=1)
-    row = Row(address=64, length=length, guards=(Guard(value=value, limit=limit, run=True),))
+    row = Row(address=64, length=length, guards=(Guard(value=value, limit=limit, run=along),))
     shaped = through(dut, [row_payload(dut.i.payload.shape(), row)])[0]
     begin, stop = max(0, -value), min(length, limit - value)
+    if not along:
+        begin, stop = 0, length if 0 <= value < limit else 0
     assert shaped.size == max(0, stop - begin)
     assert shaped.low == (begin if stop > begin else length)
 
 
-def test_shaper_passes_a_row_a_cycle_one_cycle_later():
-    dut = RunShaper(address_bits=64, guards=2)
+@pytest.mark.parametrize("pipelined", [False, True])
+def test_shaper_passes_a_row_a_cycle_one_cycle_later(pipelined):
+    dut = RunShaper(address_bits=64, guards=2, pipelined=pipelined)
     item = row_payload(dut.i.payload.shape(), Row(address=3, length=5, guards=(ALL, ALL)))
-    assert offers(dut, [item] * 20, 20) == [(t >= 1, 1) for t in range(20)]
+    assert offers(dut, [item] * 20, 20) == [(t >= 1 + pipelined, 1) for t in range(20)]
+
+
+def span(dut, address, size, end=0):
+    """`size` bytes for a legalizer."""
+    fields = {"address": address, "after": address + size, "exists": size > 0, "end": end}
+    return dut.i.payload.shape().const(fields)
 
 
 SPAN = st.tuples(
@@ -97,15 +116,13 @@ SPAN = st.tuples(
     STALL,
     STALL,
     st.integers(0, 99),
+    st.booleans(),
 )
-def test_legalizer_gives_the_bursts_of_the_definition(shape, spans, give, take, seed):
+def test_legalizer_gives_the_bursts_of_the_definition(shape, spans, give, take, seed, pipelined):
     width, cap = shape
-    dut = BurstLegalizer(address_bits=64, data_bits=width, burst_beats=cap)
+    dut = BurstLegalizer(address_bits=64, data_bits=width, burst_beats=cap, pipelined=pipelined)
     spans = [(base + offset, size // (1 if cap > 8 else 8) + 1) for base, offset, size in spans]
-    items = [
-        dut.i.payload.shape().const({"address": a, "size": s, "end": k % 2})
-        for k, (a, s) in enumerate(spans)
-    ]
+    items = [span(dut, a, s, k % 2) for k, (a, s) in enumerate(spans)]
     expected = []
     for k, (address, size) in enumerate(spans):
         found = bursts(address, size, width // 8, cap)
@@ -114,37 +131,49 @@ def test_legalizer_gives_the_bursts_of_the_definition(shape, spans, give, take, 
     assert [(b.addr, b.len + 1, bool(b.end)) for b in taken] == expected
     assert not any(b.none for b in taken)
     # Every byte of the spans is in one burst.
-    sizes = iter(b.size for b in taken)
+    given_bursts = iter(taken)
     for address, size in spans:
         inside = address
         for start, beats in bursts(address, size, width // 8, cap):
-            length = next(sizes)
+            burst = next(given_bursts)
+            assert start + burst.before == inside
+            length = beats * width // 8 - burst.before - burst.behind
             assert length == min(start + beats * width // 8, address + size) - inside
             inside += length
 
 
 def test_legalizer_names_an_end_without_a_burst():
     dut = BurstLegalizer(address_bits=64, data_bits=64, burst_beats=16)
-    shape = dut.i.payload.shape()
-    spans = [{"address": 7, "size": 0, "end": 1}, {"address": 7, "size": 2, "end": 0}]
-    empty, burst = through(dut, [shape.const(span) for span in spans])
+    empty, burst = through(dut, [span(dut, 7, 0, end=1), span(dut, 7, 2)])
     assert (empty.none, empty.end) == (1, 1)
     assert (burst.none, burst.addr, burst.len, burst.end) == (0, 0, 1, 0)
 
 
 def test_legalizer_passes_a_burst_a_cycle():
     dut = BurstLegalizer(address_bits=64, data_bits=64, burst_beats=4)
-    spans = [dut.i.payload.shape().const({"address": 0, "size": s}) for s in (96, 8, 8, 64)]
+    spans = [span(dut, 0, size) for size in (96, 8, 8, 64)]
     seen = offers(dut, spans, 9)
     assert [offered for offered, _ in seen] == [1] * 7 + [0, 0]
     assert [accepted for _, accepted in seen] == [1, 0, 1, 1, 1, 0, 1, 1, 1]
 
 
+def test_pipelined_legalizer_passes_a_burst_a_cycle_two_cycles_later():
+    dut = BurstLegalizer(address_bits=64, data_bits=64, burst_beats=4, pipelined=True)
+    seen = offers(dut, [span(dut, 0, size) for size in (96, 8, 8, 64)], 11)
+    assert [offered for offered, _ in seen] == [0] * 2 + [1] * 7 + [0, 0]
+
+
 def test_legalizer_offers_the_same_burst_while_it_is_stalled():
     dut = BurstLegalizer(address_bits=64, data_bits=64, burst_beats=4)
-    spans = [dut.i.payload.shape().const({"address": 8 * k, "size": 8}) for k in range(8)]
+    spans = [span(dut, 8 * k, 8) for k in range(8)]
     taken = through(dut, spans, give=0.5, take=0.9, seed=3)
     assert [burst.addr for burst in taken] == [8 * k for k in range(8)]
+
+
+def run_of(dut, address, size, **fields):
+    """A run of `size` existing bytes for a joiner."""
+    fields |= {"address": address, "size": size, "exists": size > 0, "after": address + size}
+    return dut.i.payload.shape().const(fields)
 
 
 @st.composite
@@ -163,17 +192,15 @@ def walks(draw):
 
 
 @settings(max_examples=20, deadline=None)
-@given(walks(), st.sampled_from([8, 64, 1024]), STALL, STALL, st.integers(0, 99))
-def test_joiner_joins_what_continues(rows, span, give, take, seed):
-    dut = RunJoiner(address_bits=32, span=span)
+@given(walks(), st.sampled_from([8, 64, 1024]), STALL, STALL, st.integers(0, 99), st.booleans())
+def test_joiner_joins_what_continues(rows, span, give, take, seed, pipelined):
+    dut = RunJoiner(address_bits=32, span=span, pipelined=pipelined)
     items, expected = [], []
     for bd in split_bds(rows):
         for row in bd:
             size = len(row.present)
-            fields = {"address": row.address, "low": 0, "size": size, "high": row.length - size}
-            if not size:
-                fields |= {"low": row.length, "high": 0}
-            items.append(dut.i.payload.shape().const(fields | {"pad": 7, "end": row.end}))
+            clips = {"low": 0, "high": row.length - size} if size else {"low": row.length}
+            items.append(run_of(dut, row.address, size, pad=7, end=row.end, **clips))
         expected.append(joined(bd, span))
     taken, found = iter(joiner_runs(dut, items, give=give, take=take, seed=seed)), []
     for bd in split_bds(rows):
@@ -181,7 +208,9 @@ def test_joiner_joins_what_continues(rows, span, give, take, seed):
         for given_run in taken:
             assert given_run.pad == 7
             total += given_run.low + given_run.size + given_run.high
+            assert given_run.exists == (given_run.size > 0)
             if given_run.size:
+                assert given_run.after == given_run.address + given_run.size
                 runs.append((given_run.address, given_run.size))
             if given_run.end:
                 break
@@ -210,14 +239,32 @@ def joiner_runs(dut, items, *, give, take, seed):
 
 def test_joiner_passes_an_only_run_at_once_and_a_run_a_cycle():
     dut = RunJoiner(address_bits=32, span=64)
-    shape = dut.i.payload.shape()
-    lone = [shape.const({"address": 9, "size": 5, "end": 1})] * 5
+    lone = [run_of(dut, 9, 5, end=1)] * 5
     assert offers(dut, lone, 6) == [(1, 1)] * 5 + [(0, 1)]
-    apart = [shape.const({"address": 100 * k, "size": 8, "end": k == 4}) for k in range(5)]
+    apart = [run_of(dut, 100 * k, 8, end=k == 4) for k in range(5)]
     assert offers(dut, apart, 7) == [(0, 1)] + [(1, 1)] * 5 + [(0, 1)]
-    touching = [shape.const({"address": 16 * k, "size": 16, "end": k == 8}) for k in range(9)]
+    touching = [run_of(dut, 16 * k, 16, end=k == 8) for k in range(9)]
     shown = [0, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0]
     assert offers(dut, touching, 11) == [(offered, 1) for offered in shown]
+    later = RunJoiner(address_bits=32, span=64, pipelined=True)
+    assert offers(later, touching, 12) == [(0, 1)] + [(offered, 1) for offered in shown]
+
+
+@pytest.mark.parametrize("pipelined", [False, True])
+def test_joiner_joins_the_longest_rows(pipelined):
+    longest, span = (1 << 24) - 1, 1024
+    dut = RunJoiner(address_bits=32, span=span, pipelined=pipelined)
+    starts = [1000, 1000 + span, 1000 + span + longest]
+    items = [
+        run_of(dut, starts[0], span),
+        run_of(dut, starts[1], longest),
+        run_of(dut, starts[2], 5, end=1),
+    ]
+    found = joiner_runs(dut, items, give=0, take=0, seed=0)
+    cuts = [1000, span, starts[2] // span * span, starts[2] + 5]
+    assert [(r.address, r.size) for r in found] == [
+        (start, stop - start) for start, stop in pairwise(cuts)
+    ]
 
 
 RUN = st.tuples(st.integers(0, 70), st.integers(0, 70), st.integers(0, 70), st.integers(0, 63))

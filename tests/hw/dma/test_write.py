@@ -181,9 +181,10 @@ class Trial:
     stall=st.sampled_from([0.0, 0.3, 0.9]),
     latency=st.sampled_from([(0, 0), (0, 5), (0, 100)]),
     seed=st.integers(0, 999),
+    pipelined=st.booleans(),
 )
 def test_memory_holds_the_bytes_of_the_stream(
-    rows, data_bits, shape, seams, give, ask, stall, latency, seed
+    rows, data_bits, shape, seams, give, ask, stall, latency, seed, pipelined
 ):
     cap, outstanding, buffer = shape
     trial = Trial(
@@ -193,6 +194,7 @@ def test_memory_holds_the_bytes_of_the_stream(
         burst_beats=cap,
         write_outstanding=outstanding,
         write_buffer=buffer,
+        pipelined=pipelined,
         give=give,
         ask=ask,
         seed=seed,
@@ -214,8 +216,9 @@ def test_golden_write_takes_every_byte_of_the_runs():
 
 
 @pytest.mark.parametrize("beats", [1, 2, 16])
-def test_aligned_burst_takes_a_cycle_a_beat(beats):
-    trial = Trial([line(0x2000, beats * 8)], data_bits=64)
+@pytest.mark.parametrize("pipelined", [False, True])
+def test_aligned_burst_takes_a_cycle_a_beat(beats, pipelined):
+    trial = Trial([line(0x2000, beats * 8)], data_bits=64, pipelined=pipelined)
     last = trial.accepted[-1]
     assert trial.accepted == list(range(last - beats + 1, last + 1))
     assert trial.slave.raised == [last + 4]
@@ -243,9 +246,10 @@ def test_rows_that_touch_take_no_beat_twice(size):
 
 
 @pytest.mark.parametrize("size", [8, 11, 24])
-def test_short_runs_reach_the_floor_across_run_boundaries(size):
+@pytest.mark.parametrize("pipelined", [False, True])
+def test_short_runs_reach_the_floor_across_run_boundaries(size, pipelined):
     rows = [line(0x2000 + 100 * k, size, end=k == 23) for k in range(24)]
-    trial = Trial(rows, data_bits=64)
+    trial = Trial(rows, data_bits=64, pipelined=pipelined)
     beats = sum(n for _, n in trial.slave.writes)
     assert beats == sum(n for row in rows for _, n in bursts(row.address, size, 8, 16))
     # Before the last burst is raised its beats must be in: at most 3 cycles more than the floor.
