@@ -202,8 +202,8 @@ PROOFS = (
             ),
             Mutant(
                 flaw="forgets a first burst that is not taken at once",
-                old="cutting.eq(~(burst.ready & final))",
-                new="cutting.eq(cutting | (burst.ready & ~final))",
+                old="cutting & spans.valid, burst.valid)",
+                new="cutting & spans.valid, cutting | burst.ready & burst.valid)",
             ),
         ),
         reach=4,

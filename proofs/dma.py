@@ -181,13 +181,13 @@ PROOFS = (
         mutants=(
             Mutant(
                 flaw="asks for a beat more than it has room for",
-                old="(credits > burst.len)",
-                new="(credits >= burst.len)",
+                old="(spare >= 0)",
+                new="(spare >= -1)",
             ),
             Mutant(
                 flaw="gives a credit back twice when a burst is raised",
-                old="credits + freed - (burst.len + 1 & raised.replicate(9))",
-                new="credits + freed - (burst.len + 1 - freed & raised.replicate(9))",
+                old="spare + freed",
+                new="spare + freed + freed",
             ),
             Mutant(
                 flaw="raises a burst over an AR that is not taken",
@@ -216,8 +216,8 @@ PROOFS = (
         mutants=(
             Mutant(
                 flaw="raises AW a beat early",
-                old="(buffered > burst.len)",
-                new="(buffered >= burst.len)",
+                old="(spare >= 0)",
+                new="(spare >= -1)",
             ),
             Mutant(
                 flaw="raises a burst over an AW that is not taken",

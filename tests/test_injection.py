@@ -20,7 +20,8 @@ from weft.sw.device import Device
 from weft.sw.errors import DeviceError
 
 assert CROSSING.dma is not None
-CONFIG = replace(CROSSING, name="windowed", dma=replace(CROSSING.dma, windows=1))
+DMA = replace(CROSSING.dma, windows=1, pipelined=True)
+CONFIG = replace(CROSSING, name="windowed", dma=DMA)
 BEAT = CROSSING.dma.data_bytes
 PAIRS = (("MM2S0", "Y", "X", "S2MM0"), ("MM2S1", "Q", "P", "S2MM1"))
 MOST = 4

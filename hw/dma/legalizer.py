@@ -156,18 +156,21 @@ class BurstLegalizer(wiring.Component):
             burst.payload.none.eq(~now.exists),
             spans.ready.eq(~cutting | (burst.ready & final)),
         ]
-        with m.If(cutting & burst.ready & final):
-            m.d.sync += [cutting.eq(spans.valid), held.eq(spans.payload)]
-        with m.Elif(burst.valid):
-            m.d.sync += [cutting.eq(~(burst.ready & final)), held.eq(now)]
-            with m.If(burst.ready):
-                following = (now.beat + now.longest)[: len(now.beat)]
-                m.d.sync += [
-                    held.beat.eq(following),
-                    held.more.eq(now.more - now.longest),
-                    held.longest.eq(longest(following)),
-                    held.before.eq(0),
-                ]
+        m.d.sync += cutting.eq(Mux(burst.ready & final, cutting & spans.valid, burst.valid))
+        # It means nothing, and need not be kept, while it is not `cutting`.
+        with m.If(~burst.ready):
+            m.d.sync += held.eq(now)
+        with m.Elif(final):
+            m.d.sync += held.eq(spans.payload)
+        with m.Else():
+            following = (now.beat + now.longest)[: len(now.beat)]
+            m.d.sync += [
+                held.eq(now),
+                held.beat.eq(following),
+                held.more.eq(now.more - now.longest),
+                held.longest.eq(longest(following)),
+                held.before.eq(0),
+            ]
         bursts = cut_if(self._pipelined, m, "bursts", burst, both=True)
         m.d.comb += [
             self.o.valid.eq(bursts.valid),

@@ -1,6 +1,6 @@
 """The DRAM port of a mover that reads: MM2S, memory to stream."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, flipped
 
@@ -184,6 +184,7 @@ class Mm2sPort(wiring.Component):
         ]
 
         credits = Signal(range(dma.read_buffer + 1), init=dma.read_buffer)
+        spare = Signal(signed(max(len(credits), 8) + 1))  # what the burst leaves of them
         outstanding = Signal(range(dma.read_outstanding + 1))
         raised = Signal()
         denied = Signal()  # the burst is not for the bus
@@ -192,11 +193,12 @@ class Mm2sPort(wiring.Component):
         answered_last = self.r.valid & self.r.payload.last
         burst = legalizer.o.payload
         m.d.comb += [
+            spare.eq(credits - burst.len - 1),
             raised.eq(
                 legalizer.o.valid
                 & ~denied
                 & (~self.ar.valid | self.ar.ready)
-                & (credits > burst.len)
+                & (spare >= 0)
                 & (outstanding != dma.read_outstanding)
                 & starts.i.ready
                 & ~self.drain
@@ -214,8 +216,10 @@ class Mm2sPort(wiring.Component):
                     self.ar.payload.addr.eq(burst.addr),
                     self.ar.payload.len.eq(burst.len),
                 ]
-        with m.If(raised | freed):
-            m.d.sync += credits.eq(credits + freed - (burst.len + 1 & raised.replicate(9)))
+        with m.If(raised):
+            m.d.sync += credits.eq(spare + freed)
+        with m.Elif(freed):
+            m.d.sync += credits.eq(credits + 1)
         with m.If(raised & ~answered_last):
             m.d.sync += outstanding.eq(outstanding + 1)
         with m.Elif(answered_last & ~raised):

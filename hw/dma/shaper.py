@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Callable, Sequence
 
-from amaranth.hdl import Cat, Module, Mux, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -135,17 +135,19 @@ class RunShaper(wiring.Component):
         windows = cut_if(True, m, "windows", guarded)
 
         window = windows.payload
+        # A negative `stop` says that no byte exists; its other bits mean nothing.
+        stop_shape = signed(RUN_LENGTH_BITS + 1)
         met = stream.Signature(
-            data.StructLayout(same | {"begin": GUARD_BITS, "stop": RUN_LENGTH_BITS})
+            data.StructLayout(same | {"begin": GUARD_BITS, "stop": stop_shape})
         ).create()
-        begin = _extreme([window.begins[g] for g in range(self._guards)], operator.gt)
-        stop = _extreme(
-            [window.total, *(window.stops[g] for g in range(self._guards))], operator.lt
-        )
+        begins = [window.begins[g] for g in range(self._guards)]
+        stops = [window.stops[g] for g in range(self._guards)]
+        begin = _extreme([Const(0), *begins], operator.gt)
+        stop = _extreme([window.total, *stops], operator.lt)
         m.d.comb += [
             *(met.payload[name].eq(window[name]) for name in same),
-            met.payload.begin.eq(Mux(begin < 0, 0, begin)),
-            met.payload.stop.eq(Mux(stop < 0, 0, stop)),
+            met.payload.begin.eq(begin),
+            met.payload.stop.eq(Cat(stop[:RUN_LENGTH_BITS], stop[-1])),
             met.valid.eq(windows.valid),
             windows.ready.eq(met.ready),
         ]

@@ -30,16 +30,15 @@ def completion(address_bits: int) -> data.StructLayout:
 class ByteUnpacker(wiring.Component):
     """Takes a dense byte stream and pieces of runs, and gives bus beats with exact strobes.
 
-    Each piece takes its ``count`` next bytes of the stream: into the lanes of one beat if it
-    exists, to nowhere if it is clipped. A beat of ``i`` whose last byte is taken in cycle t is
+    Each piece takes its ``count`` next bytes of the stream, from the cycle after it came: into the
+    lanes of one beat if it exists, to nowhere if it is clipped. A beat of ``i`` whose last byte is taken in cycle t is
     offered as a write beat in t+2. One piece a cycle passes, unaligned and across runs too, as long
     as the stream's beats are full. The bytes behind a partial beat (a source's ``end``) follow
     densely; a piece that has bytes on both sides of such a seam takes one cycle more.
 
     Bytes of a beat with ``error`` are consumed and not written: their strobes are 0.
 
-    ``i.ready`` depends on registers and on ``i_pieces``, never on ``i``; the ready path from ``o``
-    is combinational. A BD's last piece waits while `completions` BDs stand on ``o_done``.
+    ``i.ready`` depends on registers, never on ``i``; the ready path from ``o`` is combinational. A BD's last piece waits while `completions` BDs stand on ``o_done``.
 
     Behind a switch, a BD whose source is not that of the bytes in ``holding`` waits until it is
     ``bound``; without one, whatever comes belongs to one stream.
@@ -107,6 +106,11 @@ class ByteUnpacker(wiring.Component):
         piece = self.i_pieces.payload
         beat = self.i.payload
 
+        # The piece that takes bytes: `wanted` more of them, the next one in `lane`.
+        present = Signal(data.StructLayout({"exists": 1, "end": 1, "address": self._address_bits}))
+        present_valid = Signal()
+        wanted = Signal(range(lanes + 1))
+        lane = Signal(range(lanes + 1))
         # The last beat taken, of which the bytes from lane `start` on wait, `held` of them. When
         # none does, `start` is one past the top lane. `joined`: the waiting bytes reach the top
         # lane, so that lane 0 of the next beat continues them in the rotated frame.
@@ -114,7 +118,6 @@ class ByteUnpacker(wiring.Component):
         start = Signal(range(lanes + 1), init=lanes)
         held = Signal(range(lanes + 1))
         joined = Signal(init=1)
-        served = Signal(range(lanes))  # bytes of the present piece that are already taken
 
         placed = Signal(
             data.StructLayout(
@@ -130,77 +133,90 @@ class ByteUnpacker(wiring.Component):
         placed_valid = Signal()
         placed_free = Signal()
 
-        wanted = Signal(range(lanes + 1))
-        enough = Signal()
-        available = Signal(range(2 * lanes))
+        # What it takes: `held` bytes or those that it wants of them, and if they are not enough,
+        # some of the next beat. All sums are there before it is known which of them counts.
+        short = Signal(range(lanes + 1))  # how many of the next beat, if it lacks some
+        lacks = Signal()
         room = Signal()
         pull = Signal()  # take the next beat of the stream
-        step = Signal()  # take `count` bytes, `old` of them from `kept`
-        count = Signal(range(lanes + 1))
-        old = Signal(range(lanes + 1))
-        through = Signal()
+        step = Signal()  # take bytes
+        through = Signal()  # the piece has all its bytes then
         m.d.comb += [
-            wanted.eq(piece.count - served),
-            enough.eq(held >= wanted),
-            room.eq(placed_free & self.bound & (~piece.end | done.i.ready)),
-            self.i.ready.eq(self.i_pieces.valid & room & joined & ~enough),
+            lacks.eq(held < wanted),
+            short.eq(wanted - held),
+            room.eq(placed_free & self.bound & (~present.end | done.i.ready)),
+            self.i.ready.eq(present_valid & room & joined & lacks),
             pull.eq(self.i.ready & self.i.valid),
-            step.eq(self.i_pieces.valid & room & (self.i.valid | enough | ~joined)),
-            available.eq(held + Mux(pull, beat.count, 0)),
-            through.eq(available >= wanted),
-            count.eq(Mux(through, wanted, available)),
-            old.eq(Mux(enough, wanted, held)),
-            self.i_pieces.ready.eq(step & through),
+            step.eq(present_valid & room & (self.i.valid | ~lacks | ~joined)),
+            through.eq(~lacks | (joined & (beat.count >= short))),
+            self.i_pieces.ready.eq(~present_valid | (step & through)),
         ]
+        kept_to, all_to = (Signal(range(lanes + 1), name=name) for name in ("kept_to", "all_to"))
+        beat_to = Signal(range(2 * lanes + 1))
+        m.d.comb += [
+            kept_to.eq(lane + held),
+            all_to.eq(lane + wanted),
+            beat_to.eq(kept_to + beat.count),
+        ]
+        with m.If(self.i_pieces.ready):
+            m.d.sync += present_valid.eq(self.i_pieces.valid)
+            m.d.sync += [wanted.eq(piece.count), lane.eq(piece.lane)]
+            m.d.sync += [present[name].eq(piece[name]) for name in present.shape().members]
+        with m.Elif(step):
+            m.d.sync += [
+                wanted.eq(Mux(joined, short - beat.count, short)),
+                lane.eq(Mux(joined, beat_to, kept_to)),
+            ]
         with m.If(step):
-            m.d.sync += served.eq(Mux(through, 0, served + count))
-            with m.If(pull):
-                used = count - held
-                m.d.sync += kept.eq(beat)
-                m.d.sync += held.eq(available - count)
-                with m.If(available == count):
-                    m.d.sync += [start.eq(lanes), joined.eq(1)]
-                with m.Else():
-                    m.d.sync += [start.eq(used), joined.eq(beat.count == lanes)]
+            used_up = Signal()
+            with m.If(~lacks):
+                m.d.comb += used_up.eq(held == wanted)
+                m.d.sync += [held.eq(held - wanted), start.eq(start + wanted)]
             with m.Else():
-                m.d.sync += held.eq(held - count)
-                with m.If(held == count):
-                    m.d.sync += [start.eq(lanes), joined.eq(1)]
-                with m.Else():
-                    m.d.sync += start.eq(start + count)
+                m.d.comb += used_up.eq(~joined | (beat.count <= short))
+                m.d.sync += [held.eq(beat.count - short), start.eq(short)]
+            with m.If(pull):
+                m.d.sync += [kept.eq(beat), joined.eq(beat.count == lanes)]
+            with m.If(used_up):
+                m.d.sync += [held.eq(0), start.eq(lanes), joined.eq(1)]
 
         # What the source spoilt is left out of the lanes from ... to.
-        lane = Signal(range(lanes + 1))
-        spoilt_old = kept.error & (old != 0)
+        spoilt_old = kept.error & (~lacks | (held != 0))
         spoilt_new = pull & beat.error
-        m.d.comb += lane.eq(piece.lane + served)
         above = Signal(lanes)
         above_bits = Signal(self._data_bits)
         m.d.comb += [above.eq(lanes_from(start, lanes)), above_bits.eq(spread(above))]
         with m.If(placed_free):
-            m.d.sync += placed_valid.eq(step & piece.exists)
-            with m.If(step & piece.exists):
+            m.d.sync += placed_valid.eq(step & present.exists)
+            with m.If(step & present.exists):
+                old_to = Mux(lacks, kept_to, all_to)
                 m.d.sync += [
                     placed.data.eq((kept.data & above_bits) | (beat.data & ~above_bits)),
                     placed.amount.eq((lane - start)[:lane_bits]),
-                    placed["from"].eq(lane + Mux(spoilt_old, old, 0)),
-                    placed.to.eq(lane + Mux(spoilt_new, old, count)),
+                    placed["from"].eq(Mux(spoilt_old, old_to, lane)),
+                    placed.to.eq(
+                        Mux(
+                            through & ~spoilt_new,
+                            all_to,
+                            Mux(pull & ~beat.error, beat_to, kept_to),
+                        )
+                    ),
                     placed.last.eq(through),
                 ]
 
         failed = Signal(completion(self._address_bits))
         spoilt = step & (spoilt_old | spoilt_new)
         m.d.comb += [
-            self.finished.eq(step & through & piece.end),
+            self.finished.eq(step & through & present.end),
             self.holding.eq(held != 0),
             done.i.valid.eq(self.finished),
             done.i.payload.error.eq(failed.error | spoilt),
-            done.i.payload.address.eq(Mux(failed.error, failed.address, piece.address)),
+            done.i.payload.address.eq(Mux(failed.error, failed.address, present.address)),
         ]
         with m.If(done.i.valid):
             m.d.sync += failed.error.eq(0)
         with m.Elif(spoilt & ~failed.error):
-            m.d.sync += [failed.error.eq(1), failed.address.eq(piece.address)]
+            m.d.sync += [failed.error.eq(1), failed.address.eq(present.address)]
 
         # Assemble: rotate to the lanes and gather the parts of a beat.
         gathered = self.o.payload

@@ -1,10 +1,11 @@
 """The DRAM port of a mover that writes: S2MM, stream to memory."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, flipped
 
 from ..bus.axi import Axi4Signature
+from ..bus.cut import cut_if
 from ..bus.fault import FaultCode, fault_report
 from ..bus.queue import Queue
 from ..bus.streams import switch_beat
@@ -182,7 +183,8 @@ class S2mmPort(wiring.Component):
         adopt(joiner, "i", flipped(shaper.o))
         adopt(bursts, "i", flipped(legalizer.o))
         adopt(cutter, "i", flipped(runs.o))
-        adopt(unpacker, "i_pieces", flipped(cutter.o))
+        pieces = cut_if(dma.pipelined, m, "pieces", cutter.o, both=True)
+        adopt(unpacker, "i_pieces", flipped(pieces))
         adopt(buffer, "i", flipped(unpacker.o))
 
         # A run goes two ways at once: what the bus is to see of it, and all of it to the unpacker.
@@ -198,9 +200,11 @@ class S2mmPort(wiring.Component):
         ]
 
         buffered = Signal(range(dma.write_buffer + 2))  # beats that no raised burst has claimed
+        spare = Signal(signed(max(len(buffered), 8) + 1))  # what the next burst leaves of them
         outstanding = Signal(range(dma.write_outstanding + 1))
         left = Signal(range(dma.burst_beats + 1))  # beats of the present burst not yet on W
-        burst = bursts.o.payload
+        following = cut_if(dma.pipelined, m, "following", bursts.o)
+        burst = following.payload
         beats = burst.len + 1
         stored = unpacker.o.valid & unpacker.o.ready
         aw_free = ~self.aw.valid | self.aw.ready
@@ -215,18 +219,19 @@ class S2mmPort(wiring.Component):
         m.d.comb += [
             send.eq((left != 0) & buffer.o.valid & (dropping | ~self.w.valid | self.w.ready)),
             buffer.o.ready.eq(send),
+            spare.eq(buffered - burst.len - 1),
             begins.eq(
-                bursts.o.valid
+                following.valid
                 & ~burst.none
-                & (buffered > burst.len)
+                & (spare >= 0)
                 & tracker.i.ready
                 & ((left == 0) | ((left == 1) & send))
                 & ~self.drain
             ),
             raised.eq(begins & ~denied & (outstanding != dma.write_outstanding) & aw_free),
             dropped.eq(begins & denied),
-            passed.eq(bursts.o.valid & burst.none & tracker.i.ready),
-            bursts.o.ready.eq(raised | dropped | passed),
+            passed.eq(following.valid & burst.none & tracker.i.ready),
+            following.ready.eq(raised | dropped | passed),
             tracker.i.valid.eq(raised | dropped | passed),
             tracker.i.payload.addr.eq(burst.addr),
             tracker.i.payload.size.eq((beats << lane_bits) - burst.before - burst.behind),
@@ -256,19 +261,21 @@ class S2mmPort(wiring.Component):
             m.d.sync += [left.eq(beats), dropping.eq(dropped)]
         with m.Elif(send):
             m.d.sync += left.eq(left - 1)
-        with m.If(raised | dropped | stored):
-            claimed = beats & (raised | dropped).replicate(9)
-            m.d.sync += buffered.eq(buffered + stored - claimed)
+        with m.If(raised | dropped):
+            m.d.sync += buffered.eq(spare + stored)
+        with m.Elif(stored):
+            m.d.sync += buffered.eq(buffered + 1)
         with m.If(raised & ~answered):
             m.d.sync += outstanding.eq(outstanding + 1)
         with m.Elif(answered & ~raised):
             m.d.sync += outstanding.eq(outstanding - 1)
 
         # A BD retires when it is answered (its last B is in, or it has none) and done (its bytes
-        # are consumed). Answered BDs that are not done have a row in `runs` or in the cutter.
+        # are consumed). Answered BDs that are not done have a row in `runs`, in the cutter or behind
+        # it.
         head = tracker.o.payload
         done = unpacker.o_done
-        answers = Signal(range(PIPELINE_ROWS + 2))
+        answers = Signal(range(PIPELINE_ROWS + 5))
         ended = tracker.o.valid & tracker.o.ready & head.end
         retire = (answers != 0) & done.valid
         m.d.comb += [

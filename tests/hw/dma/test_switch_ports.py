@@ -164,7 +164,8 @@ def test_the_rest_of_a_beat_goes_to_the_next_bd_of_the_same_source():
     assert list(trial.written[0]) == units
 
 
-def test_the_rest_of_a_beat_never_reaches_a_bd_of_another_source():
+@pytest.mark.parametrize("count", [8, 3, 1])
+def test_the_rest_of_a_beat_never_reaches_a_bd_of_another_source(count):
     """Five of eight bytes are taken; what then comes for another source has to wait."""
     dut = Bench(sources=2, sinks=1)
     switch, unpacker = dut.switch, dut.unpackers[0]
@@ -180,23 +181,24 @@ def test_the_rest_of_a_beat_never_reaches_a_bd_of_another_source():
         ctx.set(unpacker.o.ready, 1)
         ctx.set(unpacker.i_pieces.valid, 1)
         ctx.set(unpacker.i_pieces.payload, {"exists": 1, "lane": 0, "count": 5, "end": 1})
+        await ctx.tick()
         assert ctx.get(unpacker.finished)
+        ctx.set(unpacker.i_pieces.payload, {"exists": 1, "lane": 0, "count": count, "end": 1})
         await ctx.tick()
         ctx.set(switch.i[0].valid, 0)
         ctx.set(switch.source_routes[0].valid, 0)
         ctx.set(switch.sink_routes[0].payload, 1)
-        for count in (8, 3, 1):  # the last two are there already, but of another source
-            ctx.set(unpacker.i_pieces.payload, {"exists": 1, "lane": 0, "count": count, "end": 1})
-            for _ in range(3):
-                assert ctx.get(unpacker.holding)
-                assert ctx.get(unpacker.finished) == 0
-                assert ctx.get(unpacker.i_pieces.ready) == 0
-                assert ctx.get(switch.o[0].valid) == 0
-                assert ctx.get(switch.sink_waiting) == 1
-                assert ctx.get(switch.source_waiting) == 0b10
-                await ctx.tick()
+        for _ in range(3):
+            assert ctx.get(unpacker.holding)
+            assert ctx.get(unpacker.finished) == 0
+            assert ctx.get(unpacker.i_pieces.ready) == 0
+            assert ctx.get(switch.o[0].valid) == 0
+            assert ctx.get(switch.sink_waiting) == 1
+            assert ctx.get(switch.source_waiting) == 0b10
+            await ctx.tick()
         ctx.set(switch.sink_routes[0].payload, 0)
-        assert ctx.get(unpacker.finished)  # the same source: the rest is its
+        # The same source: the rest is its. It is three bytes.
+        assert ctx.get(unpacker.finished) == (count <= 3)
 
     run(dut, [scene], limit=50)
 
