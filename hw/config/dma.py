@@ -34,7 +34,7 @@ class DmaConfig:
         Pieces of DRAM that each mover may be confined to.
     pipelined
         Whether the DRAM ports have a register between any two of their stages, for a fast clock: a
-        row reaches the bus three cycles later, or four if it has guards.
+        row reaches the bus three cycles later, or five if it has guards.
     records
         Whether movers write a completion record for each task that asks for one.
     """

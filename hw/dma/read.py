@@ -47,8 +47,8 @@ class Mm2sPort(wiring.Component):
 
     Timing: a BD's only row, offered in cycle t, raises its first AR in t+1; one cycle later with
     guards, and one more if other rows follow it. With `dma.pipelined` three cycles later, and
-    four with guards: there is a register behind what guards leave of a row, what a run continues,
-    the beats of a span, and a burst. A beat answered in cycle t that completes a stream
+    five with guards: there is a register behind what the guards have in common, a run, what it
+    continues, the beats of a span, and a burst. A beat answered in cycle t that completes a stream
     beat is offered in t+4. After that, as long as data and room last, one burst,
     one bus beat and one stream beat pass in every cycle, across rows and BDs; a run costs as many
     cycles as it has bus beats, and clipped bytes one cycle for every full beat begun on each side.

@@ -46,8 +46,8 @@ class RunShaper(wiring.Component):
     Byte i of a row's run exists iff ``0 <= guard + (i if run else 0) < limit`` for every guard, so
     what exists is contiguous. One row a cycle passes. With guards, a row accepted in cycle t is
     offered as a run from cycle t+1, after a register behind the window of each guard; if it is
-    `pipelined` from t+2, after another behind their intersection. Without any it is in cycle t
-    itself, combinationally. The ready path is combinational from ``o`` to ``i``.
+    `pipelined` from t+3, after one behind their intersection and one behind the run. Without any it
+    is in cycle t itself, combinationally. The ready path is combinational from ``o`` to ``i``.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class RunShaper(wiring.Component):
     guards
         Guards of a row; 0 means that every byte exists.
     pipelined
-        Whether the intersection is registered.
+        Whether the intersection and the run are registered.
 
     Members
     -------
@@ -154,6 +154,8 @@ class RunShaper(wiring.Component):
         meeting = cut_if(self._pipelined, m, "meeting", met)
 
         found = meeting.payload
+        shaped = stream.Signature(run.shape()).create()
+        run = shaped.payload
         m.d.comb += [
             run.address.eq(found.address + found.begin),
             run.after.eq(found.address + found.stop),
@@ -163,8 +165,14 @@ class RunShaper(wiring.Component):
             run.high.eq(Mux(run.exists, found.total - found.stop, 0)),
             run.pad.eq(found.pad),
             run.end.eq(found.end),
-            self.o.valid.eq(meeting.valid),
-            meeting.ready.eq(self.o.ready),
+            shaped.valid.eq(meeting.valid),
+            meeting.ready.eq(shaped.ready),
+        ]
+        runs = cut_if(self._pipelined, m, "runs", shaped)
+        m.d.comb += [
+            self.o.payload.eq(runs.payload),
+            self.o.valid.eq(runs.valid),
+            runs.ready.eq(self.o.ready),
         ]
         return m
 

@@ -31,14 +31,16 @@ class ByteUnpacker(wiring.Component):
     """Takes a dense byte stream and pieces of runs, and gives bus beats with exact strobes.
 
     Each piece takes its ``count`` next bytes of the stream, from the cycle after it came: into the
-    lanes of one beat if it exists, to nowhere if it is clipped. A beat of ``i`` whose last byte is taken in cycle t is
-    offered as a write beat in t+2. One piece a cycle passes, unaligned and across runs too, as long
-    as the stream's beats are full. The bytes behind a partial beat (a source's ``end``) follow
-    densely; a piece that has bytes on both sides of such a seam takes one cycle more.
+    lanes of one beat if it exists, to nowhere if it is clipped. A beat of ``i`` whose last byte is
+    taken in cycle t is offered as a write beat in t+2. One piece a cycle passes, unaligned and
+    across runs too, as long as the stream's beats are full. The bytes behind a partial beat (a
+    source's ``end``) follow densely; a piece that has bytes on both sides of such a seam takes one
+    cycle more.
 
     Bytes of a beat with ``error`` are consumed and not written: their strobes are 0.
 
-    ``i.ready`` depends on registers, never on ``i``; the ready path from ``o`` is combinational. A BD's last piece waits while `completions` BDs stand on ``o_done``.
+    ``i.ready`` depends on registers and ``o.ready``, never on ``i``; the ready path from ``o`` is
+    combinational. A BD's last piece waits while `completions` BDs stand on ``o_done``.
 
     Behind a switch, a BD whose source is not that of the bytes in ``holding`` waits until it is
     ``bound``; without one, whatever comes belongs to one stream.

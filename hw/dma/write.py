@@ -271,8 +271,7 @@ class S2mmPort(wiring.Component):
             m.d.sync += outstanding.eq(outstanding - 1)
 
         # A BD retires when it is answered (its last B is in, or it has none) and done (its bytes
-        # are consumed). Answered BDs that are not done have a row in `runs`, in the cutter or behind
-        # it.
+        # are consumed). Answered BDs that are not done have a row in `runs`, the cutter, or behind.
         head = tracker.o.payload
         done = unpacker.o_done
         answers = Signal(range(PIPELINE_ROWS + 5))

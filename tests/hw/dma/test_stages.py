@@ -95,7 +95,7 @@ def test_shaper_at_the_extremes(length, value, limit, along):
 def test_shaper_passes_a_row_a_cycle_one_cycle_later(pipelined):
     dut = RunShaper(address_bits=64, guards=2, pipelined=pipelined)
     item = row_payload(dut.i.payload.shape(), Row(address=3, length=5, guards=(ALL, ALL)))
-    assert offers(dut, [item] * 20, 20) == [(t >= 1 + pipelined, 1) for t in range(20)]
+    assert offers(dut, [item] * 20, 20) == [(t >= 1 + 2 * pipelined, 1) for t in range(20)]
 
 
 def span(dut, address, size, end=0):
