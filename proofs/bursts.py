@@ -187,7 +187,7 @@ PROOFS = (
         mutants=(
             Mutant(
                 flaw="disregards the page",
-                old="Mux(blocks.all() if len(blocks) else 1, low, 0)",
+                old="Mux(block == last - bursts, low, 0)",
                 new="0",
             ),
             Mutant(

@@ -104,10 +104,14 @@ class BurstLegalizer(wiring.Component):
         page_bits = (BOUNDARY_BYTES // lanes - 1).bit_length()
         span = self.i.payload
 
-        def longest(beat: Value) -> Value:
-            """How many beats the next burst may have: to the page's end, if the cap is beyond."""
-            low, blocks = beat[:cap_bits], beat[cap_bits:page_bits]
-            return self._burst_beats - Mux(blocks.all() if len(blocks) else 1, low, 0)
+        def longest(beat: Value, bursts: int) -> Value:
+            """How many beats a burst may have, `bursts` after one that begins at `beat`.
+
+            So many as the cap says, but for one that begins in the last block of a page.
+            """
+            low, block = beat[:cap_bits], Cat(beat[cap_bits:page_bits], 0)
+            last = (1 << page_bits - cap_bits) - 1
+            return self._burst_beats - Mux(block == last - bursts, low, 0)
 
         # A span in beats: the first, how many `more` there are, how many the next burst may have,
         # and which lanes `before` and `behind` are not the span's.
@@ -130,7 +134,7 @@ class BurstLegalizer(wiring.Component):
         m.d.comb += [
             counted.payload.beat.eq(first),
             counted.payload.more.eq(Mux(span.exists, more, 0)),
-            counted.payload.longest.eq(longest(first)),
+            counted.payload.longest.eq(longest(first, 0)),
             counted.payload.before.eq(span.address[:lane_bits]),
             counted.payload.behind.eq(-span.after[:lane_bits]),
             counted.payload.exists.eq(span.exists),
@@ -163,12 +167,11 @@ class BurstLegalizer(wiring.Component):
         with m.Elif(final):
             m.d.sync += held.eq(spans.payload)
         with m.Else():
-            following = (now.beat + now.longest)[: len(now.beat)]
             m.d.sync += [
                 held.eq(now),
-                held.beat.eq(following),
+                held.beat.eq(now.beat + now.longest),
                 held.more.eq(now.more - now.longest),
-                held.longest.eq(longest(following)),
+                held.longest.eq(longest(now.beat, 1)),
                 held.before.eq(0),
             ]
         bursts = cut_if(self._pipelined, m, "bursts", burst, both=True)

@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, flipped
 
 from ..bus.axi import Axi4Signature, Response
+from ..bus.cut import cut_if
 from ..bus.queue import Queue
 from ..bus.streams import switch_beat
 from ..bus.windows import allowed, window_layout
@@ -168,7 +169,8 @@ class Mm2sPort(wiring.Component):
 
         adopt(shaper, "i", self.core.rows)
         adopt(joiner, "i", flipped(shaper.o))
-        adopt(cutter, "i", flipped(runs.o))
+        waiting = cut_if(dma.pipelined, m, "waiting", runs.o, both=True)
+        adopt(cutter, "i", flipped(waiting))
         adopt(packer, "i_pieces", flipped(cutter.o))
 
         # A run goes two ways at once: its bytes that exist to the bus, all of it to the packer.

@@ -182,7 +182,8 @@ class S2mmPort(wiring.Component):
         adopt(shaper, "i", self.core.rows)
         adopt(joiner, "i", flipped(shaper.o))
         adopt(bursts, "i", flipped(legalizer.o))
-        adopt(cutter, "i", flipped(runs.o))
+        waiting = cut_if(dma.pipelined, m, "waiting", runs.o, both=True)
+        adopt(cutter, "i", flipped(waiting))
         pieces = cut_if(dma.pipelined, m, "pieces", cutter.o, both=True)
         adopt(unpacker, "i_pieces", flipped(pieces))
         adopt(buffer, "i", flipped(unpacker.o))
@@ -271,10 +272,10 @@ class S2mmPort(wiring.Component):
             m.d.sync += outstanding.eq(outstanding - 1)
 
         # A BD retires when it is answered (its last B is in, or it has none) and done (its bytes
-        # are consumed). Answered BDs that are not done have a row in `runs`, the cutter, or behind.
+        # are consumed). Answered BDs that are not done have a row in `runs` or behind.
         head = tracker.o.payload
         done = unpacker.o_done
-        answers = Signal(range(PIPELINE_ROWS + 5))
+        answers = Signal(range(PIPELINE_ROWS + 7))
         ended = tracker.o.valid & tracker.o.ready & head.end
         retire = (answers != 0) & done.valid
         m.d.comb += [

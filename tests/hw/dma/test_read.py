@@ -217,9 +217,17 @@ def test_padding_costs_no_bus_beat_and_a_cycle_a_full_beat():
     assert cycles == list(range(cycles[0], cycles[0] + 100))
 
 
-def test_latency_is_hidden_by_the_bursts_in_flight():
+@pytest.mark.parametrize("pipelined", [False, True])
+def test_latency_is_hidden_by_the_bursts_in_flight(pipelined):
     rows = [line(0x2000 + 256 * k, 64, end=k == 31) for k in range(32)]
-    trial = Trial(rows, data_bits=64, burst_beats=8, read_buffer=128, slave={"latency": (60, 60)})
+    trial = Trial(
+        rows,
+        data_bits=64,
+        burst_beats=8,
+        read_buffer=128,
+        slave={"latency": (60, 60)},
+        pipelined=pipelined,
+    )
     span = trial.slave.answers[-1] - trial.slave.answers[0] + 1
     assert span == 32 * 8
     assert trial.slave.most >= 8

@@ -256,9 +256,10 @@ def test_short_runs_reach_the_floor_across_run_boundaries(size, pipelined):
     assert trial.slave.spans[-1] - trial.slave.spans[0] + 1 <= beats + 3
 
 
-def test_single_beat_bds_retire_one_a_cycle():
+@pytest.mark.parametrize("pipelined", [False, True])
+def test_single_beat_bds_retire_one_a_cycle(pipelined):
     rows = [line(0x2000 + 8 * k, 8) for k in range(40)]
-    trial = Trial(rows, data_bits=64, lengths=[8] * 40)
+    trial = Trial(rows, data_bits=64, lengths=[8] * 40, pipelined=pipelined)
     assert trial.retired == list(range(trial.retired[0], trial.retired[0] + 40))
 
 
@@ -270,9 +271,10 @@ def test_dropped_bytes_cost_a_cycle_a_full_beat():
     assert trial.retired == [trial.accepted[-1] + 2]
 
 
-def test_latency_is_hidden_by_the_bursts_in_flight():
+@pytest.mark.parametrize("pipelined", [False, True])
+def test_latency_is_hidden_by_the_bursts_in_flight(pipelined):
     rows = [line(0x2000 + 256 * k, 64, end=k == 31) for k in range(32)]
-    trial = Trial(rows, data_bits=64, slave={"latency": (60, 60)})
+    trial = Trial(rows, data_bits=64, slave={"latency": (60, 60)}, pipelined=pipelined)
     assert trial.slave.spans[-1] - trial.slave.spans[0] + 1 == 32 * 8
     assert trial.slave.most >= 8
 
