@@ -38,7 +38,8 @@ class S2mmPort(wiring.Component):
     Runs of a BD that continue one another are written as one, see
     :class:`~weft.hw.dma.joiner.RunJoiner`.
 
-    Timing: with its row there, a stream beat accepted in cycle t that completes a burst raises its
+    Timing: a row is there some cycles after it was accepted, which are more with `dma.pipelined`.
+    With its row there, a stream beat accepted in cycle t that completes a burst raises its
     AW in t+4 and its first W beat in t+5. After that, as long as data, room and the bus last, a
     stream beat and a W beat pass in every cycle, across runs and BDs; a run costs as many cycles as
     it has bus beats, and clipped bytes one cycle for every full beat begun on each side.
