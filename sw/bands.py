@@ -8,12 +8,10 @@ from ..hw.config import MemoryConfig, MoverConfig
 from .blocked import BlockedLayout, beat_bytes
 from .descriptor import BufferDescriptor
 from .reach import bank_of, channel_offsets
+from .runs import BURST
 from .transfer import DmaPair
 
 __all__ = ["by_bands"]
-
-BURST = 64
-"""Bytes that a DRAM gives at once: runs of fewer would waste it."""
 
 LOOPS = 3
 """Of the DRAM's end: rows of a band, beats of a row, bands."""

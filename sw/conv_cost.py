@@ -12,8 +12,9 @@ from functools import lru_cache
 from .blocked import BlockedLayout
 from .conv import ConvMapper
 from .conv_layout import ConvShape
-from .convolution import Axis, cuts
+from .convolution import Axis
 from .gemm_layout import TileShape
+from .pieces import cuts
 from .placement import stand_together
 
 __all__ = ["ConvEstimator"]

@@ -14,8 +14,9 @@ from ..hw.config import AcceleratorConfig
 from .conv import ConvMapper
 from .conv_cost import ConvEstimator
 from .conv_layout import ConvShape, ConvTile
-from .convolution import Convolution, cuts
+from .convolution import Convolution
 from .errors import MappingError
+from .pieces import cuts, even_pieces
 from .placement import Placement
 
 __all__ = ["ConvPlan", "plan_convolution"]
@@ -192,18 +193,18 @@ def _shapes(mapper: ConvMapper) -> Iterator[ConvShape]:
     As little of the kernel's extent is cut as must be, and not many times as many columns.
     """
     problem = mapper.problem
-    heights = _splits(problem.rows.outputs, 1)
+    heights = even_pieces(problem.rows.outputs, 1)
     tall, broad = problem.rows.kernel, problem.columns.kernel
     kernels = [(tall, broad)]
-    kernels += [(down, broad) for down in _splits(tall, 1)[1:]]
-    kernels += [(1, across) for across in _splits(broad, 1)[1:]]
+    kernels += [(down, broad) for down in even_pieces(tall, 1)[1:]]
+    kernels += [(1, across) for across in even_pieces(broad, 1)[1:]]
     for down, across in kernels:
         levels = 0
-        for columns in _splits(problem.columns.outputs, mapper.array.mu):
+        for columns in even_pieces(problem.columns.outputs, mapper.array.mu):
             some = False
             for channels, filters in itertools.product(
-                _splits(problem.channels, mapper.array.ku),
-                _splits(problem.filters, mapper.array.nu),
+                even_pieces(problem.channels, mapper.array.ku),
+                even_pieces(problem.filters, mapper.array.nu),
             ):
                 shapes = [
                     ConvShape(
@@ -225,10 +226,3 @@ def _shapes(mapper: ConvMapper) -> Iterator[ConvShape]:
                 break
         if levels:
             return
-
-
-def _splits(extent: int, unit: int) -> list[int]:
-    """Extents of even pieces, in whole units and descending: one, two, three pieces and so on."""
-    units = -(-extent // unit)
-    sizes = {-(-units // parts) for parts in range(1, units + 1)}
-    return sorted({min(size * unit, extent) for size in sizes}, reverse=True)

@@ -12,7 +12,7 @@ from typing import Self
 
 from .errors import MappingError
 
-__all__ = ["Axis", "Convolution", "Reach", "cuts"]
+__all__ = ["Axis", "Convolution", "Reach"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,8 +225,3 @@ def _pair(name: str, value: int | Sequence[int]) -> tuple[int, int]:
     if len(value) != 2:
         raise MappingError(f"{name} = {value}: must be one number or two")
     return value[0], value[1]
-
-
-def cuts(extent: int, piece: int) -> list[range]:
-    """An extent in pieces, of which the last may be shorter."""
-    return [range(start, min(start + piece, extent)) for start in range(0, extent, piece)]

@@ -79,7 +79,7 @@ class GemmLayouts:
         self._narrow_rows: dict[tuple[int, int], list[int]] = {}
         self.form = form or GemmForm()
         for operand in "ab":
-            if self._transposed(operand):
+            if self.transposed(operand):
                 self._require(operand, "transposer", f"{operand} lies transposed")
         if self.form.row_c:
             self._require("c", "broadcaster", "c is one row")
@@ -163,7 +163,8 @@ class GemmLayouts:
         place = self.placement.d[0]
         return not place.size or last.base + last.bytes <= place.base + place.size
 
-    def _transposed(self, operand: str) -> bool:
+    def transposed(self, operand: str) -> bool:
+        """Whether ``a`` or ``b`` lies so in DRAM."""
         form = self.form
         return {"a": form.transposed_a, "b": form.transposed_b}.get(operand, False)
 
@@ -178,7 +179,7 @@ class GemmLayouts:
         self, operand: str, region: Region, tile: tuple[int, int], matrix: tuple[int, int]
     ) -> BlockedLayout:
         """Of A or B: tiles of rows x columns operands for a matrix, which may lie transposed."""
-        if self._transposed(operand):
+        if self.transposed(operand):
             tile, matrix = (tile[1], tile[0]), (matrix[1], matrix[0])
         size = self.operand
         return self._layout(region, operand, tile[0], tile[1] * size, matrix[0], matrix[1] * size)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from .array_pass import ArrayPass, Move
 from .bands import by_bands
 from .blocked import BlockedLayout, beat_bytes
-from .gemm import GemmMapper, GemmTask
+from .gemm import GemmTask
+from .gemm_tiling import GemmPlan
 from .lower import lower_bands, lower_rows
 from .memref import MemRef
 from .results import load_parameters
@@ -17,16 +18,15 @@ __all__ = ["GemmPasses"]
 
 
 class GemmPasses:
-    """The passes of ``d = a @ b (+ c)``, or of what it becomes in e, in the order of the mapping's
-    tasks.
+    """The passes of ``d = a @ b (+ c)``, or of what it becomes in e, in the order of a plan.
 
     Parameters
     ----------
-    mapper
-        The mapping.
+    plan
+        The way to run it.
     a, b, c, d, e
-        The matrices, which have the mapper's form; c may be one of one row, and d or e may be
-        absent, but not both.
+        The matrices, which have the form of the plan's mapper; c may be one of one row, and d or e
+        may be absent, but not both.
     parameters
         What e's columns are rescaled with, as one row of bytes.
     zero_points
@@ -35,7 +35,7 @@ class GemmPasses:
 
     def __init__(
         self,
-        mapper: GemmMapper,
+        plan: GemmPlan,
         *,
         a: MemRef,
         b: MemRef,
@@ -45,16 +45,15 @@ class GemmPasses:
         parameters: MemRef | None = None,
         zero_points: tuple[int, int] = (0, 0),
     ) -> None:
-        self.mapper = mapper
+        self.plan, self.mapper = plan, plan.mapper
         self.a, self.b, self.c, self.d, self.e = a, b, c, d, e
         self.parameters = parameters
         self.zero_points = zero_points
-        self._load = DmaPair.find(mapper.config, "mm2s")
-        self._store = DmaPair.find(mapper.config, "s2mm")
+        self._load = DmaPair.find(self.mapper.config, "mm2s")
+        self._store = DmaPair.find(self.mapper.config, "s2mm")
 
     def __iter__(self) -> Iterator[ArrayPass]:
-        (M, K), N = self.a.sizes, self.b.sizes[1]
-        for task in self.mapper.tasks(M, N, K):
+        for task in self.plan.tasks():
             yield self._pass(task)
 
     def _pass(self, tile: GemmTask) -> ArrayPass:

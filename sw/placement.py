@@ -67,6 +67,16 @@ class Placement:
         return _sized(config, **DOUBLE)
 
     @classmethod
+    def splits(cls, config: AcceleratorConfig) -> list[Placement]:
+        """What is worth trying for a product: room for one tile of an operand or for two in turn,
+        and little, more or most of the scratchpad for A and B, which have as much as each other."""
+        return [
+            _sized(config, a=(a, share), b=(b, share), d=(d, 16 - 2 * share))
+            for share in (6, 4, 2)
+            for a, b, d in itertools.product((2, 1), repeat=3)
+        ]
+
+    @classmethod
     def alternatives(cls, config: AcceleratorConfig) -> list[Placement]:
         """What is worth trying where any operand may be the one that changes most, or that folds.
 

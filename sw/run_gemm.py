@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from ..hw.config import AcceleratorConfig
 from .errors import MappingError
-from .gemm import GemmMapper
-from .gemm_layout import GemmForm
+from .gemm import GemmProblem
+from .gemm_layout import GemmForm, TileShape
 from .gemm_passes import GemmPasses
+from .gemm_tiling import plan_product
 from .memref import MemRef
 from .results import ACCUMULATOR, OPERAND, check_results, named_results
 from .run_array import ArrayRunner
@@ -140,20 +141,18 @@ def gemm_runner(
     """
     M, N, K = check_operands(a, b, c, named_results(d, e))
     check_results(config, to_e=e is not None, zero_points=zero_points)
-    mapper = GemmMapper.for_product(
-        config,
-        M,
-        N,
-        K,
-        gemm_form(a, b, c),
+    problem = GemmProblem(
+        shape=TileShape(m=M, n=N, k=K),
+        with_c=c is not None,
+        to_d=d is not None,
         to_e=e is not None,
-        sums=c is not None or d is not None,
     )
+    plan = plan_product(config, problem, gemm_form(a, b, c))
     return ArrayRunner(
         config,
-        placement=mapper.placement,
+        placement=plan.mapper.placement,
         passes=GemmPasses(
-            mapper,
+            plan,
             a=a,
             b=b,
             c=None if c is None else as_matrix(c),

@@ -288,6 +288,9 @@ def test_the_demo_s_figures(engine: str) -> None:
         ((256, 256, 256), ("--accumulate",)),
         ((256, 256, 256), ("--accumulate", "--transpose-a", "--transpose-b")),
         ((200, 136, 168), ("--transpose-a", "--transpose-b")),
+        ((200, 136, 168), ("--accumulate", "--transpose-a", "--transpose-b")),
+        ((128, 512, 128), ("--accumulate",)),
+        ((128, 128, 1000), ("--accumulate", "--transpose-a", "--transpose-b", "--out", "int8")),
         ((512, 512, 512), ("--accumulate",)),
     ],
 )

@@ -23,7 +23,9 @@ from weft.sw.errors import (
     NotDeviceMemory,
     QueueFullError,
 )
-from weft.sw.gemm import GemmMapper
+from weft.sw.gemm import GemmProblem
+from weft.sw.gemm_layout import GemmForm, TileShape
+from weft.sw.gemm_tiling import plan_product
 
 TINY, DEFAULT = named_config("tiny"), named_config("datamaestro")
 PLAIN = replace(TINY, memory=replace(TINY.memory, groups=(16,)))
@@ -91,7 +93,8 @@ def test_odd_shapes_and_shapes_beyond_the_scratchpad(
 ) -> None:
     M, N, K = shape
     report = check_product(opened(), M, N, K, with_c)
-    tiles = GemmMapper.for_product(TINY, M, N, K).tasks(M, N, K)
+    problem = GemmProblem(shape=TileShape(m=M, n=N, k=K), with_c=with_c)
+    tiles = plan_product(TINY, problem, GemmForm()).tasks()
     assert report.tiles == len(tiles)
     assert (len(tiles) > 1) == (shape in [(65, 33, 17), (64, 64, 128), (10, 9, 600)])
     assert report.cycles_ideal >= -(-M // 4) * -(-N // 4) * -(-K // 4)

@@ -19,9 +19,10 @@ from ..sw.conv_layout import ConvShape
 from ..sw.conv_passes import ConvPasses
 from ..sw.conv_tiling import ConvPlan
 from ..sw.errors import MappingError
-from ..sw.gemm import GemmMapper
-from ..sw.gemm_layout import GemmForm
+from ..sw.gemm import GemmMapper, GemmProblem
+from ..sw.gemm_layout import GemmForm, TileShape
 from ..sw.gemm_passes import GemmPasses
+from ..sw.gemm_tiling import GemmPlan
 from ..sw.memref import MemRef
 from ..sw.placement import Placement
 from ..workload import Trial, Workload
@@ -98,8 +99,14 @@ class GemmCase(Case):
         form = GemmForm(transposed_a=work.transpose_a, transposed_b=work.transpose_b, row_c=row_c)
         row = MemRef.from_numpy(trial.operands["c"])
         rows = 1 if row_c else work.m
+        whole = TileShape(m=work.m, n=work.n, k=work.k)
+        plan = GemmPlan(
+            mapper=GemmMapper(config, placement, form),
+            problem=GemmProblem(shape=whole, with_c=True),
+            tile=whole,
+        )
         passes = GemmPasses(
-            GemmMapper(config, placement, form),
+            plan,
             a=MemRef.from_numpy(trial.operands["a"]),
             b=MemRef.from_numpy(trial.operands["b"]),
             c=replace(row, sizes=(rows, *row.sizes), strides=(0, *row.strides)),

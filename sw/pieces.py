@@ -1,0 +1,17 @@
+"""An extent in pieces."""
+
+from __future__ import annotations
+
+__all__ = ["cuts", "even_pieces"]
+
+
+def cuts(extent: int, piece: int) -> list[range]:
+    """In pieces of one size, of which the last may be shorter."""
+    return [range(start, min(start + piece, extent)) for start in range(0, extent, piece)]
+
+
+def even_pieces(extent: int, unit: int) -> list[int]:
+    """Sizes of even pieces, in whole units and descending: one, two, three pieces and so on."""
+    units = -(-extent // unit)
+    sizes = {-(-units // parts) for parts in range(1, units + 1)}
+    return sorted({min(size * unit, extent) for size in sizes}, reverse=True)
