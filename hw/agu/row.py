@@ -1,6 +1,6 @@
 """What goes into an address generation unit, and what it hands to the memory port below it."""
 
-from amaranth.hdl import signed, unsigned
+from amaranth.hdl import Shape, signed, unsigned
 from amaranth.lib import data
 
 from ..bus.streams import present_fields
@@ -10,9 +10,11 @@ __all__ = [
     "BOUND_BITS",
     "COEFFICIENT_BITS",
     "GUARD_BITS",
+    "channel_address",
     "channel_row",
     "loop_step",
     "row_address_bits",
+    "stride_shape",
     "temporal_row",
     "temporal_task",
 ]
@@ -35,6 +37,21 @@ def row_address_bits(memory: MemoryConfig, guards: int) -> int:
     and has a bit for the sign as well.
     """
     return memory.address_bits + (2 if guards else 1)
+
+
+def stride_shape(memory: MemoryConfig) -> Shape:
+    """Shape of a spatial stride: a bit more than an address has, so that a step out of range
+    shows."""
+    return signed(memory.address_bits + 1)
+
+
+def channel_address(memory: MemoryConfig, mover: MoverConfig) -> Shape:
+    """Shape of every address that a row can ask of a channel, in range or not."""
+    extreme = 1 << stride_shape(memory).width - 1
+    span = extreme * sum(bound - 1 for bound in mover.spatial_bounds)
+    # Two more than an address: the sign of a row with guards, and one past the last address.
+    most = 2 << memory.address_bits
+    return Shape.cast(range(-span - (most if mover.guards else 1), most + span))
 
 
 def temporal_task(

@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import and_
 
-from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,7 +13,7 @@ from ..config import MemoryConfig, MoverConfig
 from ..errors import ConfigError
 from .multiple import multiple
 from .remap import remap
-from .row import channel_row, row_address_bits, temporal_row
+from .row import channel_address, channel_row, row_address_bits, temporal_row
 from .window import ChannelWindows
 
 __all__ = ["SpatialAgu"]
@@ -61,7 +61,7 @@ class SpatialAgu(wiring.Component):
     o : stream of :func:`~weft.hw.agu.row.channel_row`
     fault : :func:`~weft.hw.bus.fault.fault_report`
         Set for one cycle, the one after a row with a failing channel has been taken. The address
-        is in bytes, a negative one in two's complement.
+        is in bytes, and signed.
 
     Raises
     ------
@@ -92,7 +92,7 @@ class SpatialAgu(wiring.Component):
             {
                 "i": In(stream.Signature(row)),
                 "o": Out(stream.Signature(channel_row(memory, mover))),
-                "fault": Out(fault_report()),
+                "fault": Out(fault_report(channel_address(memory, mover))),
             }
         )
 
@@ -112,13 +112,15 @@ class SpatialAgu(wiring.Component):
         m = Module()
         row, bounds = self.i.payload, self._mover.spatial_bounds
         channels = range(self._mover.channels)
-        sum_shape = self._sum_shape()
+        sum_shape = channel_address(self._memory, self._mover)
         base = row.address.as_signed() if self._mover.guards else row.address
 
-        # The register: the address of every index along dimension 0, the offsets along the others.
+        # The register: the offsets along every dimension, half of which are others shifted. Of two
+        # dimensions and more it has the addresses of every index along dimension 0 instead.
+        ahead = 0 if len(bounds) == 1 else 1
         outside = Signal()
-        near = Signal(data.ArrayLayout(sum_shape, bounds[0]))
-        far = [Signal(data.ArrayLayout(sum_shape, bound)) for bound in bounds[1:]]
+        near = Signal(data.ArrayLayout(sum_shape, bounds[0] if ahead else 1))
+        far = [Signal(data.ArrayLayout(sum_shape, bound)) for bound in bounds[ahead:]]
         strides = Signal(row.settings.spatial_strides.shape())
         tag = Signal.like(row.settings.tag)
         mode = Signal.like(row.settings.mode)
@@ -144,11 +146,11 @@ class SpatialAgu(wiring.Component):
                 m.d.sync += leaves.byte_mask.eq(row.settings.byte_mask)
             m.d.sync += [
                 near[index].eq(base + multiple(given[0], index) if index else base)
-                for index in range(bounds[0])
+                for index in range(len(near))
             ]
             m.d.sync += [
                 offsets[index].eq(multiple(given[dimension], index))
-                for dimension, offsets in enumerate(far, 1)
+                for dimension, offsets in enumerate(far, ahead)
                 for index in range(1, len(offsets))
             ]
         with m.Elif(self.o.ready):
@@ -168,7 +170,7 @@ class SpatialAgu(wiring.Component):
         unreachable = Signal(len(channels))
         flaws: list[tuple[Value, Value, Value]] = []
         for channel in channels:
-            inner, rest = channel % bounds[0], channel // bounds[0]
+            inner, rest = channel % len(near), channel // len(near)
             total = near[inner]
             for offsets in far:
                 index, rest = rest % len(offsets), rest // len(offsets)
@@ -218,6 +220,7 @@ class SpatialAgu(wiring.Component):
         blamed_row = Signal.like(base)
         blamed_tag = Signal.like(tag)
         blamed_strides = Signal.like(strides)
+        leaving = Signal()
 
         first = Signal(len(channels))
         m.submodules.first = searching = Module()
@@ -227,13 +230,16 @@ class SpatialAgu(wiring.Component):
             leaves.channels.eq(Cat(Cat(places[channel], skips[channel]) for channel in channels)),
             leaves.error.eq(failing.any()),
         ]
+        m.d.comb += leaving.eq(self.o.valid & self.o.ready)
         m.d.sync += blame.eq(FaultCode.NONE)
-        with m.If(self.o.valid & self.o.ready & leaves.error):
+        with m.If(leaving):
+            # Of every row: whether it is in error comes late.
             m.d.sync += [
                 blamed_row.eq(near[0]),
                 blamed_tag.eq(tag),
                 blamed_strides.eq(strides),
             ]
+        with m.If(leaving & leaves.error):
             with m.If((first & too_far).any()):
                 m.d.sync += blame.eq(FaultCode.ADDRESS_RANGE)
             with m.Elif((first & unaligned).any()):
@@ -262,12 +268,3 @@ class SpatialAgu(wiring.Component):
             self.fault.named.eq(1),
         ]
         return m
-
-    def _sum_shape(self) -> Shape:
-        """Of every address that a row can ask of a channel, in range or not."""
-        stride = self._settings["spatial_strides"].shape.elem_shape
-        extreme = 1 << (Shape.cast(stride).width - 1)
-        span = extreme * sum(bound - 1 for bound in self._mover.spatial_bounds)
-        # Two more than an address: the sign of a row with guards, and one past the last address.
-        most = 2 << self._memory.address_bits
-        return Shape.cast(range(-span - (most if self._mover.guards else 1), most + span))

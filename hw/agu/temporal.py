@@ -33,7 +33,7 @@ class TemporalAgu(wiring.Component):
     the current one leaves, so there is no bubble between iterations or between tasks: n rows,
     over any number of tasks without an empty one, take n+1 cycles from the first acceptance.
     ``i.ready`` is therefore combinational from ``o.ready``. ``o.valid`` and ``o.payload`` are
-    registers and hold while stalled.
+    registers and hold while stalled; the address does until the next task, through a reset too.
 
     A task that is ``empty`` is accepted like any other and gives no row; it costs one cycle. A
     bound of 0 or 1 is not looked for: the task says ``empty`` and ``single``, which a mover knows
@@ -118,6 +118,8 @@ class TemporalAgu(wiring.Component):
         fresh = Signal(self._loops)  # the loop is in its first iteration
         last = Signal(self._loops)  # the loop is in its last iteration
         innermost = Signal.like(self.level)  # of the loops that are not single
+        address = Signal(self._address_bits, reset_less=True)
+        m.d.comb += row.address.eq(address)
         left = data.StructLayout({"iterations": BOUND_BITS, "two": 1})
         m.submodules.remaining = remaining = Memory(shape=left, depth=self._loops, init=[])
         read, write = remaining.read_port(domain="comb"), remaining.write_port()
@@ -149,7 +151,7 @@ class TemporalAgu(wiring.Component):
             counts = [Const(1) if level == 0 else task.mark_level >= level for level in levels]
             m.d.sync += [
                 self.o.valid.eq(~task.empty),
-                row.address.eq(task.base),
+                address.eq(task.base),
                 row.first.eq(1),
                 row.settings.eq(task.settings),
                 single.eq(task.single),
@@ -167,7 +169,7 @@ class TemporalAgu(wiring.Component):
             with m.Else():
                 m.d.comb += write.en.eq(1)
                 m.d.sync += [
-                    row.address.eq(row.address + step.delta),
+                    address.eq(address + step.delta),
                     row.first.eq(0),
                     self.level.eq(Mux((self.level == innermost) & now.two, outwards, innermost)),
                 ]

@@ -75,16 +75,15 @@ def fault_text(code: int) -> str:
     return FAULT_TEXT[FaultCode(code)] if code in known else f"fault code {code}"
 
 
-def fault_report() -> data.StructLayout:
-    """A port's report to its core: ``code`` (NONE when there is nothing) and ``address``.
+def fault_report(address: object = FAULT_ADDRESS_BITS) -> data.StructLayout:
+    """A port's report to its core: ``code`` (NONE when there is nothing) and ``address``, of a
+    shape that all have that its port can report.
 
     Combinational or registered, it counts in any cycle in which ``code`` is not NONE. The core
     keeps the first. A fault belongs to the oldest execution in flight unless it is ``named``: then
     to the one whose rows carry ``tag``, which may have been prefetched.
     """
-    return data.StructLayout(
-        {"code": 8, "address": FAULT_ADDRESS_BITS, "named": 1, "tag": TAG_BITS}
-    )
+    return data.StructLayout({"code": 8, "address": address, "named": 1, "tag": TAG_BITS})
 
 
 def lock_fault() -> data.StructLayout:

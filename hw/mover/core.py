@@ -1,6 +1,6 @@
 """What every mover has above its memory port: registers, queue, BDs, loops, retirement."""
 
-from amaranth.hdl import Cat, Module, ResetInserter, Shape, Signal
+from amaranth.hdl import Cat, Module, ResetInserter, Shape, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -82,7 +82,7 @@ class MoverCore(wiring.Component):
 
     ``registers`` answers in the cycle after a request. Status and counters are those of
     :class:`~weft.hw.mover.loader.Loader` and :class:`~weft.hw.mover.monitor.ActivityMonitor`;
-    ADDRESS is that of the row offered last.
+    ADDRESS is that of the row on offer, or that waits for its lock, else of the last one.
 
     Parameters
     ----------
@@ -183,7 +183,11 @@ class MoverCore(wiring.Component):
         )
         self.loader = Loader(descriptor=self.descriptor)
         self.admission = Admission(descriptor=self.descriptor)
-        self.flight = Flight(depth=in_flight(config, mover), records=self._recorded)
+        self.flight = Flight(
+            depth=in_flight(config, mover),
+            records=self._recorded,
+            fault_address=self.descriptor.fault_address,
+        )
         self.monitor = ActivityMonitor(is_source=mover.is_source)
         if self._recorded:
             assert config.dma is not None
@@ -278,7 +282,6 @@ class MoverCore(wiring.Component):
         self._elaborate_retirement(m, page, flight)
         self._elaborate_progress(m, page, tasks, flight)
         self._elaborate_faults(m, page, store)
-        self._elaborate_address(m, page)
         for window in range(self._windows):
             self._elaborate_window(m, page, window)
         for name in _ACTIVITY:
@@ -295,6 +298,7 @@ class MoverCore(wiring.Component):
             page.status.stall.eq(monitor.stall),
             page.status.descriptor.eq(loader.descriptor_loaded),
             page.status.in_flight.eq(flight.level),
+            Cat(page.address_low, page.address_high).eq(agu.o.payload.address),
         ]
         return m
 
@@ -327,32 +331,26 @@ class MoverCore(wiring.Component):
 
     def _elaborate_push(self, m: Module, page: RegisterPage, tasks: PassingQueue) -> None:
         push, refused, refuses = page.push, Signal(), Signal()
-        task = Signal(mover_task())
-        base = Shape.cast(self.descriptor.layout["base"].shape)
-        address_bits = self.descriptor.address_bits
+        signed = Shape.cast(self.descriptor.layout["base"].shape).signed
+        queued, bits = tasks.i.payload, self.descriptor.address_bits
         m.d.comb += [
-            task.eq(self.push.payload),
             tasks.i.valid.eq((push.valid | self.push.valid) & ~self.drain),
             self.push.ready.eq(tasks.i.ready & ~push.valid & ~self.drain),
-            tasks.i.payload.descriptor.eq(task.descriptor),
-            tasks.i.payload.repeat.eq(task.repeat),
-            tasks.i.payload.interrupt.eq(task.interrupt),
-            tasks.i.payload.rebase.eq(task.rebase),
-            tasks.i.payload.base.eq(task.base),
-            tasks.i.payload.fits.eq(fits(task.base, address_bits, signed=base.signed)),
             page.level.eq(tasks.level),
             page.status.refused.eq(refused),
             refuses.eq(push.valid & ~(tasks.i.ready & ~self.drain)),
             page.refused_add.eq(refuses),
         ]
+
+        def enter(task: data.View, base: Value) -> None:
+            names = ("descriptor", "repeat", "interrupt", "rebase")
+            m.d.comb += [queued[name].eq(task[name]) for name in names]
+            m.d.comb += [queued.base.eq(base), queued.fits.eq(fits(base, bits, signed=signed))]
+
         with m.If(push.valid):
-            m.d.comb += [
-                task.descriptor.eq(push.data.descriptor),
-                task.repeat.eq(push.data.repeat),
-                task.interrupt.eq(push.data.interrupt),
-                task.rebase.eq(push.data.rebase),
-                task.base.eq(Cat(page.base_low, page.base_high)),
-            ]
+            enter(push.data, Cat(page.base_low, page.base_high))
+        with m.Else():
+            enter(self.push.payload, self.push.payload.base)
         m.d.sync += self.refused.eq(0)
         with m.If(page.control.valid & page.control.data.clear_error):
             m.d.sync += refused.eq(0)
@@ -412,16 +410,16 @@ class MoverCore(wiring.Component):
 
     def _elaborate_faults(self, m: Module, page: RegisterPage, store: BdStore) -> None:
         """Keep the first fault; of several in a cycle the port's, then that of a check."""
-        low, high = Signal(32), Signal(32)
-        adopt(page, "fault_low", low)
-        adopt(page, "fault_high", high)
+        # That of a record is one of DRAM.
+        shape = FAULT_ADDRESS_BITS if self._recorded else self.descriptor.fault_address
+        address, first_address = Signal(shape), Signal(shape)
         m.d.comb += [
+            Cat(page.fault_low, page.fault_high).eq(first_address),
             page.error.code.eq(self.fault_code),
             page.error.descriptor.eq(self.fault_descriptor),
             page.status.error.eq(self.fault_code != FaultCode.NONE),
         ]
         code, descriptor = Signal(8), Signal(8)
-        address = Signal(FAULT_ADDRESS_BITS)
         own = self.port.fault
         with m.If(own.code != FaultCode.NONE):
             m.d.comb += [
@@ -453,7 +451,7 @@ class MoverCore(wiring.Component):
             m.d.sync += [
                 self.fault_code.eq(code),
                 self.fault_descriptor.eq(descriptor),
-                Cat(low, high).eq(address),
+                first_address.eq(address),
             ]
 
     def _elaborate_records(self, m: Module, page: RegisterPage) -> None:
@@ -480,10 +478,3 @@ class MoverCore(wiring.Component):
             low = getattr(page, f"{name}_{end}_low").page
             high = getattr(page, f"{name}_{end}_high", None)
             m.d.comb += window[end].eq(low if high is None else Cat(low, high))
-
-    def _elaborate_address(self, m: Module, page: RegisterPage) -> None:
-        low, high = Signal(32), Signal(32)
-        adopt(page, "address_low", low)
-        adopt(page, "address_high", high)
-        with m.If(self.port.rows.valid):
-            m.d.sync += Cat(low, high).eq(self.port.rows.payload.address)

@@ -27,8 +27,15 @@ from collections.abc import Mapping
 from amaranth.hdl import Shape, signed, unsigned
 from amaranth.lib import data
 
-from ..agu.row import BOUND_BITS, COEFFICIENT_BITS, GUARD_BITS, row_address_bits
-from ..bus.fault import TAG_BITS
+from ..agu.row import (
+    BOUND_BITS,
+    COEFFICIENT_BITS,
+    GUARD_BITS,
+    channel_address,
+    row_address_bits,
+    stride_shape,
+)
+from ..bus.fault import FAULT_ADDRESS_BITS, TAG_BITS
 from ..bus.streams import present_fields, switch_route
 from ..config import (
     MAX_DESCRIPTORS,
@@ -206,6 +213,13 @@ class Descriptor:
         assert self.config.dma is not None
         return self.config.dma.address_bits
 
+    @property
+    def fault_address(self) -> Shape:
+        """Shape of the addresses that the mover's port reports with a fault."""
+        if self.mover.is_scratchpad:
+            return channel_address(self.config.memory, self.mover)
+        return unsigned(FAULT_ADDRESS_BITS)
+
 
 def dram_settings(guards: int) -> data.StructLayout:
     """The fields that a DRAM port needs with every row."""
@@ -222,8 +236,7 @@ def dram_settings(guards: int) -> data.StructLayout:
 def scratchpad_settings(memory: MemoryConfig, mover: MoverConfig) -> data.StructLayout:
     """The fields that a scratchpad port needs with every row."""
     dimensions = len(mover.spatial_bounds)
-    # One bit more than an address, so that a step out of range shows (see hw/mover/core).
-    stride = signed(memory.address_bits + 1)
+    stride = stride_shape(memory)
     return present_fields(
         {
             "tag": TAG_BITS,

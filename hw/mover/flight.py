@@ -1,6 +1,6 @@
 """The executions of a mover that have begun and have not retired."""
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.hdl import Module, Mux, Shape, ShapeLike, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -80,6 +80,8 @@ class Flight(wiring.Component):
         Executions in the ring, one less than a power of two.
     records
         Whether tasks can be recorded.
+    fault_address
+        Shape of the address of a fault.
 
     Members
     -------
@@ -107,11 +109,18 @@ class Flight(wiring.Component):
         None of them is over.
     """
 
-    def __init__(self, *, depth: int = IN_FLIGHT, records: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        depth: int = IN_FLIGHT,
+        records: bool = False,
+        fault_address: ShapeLike = FAULT_ADDRESS_BITS,
+    ) -> None:
         if depth < 1 or depth & (depth + 1):
             raise ValueError(f"a ring holds one less than a power of two, not {depth}")
         self._depth = depth
         self._records = records
+        self._fault_address = Shape.cast(fault_address)
         self._entry = flight_entry(records=records)
         super().__init__(
             {
@@ -119,7 +128,7 @@ class Flight(wiring.Component):
                 "tag": Out(TAG_BITS),
                 "port_retired": In(1),
                 "abort": In(1),
-                "fault": In(fault_report()),
+                "fault": In(fault_report(self._fault_address)),
                 "fault_descriptor": Out(8),
                 "release": Out(stream.Signature(lock_release())),
                 "retired": Out(1),
@@ -141,6 +150,10 @@ class Flight(wiring.Component):
     @property
     def records(self) -> bool:
         return self._records
+
+    @property
+    def fault_address(self) -> Shape:
+        return self._fault_address
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -225,7 +238,7 @@ class Flight(wiring.Component):
         A fault now belongs to the execution at `place`, which is `flawed` by a check or has one
         that is `known`. The oldest has `failed` or not.
         """
-        shape = data.StructLayout({"code": 8, "address": FAULT_ADDRESS_BITS})
+        shape = data.StructLayout({"code": 8, "address": self._fault_address})
         m.submodules.reports = reports = Memory(shape=shape, depth=self._depth + 1, init=[])
         write, read = reports.write_port(), reports.read_port(domain="comb")
         m.d.comb += [

@@ -63,7 +63,7 @@ class PortSignature(wiring.Signature):
             {
                 "rows": Out(stream.Signature(self.row)),
                 "retired": In(1),
-                "fault": In(fault_report()),
+                "fault": In(fault_report(descriptor.fault_address)),
                 "activity": In(activity()),
                 "progress": In(progress()),
             }

@@ -1,7 +1,7 @@
 """Where a mover keeps its buffer descriptors."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
@@ -159,10 +159,11 @@ class BdStore(wiring.Component):
         ]
         stepped, of_rows = step_words(self._descriptor), row_fields(self._descriptor)
 
-        # A memory for each other word, as each has an enable of its own, and one more for what was
-        # noted of it if that is read at another time.
+        # A memory for each other word, as each has an enable of its own, with what is noted of it.
+        # The notes of words that are not shown here would have one almost empty: they share one.
         shows, runs = _View(), _View()
         found: dict[str, list[Value]] = defaultdict(list)
+        apart: list[tuple[int, Value, Signal]] = []
 
         def keep(number: int, parts: dict[str, Value], where: str, from_slot: Value) -> data.View:
             shape = present_fields({name: len(value) for name, value in parts.items()})
@@ -179,24 +180,26 @@ class BdStore(wiring.Component):
         for number, group in groupby(kept_fields(self._descriptor), key=lambda field: field.word):
             fields = list(group)
             parts = kept_parts(fields, self.bus.write_data)
+            kept, noted = parts.pop("kept"), dict[str, Value]()
             if number in stepped:
-                del parts["kept"]
                 fields = []
             elif fields[0].name in of_rows:
-                kept = keep(number, {"kept": parts.pop("kept")}, "row_word", self.begun).kept
-                runs.add(fields, kept)
+                runs.add(fields, keep(number, {"kept": kept}, "row_word", self.begun).kept)
                 fields = []
-            if not parts:
-                continue
-            noted = keep(number, parts, "word", shown)
-            if "kept" in parts:
-                sign = shows.add(fields, noted.kept if len(parts["kept"]) else Const(0, 0))
+            elif len(kept):
+                shown_word = keep(number, {"kept": kept} | parts, "word", shown)
+                kept, noted = shown_word.kept, {name: shown_word[name] for name in parts}
+            if not noted:
+                noted = {name: Signal(len(value)) for name, value in parts.items()}
+                apart += [(number, parts[name], note) for name, note in noted.items()]
+            sign = shows.add(fields, kept)
             for field in fields:
                 if field.follows_sign and field.width > field.kept:
-                    some_set, some_clear = noted.above
+                    some_set, some_clear = noted["above"]
                     found[field.note].append(Mux(sign, some_clear, some_set))
-            for name in parts.keys() - {"kept", "above"}:
+            for name in parts.keys() - {"above"}:
                 found[name].append(noted[name])
+        self._elaborate_notes(m, apart, shown)
         m.d.comb += [
             self.bd.eq(shows.bits()),
             self.running.eq(runs.bits()),
@@ -206,3 +209,28 @@ class BdStore(wiring.Component):
             self.notes.eq(Cat(Cat(found[name]).any() for name, _ in word_notes())),
         ]
         return m
+
+    def _elaborate_notes(
+        self, m: Module, apart: Sequence[tuple[int, Value, Signal]], shown: Value
+    ) -> None:
+        """Keep what is noted when a word is written; of each its number, what, and where it shows.
+
+        All notes of a BD are read and written together, those of other words as they were.
+        """
+        shape, slots = sum(len(note) for _, _, note in apart), self._descriptor.mover.descriptors
+        m.submodules.apart = memory = Memory(shape=shape, depth=slots, init=[])
+        write, before = memory.write_port(), memory.read_port(domain="comb")
+        read = memory.read_port(domain="comb")
+        given = [(self.written_word == number).replicate(len(note)) for number, _, note in apart]
+        m.d.comb += [
+            before.addr.eq(self.written_slot),
+            write.addr.eq(self.written_slot),
+            # No multiplexer: Yosys makes of one an enable for each bit, and of each bit a memory.
+            write.data.eq(
+                Cat(value & here for here, (_, value, _) in zip(given, apart, strict=True))
+                | (Cat(~here for here in given) & before.data)
+            ),
+            write.en.eq(self.writes & ~self.refused),
+            read.addr.eq(shown),
+            Cat(note for _, _, note in apart).eq(read.data),
+        ]

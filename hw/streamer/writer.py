@@ -203,7 +203,7 @@ else of :func:`~weft.hw.bus.streams.compute_beat`
 
         m.submodules.faults = faults = Module()
         upstream, blamed = Signal(), Signal(TAG_BITS)
-        own = Signal(fault_report())
+        own = Signal(fault_report(self._descriptor.fault_address))
         adopt(spatial, "fault", own)
         late, fault = Signal(), self.core.fault
         faults.d.comb += [

@@ -430,9 +430,10 @@ def test_a_dram_bd_travels_whole() -> None:
     run(host.core, [program])
 
 
-def test_a_port_s_fault_belongs_to_the_oldest_bd_in_flight() -> None:
-    host = CoreHost(CONFIG, "B")
-    port = host.core.port
+@pytest.mark.parametrize(("name", "address"), [("B", -0x1F8), ("MM2S0", 0x9122334455667788)])
+def test_a_port_s_fault_belongs_to_the_oldest_bd_in_flight(name: str, address: int) -> None:
+    host = CoreHost(CONFIG, name)
+    port, loops = host.core.port, host.core.descriptor.mover.loops
     faulted: list[int] = []
 
     async def report(ctx, code, address, *, retired):
@@ -447,20 +448,20 @@ def test_a_port_s_fault_belongs_to_the_oldest_bd_in_flight() -> None:
     async def program(ctx):
         ctx.set(port.rows.ready, 1)
         for slot in range(3):
-            await host.store(ctx, slot, encode(host.core.descriptor, single(3)))
+            await host.store(ctx, slot, encode(host.core.descriptor, single(loops)))
         for slot in (2, 1, 0):
             await host.push(ctx, Task(descriptor=slot))
         await ctx.tick().repeat(5)
         ctx.set(port.retired, 1)
         await ctx.tick()
-        await report(ctx, FaultCode.READ_DECERR, 0x1122334455667788, retired=1)
+        await report(ctx, FaultCode.READ_DECERR, address, retired=1)
         await report(ctx, FaultCode.READ_SLVERR, 0x99, retired=0)
         assert await host.fields(ctx, "ERROR") == {
             "code": FaultCode.READ_DECERR,
             "descriptor": 1,
         }
-        assert await host.value(ctx, "FAULT_LOW") == 0x55667788
-        assert await host.value(ctx, "FAULT_HIGH") == 0x11223344
+        assert await host.value(ctx, "FAULT_LOW") == address & 0xFFFFFFFF
+        assert await host.value(ctx, "FAULT_HIGH") == address >> 32 & 0xFFFFFFFF
         assert await host.value(ctx, "RETIRED") == 2, "an error does not keep a task"
         await host.put(ctx, "CONTROL", clear_error=1)
         for name in ("ERROR", "FAULT_LOW", "FAULT_HIGH"):
