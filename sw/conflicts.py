@@ -17,6 +17,7 @@ from ..hw.config import AcceleratorConfig, MemoryConfig, MoverConfig
 from .crossbar import NOWHERE, CrossbarArbiter, Flags, Numbers
 from .descriptor import BufferDescriptor
 from .reach import bank_of, channel_offsets
+from .repeat import replay_of
 
 __all__ = ["Conflicts", "Stream", "predict"]
 
@@ -30,7 +31,7 @@ class Stream:
     mover
         Its name.
     walk
-        Where to; only what makes addresses counts.
+        Where to; only what makes addresses counts, and that beats go through the repeater.
     interval
         Cycles from a beat to the next, at most speed; of streams that move in step, steps.
     """
@@ -51,7 +52,7 @@ class Conflicts:
     banks
         For each bank: cycles in which a request for it was not granted, as its BANK_CONFLICT.
     beats
-        For each stream's mover: beats moved.
+        For each stream's mover: beats moved; of a reader those behind its repeater.
     steps
         Of streams that move in step.
     """
@@ -137,6 +138,8 @@ class _Traffic:
         self._ahead = np.where(self._channel_prefetch, self._channel_depth, 0)
         self._space = np.where(self._prefetch, self._data_depth, 1)
         self._interval = np.array([stream.interval for stream in streams])
+        replays = [replay_of(stream.walk) for stream in streams]
+        self._run, self._passes = np.array(replays).reshape(-1, 2).T
         self._in_step = np.array([mover.name in in_step for mover in movers])
         self._arbiter = CrossbarArbiter(
             config,
@@ -152,9 +155,10 @@ class _Traffic:
         self._skipping = np.zeros(len(self._every), np.bool_)
         self._coming = [self._skipping] * config.memory.latency
         # Of each stream: rows that have entered all its channels together, beats that have entered
-        # or left them so, beats of a reader that all channels have the words of, cycles until the
-        # next is due, and beats at the consumer.
+        # or left them so, and what these are behind a repeater, beats of a reader that all channels
+        # have the words of, cycles until the next is due, and beats at the consumer.
         self._pushed = np.zeros(len(movers), np.int64)
+        self._given = np.zeros(len(movers), np.int64)
         self._moved = np.zeros(len(movers), np.int64)
         self._complete = np.zeros(len(movers), np.int64)
         self._wait = np.zeros(len(movers), np.int64)
@@ -165,7 +169,7 @@ class _Traffic:
 
     def counts(self) -> tuple[Numbers, Numbers, Numbers, Numbers]:
         """Cycles lost by stream and by bank, beats by stream, steps."""
-        lost, banks, beats = self._lost, self._lost_banks, self._moved
+        lost, banks, beats = self._lost, self._lost_banks, self._given
         return lost.copy(), banks.copy(), beats.copy(), np.array(self._steps)
 
     def cycle(self) -> None:
@@ -193,11 +197,22 @@ class _Traffic:
         self._skipping = loads & (following == NOWHERE)
         self._taken = self._taken + loads
         self._pushed = self._pushed + push
-        self._moved = self._moved + beat
+        self._moved = self._moved + (beat & self._leaves())
+        self._given = self._given + beat
         self._complete = self._complete + whole
 
+    def _leaves(self) -> Flags:
+        """Whether a beat of a stream is no longer on offer when it has been taken.
+
+        A repeater keeps all beats of a run but the last, which waits for the last pass.
+        """
+        number = self._given % (self._run * self._passes)
+        tail = number % self._run == self._run - 1
+        which = number // self._run
+        return np.where(tail, which == self._passes - 1, which == 0)
+
     def _consume(self, space: Flags) -> Flags:
-        """The beats that leave the readers' channels, and enter the writers'."""
+        """The beats that the readers give, and that enter the writers' channels."""
         apart = ~self._in_step & (self._wait == 0)
         offered = self._complete > self._moved
         due = np.where(self._source, offered, self._moved < self._rows)

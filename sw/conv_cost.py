@@ -113,16 +113,17 @@ class ConvEstimator:
             parameters = -(-s.row_bytes // self._beat)
         results = outputs * filters * (last + parameters)
 
-        steps = passes * mapper.steps(shape) * mapper.folds(shape)
+        fetches = passes * mapper.fetches(shape) * mapper.folds(shape)
+        steps = max(passes * mapper.cycles(shape), fetches)
         # Writing results and storing them, with C reading and loading that, in one group of banks.
         beats_d = passes * mapper.steps(shape) // mapper.depth(shape)
         share = self._words // placement.d[0].group
         if self._crowded_d:
             share *= 2
-        steps = max(steps, beats_d * share * 9 // 8)
+        steps = max(steps, beats_d * share * 4 // 3)
         if self._crowded_a and image > first_a:
             # Channels that a load has put out of step meet at a bank ever after.
-            steps += steps // OUT_OF_STEP
+            steps = max(steps, fetches + fetches // OUT_OF_STEP)
         if self._crowded_b:
             # In the banks, where rows of B stand densely, however they come.
             steps += (loads_b - 1) * _count(b.rows * b.row_bytes, self._beat)

@@ -21,6 +21,7 @@ from .blocked import BlockedLayout, beat_bytes, spread_words
 from .convolution import Convolution, Reach
 from .gemm_layout import GemmForm, GemmLayouts, TileShape
 from .placement import Placement, Region, bound_mover
+from .repeat import keeps
 from .transfer import DmaPair
 
 __all__ = ["ConvLayouts", "ConvShape", "ConvTile", "ImageTile"]
@@ -140,6 +141,16 @@ class ConvLayouts:
     def steps(self, shape: ConvShape) -> int:
         """Steps that the array needs for a tile, bubbles excluded."""
         return self.beats(shape) * -(-shape.filters // self.array.nu) * self.depth(shape)
+
+    def cycles(self, shape: ConvShape) -> int:
+        """Cycles of the array for a tile: a beat of the result takes mu to come out."""
+        steps = self.steps(shape)
+        return max(steps, steps // self.depth(shape) * self.array.mu)
+
+    def fetches(self, shape: ConvShape) -> int:
+        """Beats of A that come from the banks for a tile; the others its repeater gives again."""
+        depth = self.depth(shape)
+        return self.beats(shape) * depth if keeps(self.a, depth) else self.steps(shape)
 
     def beats(self, shape: ConvShape) -> int:
         """Beats of mu output pixels."""
@@ -285,10 +296,12 @@ class ConvLayouts:
 
         So that a beat of A does not fold on fewer banks, and so that its banks are spread evenly in
         a group that is larger: then the next K step takes those in between, and leaves these free.
+        Where a pixel is one K step the next is a pixel further on: it would be on these again, all
+        of them, and channels that the DMA has put out of step would meet there ever after.
         """
         memory, load = self.config.memory, self.load.scratchpad
         group, word = self.placement.a[0].group, memory.word_bytes
-        even = max(group // self.array.mu, 1)
+        even = max(group // self.array.mu, 1) if dense > self.block else 1
         many = math.lcm(beat_bytes(memory, load), dense) // dense
 
         def unevenness(pitch: int) -> int:

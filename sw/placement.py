@@ -15,6 +15,7 @@ from .conflicts import Stream
 from .errors import MappingError
 from .reach import bank_of
 from .regions import CYCLES, Operand, Region, Traffic, place, resized
+from .repeat import replayed
 from .transfer import DmaPair
 
 __all__ = ["Placement", "Region", "bound_mover", "stand_together"]
@@ -165,7 +166,7 @@ def _chosen(config: AcceleratorConfig) -> Mapping[str, tuple[Region, ...]] | Non
             work += [
                 Stream(
                     mover=mover.name,
-                    walk=here.by_tiles(memory, mover, loops),
+                    walk=replayed(mover, here.by_tiles(memory, mover, loops)),
                     interval=steps[name],
                 )
                 for mover in used

@@ -23,9 +23,14 @@ __all__ = ["Streamers", "feed_rows", "random_task", "rival", "sweep", "wide_requ
 
 
 class Streamers(wiring.Component):
-    """The scratchpad movers of a configuration, and spare ports of high priority for the test."""
+    """The scratchpad movers of a configuration, and spare ports of high priority for the test.
 
-    def __init__(self, config: AcceleratorConfig, *, spare: int = 1) -> None:
+    `extended` ones have their extensions, which want settings.
+    """
+
+    def __init__(
+        self, config: AcceleratorConfig, *, spare: int = 1, extended: bool = False
+    ) -> None:
         super().__init__({})
         self.config = config
         self.ports: dict[str, Any] = {}
@@ -34,8 +39,8 @@ class Streamers(wiring.Component):
         for mover in config.movers:
             if mover.is_scratchpad:
                 kind = ReadPort if mover.kind == "read" else WritePort
-                # Extensions want settings, which are tested with them.
-                self.ports[mover.name] = kind(config=config, mover=replace(mover, extensions=()))
+                plain = replace(mover, extensions=(), replay_depth=1)
+                self.ports[mover.name] = kind(config=config, mover=mover if extended else plain)
         ports = list(memory_ports(config))
         for port in ports:
             clients = [self.ports[name].memory[channel] for name, channel in port.channels]

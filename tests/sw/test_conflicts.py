@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from weft.sim.golden.streamer import Task
 from weft.sw.conflicts import Stream, predict
 from weft.sw.descriptor import BufferDescriptor
 from weft.sw.guard import Guard
+from weft.sw.operators import repeater
+from weft.sw.repeat import replay_of
 
 CYCLES = 120
 
@@ -26,9 +29,15 @@ def random_system(toss: random.Random) -> AcceleratorConfig:
         depths = {"address_depth": toss.choice([2, 4]), "data_depth": toss.choice([2, 4, 5])}
         prefetch = toss.random() < 0.7
         both = {"bind": "export", "prefetch": prefetch, **depths, **options}
+        repeats = {"extensions": ("repeater",), "replay_depth": toss.choice([1, 2, 8])}
         return [
-            MoverConfig(name=name, kind=kind, shares_ports_with=partner if shared else "", **both)
-            for name, kind, partner in ((first, "read", second), (second, "write", first))
+            MoverConfig(
+                name=name, kind=kind, shares_ports_with=partner if shared else "", **both, **more
+            )
+            for name, kind, partner, more in (
+                (first, "read", second, repeats),
+                (second, "write", first, {}),
+            )
         ]
 
     return AcceleratorConfig(
@@ -80,6 +89,10 @@ def random_stream(config: AcceleratorConfig, mover: MoverConfig, toss: random.Ra
         mode=toss.randrange(len(memory.groups)),
         guards=guards,
     )
+    if mover.extensions and toss.random() < 0.6:
+        whole = [n for n in range(1, mover.replay_depth + 1) if math.prod(bounds) % n == 0]
+        parameter = repeater(toss.randint(1, 4), length=toss.choice(whole))
+        walk = replace(walk, extensions=("repeater",), parameters={"repeater": parameter})
     return Stream(mover=mover.name, walk=walk, interval=toss.choice([1, 1, 2, 5]))
 
 
@@ -99,7 +112,7 @@ def measure(
     config: AcceleratorConfig, streams: list[Stream], fill_priority: bool
 ) -> tuple[dict[str, int], tuple[int, ...], dict[str, int]]:
     """What the hardware counts in the cycles from the first rows in the channels' FIFOs."""
-    dut = Streamers(config, spare=0)
+    dut = Streamers(config, spare=0, extended=True)
     lost: dict[str, int] = {}
     beats: dict[str, int] = {}
     measured: dict[str, int] = {}
@@ -108,13 +121,19 @@ def measure(
     def rows(stream):
         async def testbench(ctx):
             ctx.set(dut.scratchpad.fill_priority, fill_priority)
+            if config.mover(stream.mover).extensions:
+                parameter = stream.walk.parameters.get("repeater", 0)
+                setting = dut.ports[stream.mover].extension_repeater
+                enable = int("repeater" in stream.walk.extensions)
+                ctx.set(setting.payload, {"enable": enable, "parameter": parameter})
+                ctx.set(setting.valid, 1)
             await feed_rows(ctx, dut.ports[stream.mover], [as_task(stream.walk)])
 
         return testbench
 
     def mover(stream):
         port, name = dut.ports[stream.mover], stream.mover
-        count = math.prod(stream.walk.bounds)
+        count = math.prod(stream.walk.bounds) * replay_of(stream.walk)[1]
         requests = [s for wires in port.memory for s in (wires.req.valid, wires.req.ready)]
 
         async def testbench(ctx):
