@@ -1,12 +1,13 @@
 """Every proof there is."""
 
-from . import agu, bursts, dma, extensions, locks, memory, queue, streamer, switch
+from . import agu, bursts, counters, dma, extensions, locks, memory, queue, streamer, switch
 from .proof import Proof
 
 __all__ = ["PROOFS", "table"]
 
 PROOFS: tuple[Proof, ...] = (
     *queue.PROOFS,
+    *counters.PROOFS,
     *agu.PROOFS,
     *bursts.PROOFS,
     *dma.PROOFS,
