@@ -6,6 +6,8 @@ array hides; what nothing overlaps, the first loads and the last store; and the 
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -81,7 +83,8 @@ class GemmEstimator:
         b = self._operand("b", (whole.k, tile.k), (whole.n, tile.n)) * (1 / (across * deep))
         with_result, stored = (part * (1 / results) for part in self._results(tile, down))
         every = a * loads_a + b * loads_b + (with_result + stored) * results
-        steps = self._steps(tile)
+        kinds = self._kinds(tile)
+        steps = sum(length * count for length, count in kinds.items())
         if any(
             len(regions) == 1 and loads > 1
             for regions, loads in (
@@ -95,10 +98,13 @@ class GemmEstimator:
 
         first = a + b + with_result
         hidden = max(every.beats - first.beats - stored.beats, 0)
-        alone = max(hidden - steps / UNDER_WORK, 0) * ALONE
-        cycles = first.cycles + steps + alone + stored.cycles
-        # The more the DMA has to do, the more often the array waits for a pass.
-        dry = passes * self._latency * min(UNDER_WORK * hidden / steps, 1)
+        # A pass hides what is moved for another: for one as large as most, at an edge as well.
+        moved = hidden * self._mapper.steps(tile) / steps
+        cycles, dry = first.cycles + steps + stored.cycles, 0.0
+        for length, count in kinds.items():
+            cycles += count * max(moved - length / UNDER_WORK, 0) * ALONE
+            # The more the DMA has to do, the more often the array waits for a pass.
+            dry += count * self._latency * min(UNDER_WORK * moved / length, 1)
         # And for a partial result, which has to be written before a pass goes on with it.
         dry += (passes - results) * self._latency
         if passes > 1:
@@ -110,17 +116,21 @@ class GemmEstimator:
             dry += late + self._latency if late > 0 else 0
         return cycles + STOPS * dry, passes
 
-    def _steps(self, tile: TileShape) -> int:
-        """Of the array, tiles at the edges included."""
+    def _kinds(self, tile: TileShape) -> Counter[int]:
+        """How many passes there are of so many steps; at the edges they are shorter."""
         whole, array = self._problem.shape, self._mapper.array
-        total = 1
+        kinds = Counter([1])
         for extent, piece, unit in (
             (whole.m, tile.m, array.mu),
             (whole.n, tile.n, array.nu),
             (whole.k, tile.k, array.ku),
         ):
-            total *= sum(-(-len(part) // unit) for part in cuts(extent, piece))
-        return total
+            along = Counter(-(-len(part) // unit) for part in cuts(extent, piece))
+            found: Counter[int] = Counter()
+            for (some, passes), (units, pieces) in itertools.product(kinds.items(), along.items()):
+                found[some * units] += passes * pieces
+            kinds = found
+        return kinds
 
     def _operand(self, operand: str, rows: tuple[int, int], columns: tuple[int, int]) -> _Moved:
         """All of A or B once; rows and columns are those of the matrix, and of a tile."""
