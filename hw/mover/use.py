@@ -71,6 +71,8 @@ class SlotUse(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         queued, loaded = Signal(self._slots), Signal(self._slots)
+        # The load of the cycle before, whose slot comes too late to be decoded in its own.
+        recent, recent_slot = Signal(), Signal(range(self._slots))
         # A turn is told from those of all other tasks in the queue.
         turn_bits = max(1, (self._queue_depth - 1).bit_length())
         pushed, popped = Signal(turn_bits), Signal(turn_bits)
@@ -91,15 +93,17 @@ class SlotUse(wiring.Component):
             self.in_use.eq(
                 queued.bit_select(self.slot, 1)
                 | (loaded.bit_select(self.slot, 1) & self.running)
+                | (recent & (recent_slot == self.slot) & self.running)
                 | (self.stepping & (self.slot == self.step_slot))
             ),
         ]
+        m.d.sync += [recent.eq(loads), recent_slot.eq(load_slot)]
+        with m.If(recent):
+            m.d.sync += loaded.bit_select(recent_slot, 1).eq(1)
         with m.If(self.pop):
             m.d.sync += [popped.eq(popped + 1), loaded.eq(0)]
             with m.If(exists & (read.data == popped)):
                 m.d.sync += queued.bit_select(pop_slot, 1).eq(0)
-        with m.If(loads):
-            m.d.sync += loaded.bit_select(load_slot, 1).eq(1)
         with m.If(self.push):
             m.d.sync += pushed.eq(pushed + 1)
         with m.If(pushes & ~passes):
