@@ -37,20 +37,23 @@ def harness(design: Any) -> Module:
 
     def invariant(inner: Module, inside: SimpleNamespace) -> None:
         places = len(COUNTS)
-        turn, roams, looks = inside.turn, inside.roams, inside.looks
+        turn, roams = inside.turn, inside.roams
         always(inner, turn < places, "somebody's turn")
         always(inner, roams | (turn == 0), "rests at the first")
-        always(inner, (looks == looked) & (~looks | (inside.looked == which)), "what is shown")
+        shows = inside.visits & (inside.visited == which)
+        always(inner, ~looked | shows, "what is looked at is shown")
+        always(inner, inside.visited < places, "somebody is visited")
         words = contents(inner, inside.sums)
         for number, (count, sum_) in enumerate(zip(COUNTS.values(), sums, strict=True)):
             late, anew = inside.late[number], inside.anew[number]
             always(inner, (Mux(anew, 0, words[number]) + late)[:COUNTER_BITS] == sum_, "the sum")
-            # Cycles that may add before the counter's turn: a look before each turn until then.
+            # Cycles that may add before it is visited: each turn until then, behind a look.
             turns: Value = Mux(turn <= number, number + 1 - turn, places + number + 1 - turn)
-            cycles = Mux(roams, 2 * turns - 2 + looks, 2 * turns)
+            cycles = Mux(roams, 2 * turns - looked, 2 * turns + 1)
+            now = inside.visits & (inside.visited == number)
             always(
                 inner,
-                late + count.most * cycles[:8] <= 2 * places * count.most,
+                late + Mux(now, 0, count.most * cycles[:8]) <= (2 * places + 1) * count.most,
                 "its turn comes in time",
             )
 
@@ -70,7 +73,7 @@ PROOFS = (
         mutants=(
             Mutant(
                 flaw="has half the bits for what waits for its turn",
-                old="range(2 * places * count.most + 1)",
+                old="range((2 * places + 1) * count.most + 1)",
                 new="range(places * count.most)",
             ),
             Mutant(

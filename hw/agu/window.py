@@ -19,8 +19,9 @@ class ChannelWindows(wiring.Component):
     index along the guard's spatial dimension. The sum is exact, whatever the operands.
 
     Only the indices differ between channels, and their products are small: so the distances to
-    both ends of the window are cut to what a product can still reach, and every index along the
-    longest dimension then takes two short comparisons. Channels with the same index share them.
+    both ends of the window are cut to what a product can still cross, and every index along the
+    longest dimension then takes two short sums, of which the signs decide. Channels with the same
+    index share them.
 
     Operands in a cycle with `load` show in `exists` from the next cycle on, until the next `load`.
     `exists` is combinational from registers.
@@ -86,25 +87,31 @@ class ChannelWindows(wiring.Component):
         bounds = self._mover.spatial_bounds
         last = max(bounds) - 1
         most = 1 << COEFFICIENT_BITS - 1
-        # A distance that was cut is to every product as it was before.
-        near = Shape.cast(range(-most * last - 1, most * last + 2))
+        product = Shape.cast(range(-most * last, (most - 1) * last + 1))
+        # So wide that no product changes the sign of a distance that was cut.
+        near = Shape.cast(range(-1, most * last + 1)).width
 
         value, coefficient = Signal(signed(GUARD_BITS)), self.coefficients[guard]
         beyond = Signal(signed(GUARD_BITS + 1))
-        m.d.comb += [value.eq(self.values[guard]), beyond.eq(self.limits[guard] - value)]
-        low = Signal(near, name=f"low_{guard}")
-        high = Signal(near, name=f"high_{guard}")
-        products = [Signal(near, name=f"product_{guard}_{i}") for i in range(last + 1)]
+        m.d.comb += [value.eq(self.values[guard]), beyond.eq(value - self.limits[guard])]
+        low = Signal(signed(near), name=f"low_{guard}")
+        high = Signal(signed(near), name=f"high_{guard}")
+        products = [Signal(product, name=f"product_{guard}_{i}") for i in range(1, last + 1)]
         with m.If(self.load):
-            m.d.sync += [low.eq(_cut(value, near.width)), high.eq(_cut(beyond, near.width))]
             m.d.sync += [
-                term.eq(multiple(coefficient, index))
-                for index, term in enumerate(products)
-                if index
+                low.eq(_cut(value, near)),
+                high.eq(_cut(beyond, near)),
+            ]
+            m.d.sync += [
+                term.eq(multiple(coefficient, index)) for index, term in enumerate(products, 1)
             ]
         indices = Signal(last + 1, name=f"indices_{guard}")
-        # -term <= value, and term < limit - value.
-        m.d.comb += indices.eq(Cat((~term < low) & (term < high) for term in products))
+        m.d.comb += indices.eq(
+            Cat(
+                (low >= 0) & (high < 0),
+                *((low + term >= 0) & (high + term < 0) for term in products),
+            )
+        )
 
         inside = Signal(self._mover.channels, name=f"inside_{guard}")
         if len(bounds) == 1:

@@ -87,24 +87,23 @@ class CounterBank(wiring.Component):
         m.submodules.sums = sums = Memory(shape=COUNTER_BITS, depth=places, init=[])
         write, read = sums.write_port(), sums.read_port(domain="comb")
 
-        # Who has the turn. A reset must not put off a counter that outlasts it.
+        # Who is visited, and who is next. A reset must not put off a counter that outlasts it.
         turn = Signal(range(places), reset_less=True)
-        roams, looks = Signal(reset_less=True), Signal(reset_less=True)
-        looked, visited = Signal.like(turn, reset_less=True), Signal.like(turn)
-        grows = self.add.as_value().any()
-        m.d.sync += [looks.eq(self.look), looked.eq(self.which)]
-        m.d.comb += visited.eq(Mux(looks, looked, turn))
-        with m.If(roams & ~looks):
+        visited = Signal.like(turn, reset_less=True)
+        roams, visits = Signal(reset_less=True), Signal(reset_less=True)
+        m.d.sync += [visited.eq(Mux(self.look, self.which, turn)), visits.eq(self.look | roams)]
+        with m.If(roams & ~self.look):
             m.d.sync += turn.eq(turn + 1)
             with m.If(turn == places - 1):
                 m.d.sync += [turn.eq(0), roams.eq(0)]
-        with m.If(grows):
+        with m.If(self.add.as_value().any()):
             m.d.sync += roams.eq(1)
 
-        # Until its turn all others may have had theirs, each behind a look: two cycles a counter.
+        # Until its turn all others may have had theirs, each behind a look: two cycles a counter,
+        # and one before the first.
         late = [
             Signal(
-                range(2 * places * count.most + 1),
+                range((2 * places + 1) * count.most + 1),
                 name=f"late_{name}",
                 reset_less=count.outlasts_reset,
             )
@@ -119,7 +118,7 @@ class CounterBank(wiring.Component):
         m.d.comb += [
             read.addr.eq(visited),
             write.addr.eq(visited),
-            write.en.eq(roams | looks),
+            write.en.eq(visits),
             write.data.eq(self.value),
             self.value.eq(some + Mux(none, 0, read.data)),
         ]
