@@ -35,8 +35,9 @@ class ArraySchedule:
     What a mover of the array would fetch again at once is left to its repeater, if it has one.
 
     Each task waits only for tasks before it, so whoever pushes them may wait for room in a queue;
-    but for a store, which stands there when its result's mover is told to begin, and waits for no
-    other after it, and for the array's first readers, behind which stands what they begin with.
+    but for a store, which behind the opening pass stands there when its result's mover is told to
+    begin, and waits for no other after it, and for the array's first readers, behind which stands
+    what they begin with.
 
     Parameters
     ----------
@@ -95,10 +96,11 @@ class ArraySchedule:
             yield self._array(work, operands, parts, part)
             if opening and part == 0:
                 yield self._announce(self._begin(), work)
-            # The array's first result is long in coming; its mover need not begin before that.
-            yield from stores
+            # The array's first result is long in coming, and its mover need not begin before that;
+            # but in the opening pass, for which all wait, nothing is to come between.
+            made = [self._array(work, results, parts, part)]
+            yield from made + stores if opening else stores + made
             stores = []
-            yield self._array(work, results, parts, part)
 
     def _take_regions(self, work: ArrayPass) -> None:
         """The first results find a region free, for which they need not ask; but where C is loaded,

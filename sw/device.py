@@ -87,6 +87,7 @@ class Device:
         self.program = Program(self.registers, config)
         self.stats = Statistics()
         self._windows: dict[str, dict[str, int]] = {}
+        self._fill_priority = config.memory.fill_priority
         self.allocator = Allocator(transport.memory, transport.memory_base)
         self._records = RecordRings(self.registers, self.allocator)
         self.reset()
@@ -124,6 +125,8 @@ class Device:
         self.clear_counters()
         for mover, values in self._windows.items():
             self._write_windows(mover, values)
+        if self.config.memory.fill_priority:
+            self.set_fill_priority(self._fill_priority)
         self._records.restore()
 
     def enable_records(self, *movers: str) -> None:
@@ -297,12 +300,16 @@ class Device:
     def set_fill_priority(self, on: bool) -> None:
         """Whether the emptiest readers and the fullest writers go first at the banks.
 
+        They do where the system was built with ``memory.fill_priority``, until they are told not
+        to; placements are chosen as if they did.
+
         Raises
         ------
         RegisterError
             The system was built without ``memory.fill_priority``.
         """
         self.registers.write_fields("system", "ARBITRATION", fill_priority=int(on))
+        self._fill_priority = on
 
     def array_counters(self) -> dict[str, int]:
         """The system's counters: cycles, span_first, span_last and, with an array, array_*."""

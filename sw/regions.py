@@ -167,6 +167,7 @@ def _cost(
             cycles=CYCLES,
             settling=SETTLING,
             in_step=traffic.in_step,
+            fill_priority=config.memory.fill_priority,
         )
         pace = [s.mover for s in traffic.streams if s.mover in traffic.in_step and s.interval == 1]
         cost = (

@@ -588,8 +588,6 @@ def test_other_systems(memory: Any, movers: Any, dma: Any, system: Any) -> None:
         **system,
     )
     dev = weft.simulate(config, "python", latency=7, backpressure=0.3)
-    if config.memory.fill_priority:
-        dev.set_fill_priority(True)
     check_without_a_copy(dev, 5, 9, 33)
     banks = dev.bank_conflicts()
     assert len(banks) == (config.memory.banks if config.memory.bank_counters else 0)

@@ -49,10 +49,11 @@ class Mm2sPort(wiring.Component):
     Timing: a BD's only row, offered in cycle t, raises its first AR in t+1; one cycle later with
     guards, and one more if other rows follow it. With `dma.pipelined` three cycles later, and
     five with guards: there is a register behind what the guards have in common, a run, what it
-    continues, the beats of a span, and a burst. A beat answered in cycle t that completes a stream
-    beat is offered in t+4. After that, as long as data and room last, one burst,
-    one bus beat and one stream beat pass in every cycle, across rows and BDs; a run costs as many
-    cycles as it has bus beats, and clipped bytes one cycle for every full beat begun on each side.
+    continues, the beats of a span, a burst, and what a beat takes of a run. A beat answered in
+    cycle t that completes a stream beat is offered in t+4. After that, as long as data and room
+    last, one burst, one bus beat and one stream beat pass in every cycle, across rows and BDs; a
+    run costs as many cycles as it has bus beats, and clipped bytes one cycle for every full beat
+    begun on each side.
 
     Bus: INCR bursts of full-width beats, at most `dma.burst_beats`, none across 4 KiB, at most
     `dma.read_outstanding` in flight. A burst is raised when all its beats have room in the read
@@ -171,7 +172,8 @@ class Mm2sPort(wiring.Component):
         adopt(joiner, "i", flipped(shaper.o))
         waiting = cut_if(dma.pipelined, m, "waiting", runs.o, both=True)
         adopt(cutter, "i", flipped(waiting))
-        adopt(packer, "i_pieces", flipped(cutter.o))
+        pieces = cut_if(dma.pipelined, m, "pieces", cutter.o, both=True)
+        adopt(packer, "i_pieces", flipped(pieces))
 
         # A run goes two ways at once: its bytes that exist to the bus, all of it to the packer.
         run = joiner.o.payload

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.pages import named_config
+from weft.hw.bus.registers import RegisterError
 from weft.hw.errors import WeftError
 from weft.sim.golden.system import SystemModel
 from weft.sw import BufferDescriptor, Device, MemRef, Transport
@@ -210,6 +211,18 @@ def test_what_the_device_may_still_reach_is_given_back_with_the_next_reset() -> 
     assert dev.allocator.free_bytes == free
     dev.reset()
     assert dev.allocator.free_bytes == free
+
+
+def test_fill_priority_is_as_it_was_told_behind_a_reset_too() -> None:
+    dev = opened(DEFAULT)
+    for on in (True, False, True):
+        dev.set_fill_priority(on)
+        for _ in range(2):
+            assert dev.registers.fields("system", "ARBITRATION")["fill_priority"] == on
+            dev.reset()
+    assert opened(DEFAULT).registers.fields("system", "ARBITRATION")["fill_priority"] == 1
+    with pytest.raises(RegisterError, match="ARBITRATION"):
+        opened().set_fill_priority(True)
 
 
 def test_an_unknown_mover_is_named() -> None:

@@ -124,7 +124,13 @@ def _modelled(config: AcceleratorConfig, work: ArrayPass) -> tuple[int, int]:
         for port, walk in work.streams.items()
     ]
     names = [stream.mover for stream in streams]
-    found = predict(config, streams, cycles=min(CYCLES, work.steps), in_step=names)
+    found = predict(
+        config,
+        streams,
+        cycles=min(CYCLES, work.steps),
+        in_step=names,
+        fill_priority=config.memory.fill_priority,
+    )
     return found.steps, -sum(found.movers.values())
 
 

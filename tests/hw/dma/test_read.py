@@ -82,7 +82,7 @@ class Trial:
             await self.slave.reader(ctx, dut)
 
         background = [serve, watch(dut.ar, "ar"), watch(dut.o, "o")]
-        run(dut, [source, sink], background=background, limit=20_000)
+        run(dut, [source, sink], background=background, limit=100_000)
         self.check_stream()
         self.check_bursts()
 
