@@ -82,8 +82,9 @@ def test_every_group_has_eight_shapes_and_convolutions_of_all_kinds():
     assert kinds == {(kernel, stride) for kernel in (1, 3, 5, 7) for stride in (1, 2)}
 
 
-def test_the_baseline_alone_is_without_prefetch():
-    config = load_config("tiny")
+@pytest.mark.parametrize("name", ["tiny", "datamaestro"])
+def test_the_baseline_alone_is_without_prefetch(name):
+    config = load_config(name)
     for prefetch in (False, True):
         system = ablation_system(config, prefetch=prefetch)
         scratchpad = [mover for mover in system.movers if mover.is_scratchpad]

@@ -33,7 +33,7 @@ def ablation_system(config: AcceleratorConfig, *, prefetch: bool) -> Accelerator
     turn = tuple(name for name in walker.extensions if name == "transposer")
     movers = (
         *config.movers,
-        replace(walker, name=READER, bind=SWITCH, extensions=turn),
+        replace(walker, name=READER, bind=SWITCH, extensions=turn, replay_depth=1),
         MoverConfig(
             name=WRITER,
             kind="write",
