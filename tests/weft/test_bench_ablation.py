@@ -171,6 +171,22 @@ def test_operands_have_banks_of_their_own_where_the_model_finds_that_best():
     assert len(set.union(*used)) == memory.banks
 
 
+def test_no_operand_goes_beyond_its_region():
+    config = ablation_system(load_config("datamaestro"), prefetch=True)
+    case = GemmCase(GemmWorkload(m=96, n=96, k=96, bias=True))
+    trial = case.workload.begin(Device(SystemModel(config), config))
+
+    def make(places):
+        return case.array_pass(config, places, trial, row_c=True)
+
+    placement = apart(config, make)
+    for port, walk in make(placement).streams.items():
+        (region,) = placement.d if port in ("array.c", "array.d") else getattr(placement, port[-1])
+        steps = zip(walk.bounds, walk.strides, strict=True)
+        last = walk.base + sum((bound - 1) * stride for bound, stride in steps)
+        assert region.base <= walk.base <= last < region.base + region.size
+
+
 def check(rows):
     assert all(row["ok"] for row in rows), [row for row in rows if not row["ok"]]
     of = {(row["group"], row["shape"], row["step"]): row for row in rows}

@@ -100,11 +100,10 @@ class GemmCase(Case):
         row = MemRef.from_numpy(trial.operands["c"])
         rows = 1 if row_c else work.m
         whole = TileShape(m=work.m, n=work.n, k=work.k)
-        plan = GemmPlan(
-            mapper=GemmMapper(config, placement, form),
-            problem=GemmProblem(shape=whole, with_c=True),
-            tile=whole,
-        )
+        mapper = GemmMapper(config, placement, form)
+        if not mapper.fits(whole):
+            raise MappingError(f"{self.shape} is no single tile of this placement")
+        plan = GemmPlan(mapper=mapper, problem=GemmProblem(shape=whole, with_c=True), tile=whole)
         passes = GemmPasses(
             plan,
             a=MemRef.from_numpy(trial.operands["a"]),
