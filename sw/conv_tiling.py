@@ -5,7 +5,6 @@ Every choice is by an estimate of its cycles (:mod:`weft.sw.conv_cost`).
 
 from __future__ import annotations
 
-import bisect
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from .conv_cost import ConvEstimator
 from .conv_layout import ConvShape, ConvTile
 from .convolution import Convolution
 from .errors import MappingError
-from .pieces import cuts, even_pieces
+from .pieces import cuts, even_pieces, largest
 from .placement import Placement
 
 __all__ = ["ConvPlan", "plan_convolution"]
@@ -218,9 +217,9 @@ def _shapes(mapper: ConvMapper) -> Iterator[ConvShape]:
                     for rows in heights
                 ]
                 # Fewer rows take less, and sooner give the array something to do.
-                first = bisect.bisect_left(shapes, True, key=mapper.fits)
-                some = some or first < len(shapes)
-                yield from shapes[first : first + ROW_LEVELS]
+                tried = largest(shapes, mapper.fits, ROW_LEVELS)
+                some = some or bool(tried)
+                yield from tried
             levels += some
             if levels == COLUMN_LEVELS:
                 break

@@ -5,7 +5,6 @@ Every choice is by an estimate of its cycles (:mod:`weft.sw.gemm_cost`).
 
 from __future__ import annotations
 
-import bisect
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from .errors import MappingError
 from .gemm import GemmMapper, GemmProblem, GemmTask
 from .gemm_cost import GemmEstimator
 from .gemm_layout import GemmForm, TileShape
-from .pieces import even_pieces
+from .pieces import even_pieces, largest
 from .placement import Placement
 from .residency import residency
 
@@ -143,9 +142,9 @@ def _tiles(mapper: GemmMapper, problem: GemmProblem) -> Iterator[TileShape]:
         some = False
         for m in heights:
             tiles = [TileShape(m=m, n=n, k=k) for n in widths]
-            first = bisect.bisect_left(tiles, True, key=mapper.fits)
-            some = some or first < len(tiles)
-            yield from tiles[first : first + WIDTH_LEVELS]
+            tried = largest(tiles, mapper.fits, WIDTH_LEVELS)
+            some = some or bool(tried)
+            yield from tried
         levels += some
         if levels == DEPTH_LEVELS:
             return

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["cuts", "even_pieces"]
+import bisect
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+__all__ = ["cuts", "even_pieces", "largest"]
+
+T = TypeVar("T")
 
 
 def cuts(extent: int, piece: int) -> list[range]:
@@ -15,3 +21,9 @@ def even_pieces(extent: int, unit: int) -> list[int]:
     units = -(-extent // unit)
     sizes = {-(-units // parts) for parts in range(1, units + 1)}
     return sorted({min(size * unit, extent) for size in sizes}, reverse=True)
+
+
+def largest(descending: Sequence[T], fits: Callable[[T], bool], most: int) -> Sequence[T]:
+    """The first that fit, `most` of them; behind one that fits all do."""
+    first = bisect.bisect_left(descending, True, key=fits)
+    return descending[first : first + most]
