@@ -43,7 +43,7 @@ verilog: $(READY)
 area: $(READY)
 	$(BIN)/weft area --target xcup --no-dsp
 
-# Placed and routed on an ECP5: half an hour, once.
+# Placed and routed on an ECP5: an hour, once.
 fmax: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fmax]'
 	$(BIN)/weft fmax

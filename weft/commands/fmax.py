@@ -7,22 +7,21 @@ from rich.console import Console
 from rich.table import Table
 
 from ..config import load_config
-from .common import config_option, json_option, measured, print_json, work_progress
+from .common import json_option, measured, print_json, work_progress
 
 __all__ = ["fmax"]
 
-BOARD = "ecp5"
+DEFAULT = "ecp5"
 INCOMPLETE = 1
 
 
 @click.command()
-@config_option
 @click.option(
-    "--board",
-    default=BOARD,
+    "--config",
+    default=DEFAULT,
     show_default=True,
     metavar="NAME|FILE.toml",
-    help="Configuration that is placed as a whole.",
+    help="Configuration to place.",
 )
 @click.option(
     "--part",
@@ -39,20 +38,20 @@ INCOMPLETE = 1
     help="Place each part so many times; the median counts.",
 )
 @json_option
-def fmax(config: str, board: str, parts: tuple[str, ...], seeds: int, as_json: bool) -> int:
-    """Place and route parts of a system on an ECP5-85F, and name their slowest paths.
+def fmax(config: str, parts: tuple[str, ...], seeds: int, as_json: bool) -> int:
+    """Place and route a system and its parts on an ECP5-85F, and name their slowest paths.
 
-    The parts are the array's element, a mover, the crossbar, and a system that fits a board. The
-    larger take minutes. Results are kept in the cache folder (WEFT_CACHE names another one).
+    The parts are the array's element, a mover and the crossbar; those take minutes, the system as a
+    whole most of an hour. Results are kept in the cache folder (WEFT_CACHE names another one).
     Exit status 1: a part has no frequency, because it does not fit.
     """
     from ..fmax import measure  # builds whole systems: not for --help
 
-    system, whole = load_config(config), load_config(board)
+    system = load_config(config)
     with work_progress(
         f"fmax of {system.name}", "parts to place and route, minutes each"
     ) as report:
-        figures = measure(system, board=whole, parts=parts, seeds=seeds, progress=report)
+        figures = measure(system, parts=parts, seeds=seeds, progress=report)
     result = measured("fmax", system.name, system.hash, **figures)
     if as_json:
         print_json(result)

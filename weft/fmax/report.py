@@ -6,7 +6,6 @@ import json
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cache
 from typing import Any
 
 from amaranth.back import rtlil
@@ -33,32 +32,28 @@ RESULT = "routed.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A part to measure: its name in the table, its system and its place in the netlist."""
+    """A part to measure: its name in the table and its place in the netlist."""
 
     module: str
-    config: AcceleratorConfig
     path: str
 
 
 def measure(
     config: AcceleratorConfig,
     *,
-    board: AcceleratorConfig,
     parts: tuple[str, ...] = (),
     seeds: int = 1,
     progress: Callable[[int, int, str], None] = lambda done, of, name: None,
 ) -> dict[str, Any]:
-    """Place and route parts of `config`: ``rows``, a part each, and their ``summary``.
+    """Place and route `config` and its parts: ``rows``, a part each, and their ``summary``.
 
     Parameters
     ----------
     config
-        The system whose parts are measured.
-    board
-        The system that is measured as a whole.
+        The system.
     parts
-        Instances of `config`, as ``accelerator.A.core``; none: the array's element, the mover of A
-        (or the first), the crossbar, and `board`.
+        Instances to measure, as ``accelerator.A.core``; none: the array's element, the mover of A
+        (or the first), the crossbar, and the system as a whole.
     seeds
         How often each is placed; the median counts.
     progress
@@ -73,16 +68,14 @@ def measure(
     """
     kept = Kept(BuildCache(cache_folder() / "fmax"), RESULT)
     versions = {"yosys": yosys_version(), "nextpnr": nextpnr_version()}
-    subjects = [Subject(module=path, config=config, path=path) for path in parts] or list(
-        _usual(config, board)
-    )
-    netlist = cache(lambda system: rtlil.convert(Top(system), name=TOP_NAME, emit_src=False))
+    subjects = [Subject(module=path, path=path) for path in parts] or list(_usual(config))
+    netlist = rtlil.convert(Top(config), name=TOP_NAME, emit_src=False)
     total = len(subjects) * seeds
     rows = []
     with Programs() as programs:
         for index, subject in enumerate(subjects):
             progress(index * seeds, total, subject.module)
-            harness = enclose(netlist(subject.config), f"{TOP_NAME}.{subject.path}".rstrip("."))
+            harness = enclose(netlist, f"{TOP_NAME}.{subject.path}".rstrip("."))
             runs: list[Routed] = []
             reason = ""
             for seed in range(1, seeds + 1):
@@ -92,7 +85,7 @@ def measure(
                     reason = str(error)
                     break
                 progress(index * seeds + seed, total, subject.module)
-            rows.append(_row(subject, runs, reason))
+            rows.append(_row(subject.module, runs, reason))
     found = [row["fmax_mhz"] for row in rows if row["fmax_mhz"] is not None]
     summary = {
         "fmax_mhz": min(found) if found else None,
@@ -105,13 +98,13 @@ def measure(
     return {"rows": rows, "summary": summary}
 
 
-def _usual(config: AcceleratorConfig, board: AcceleratorConfig) -> Iterator[Subject]:
+def _usual(config: AcceleratorConfig) -> Iterator[Subject]:
     if config.array is not None:
-        yield Subject(module="element", config=config, path="accelerator.array.mesh.element_0_0")
+        yield Subject(module="element", path="accelerator.array.mesh.element_0_0")
     mover = config.bound_to("array.a") or config.movers[0]
-    yield Subject(module=f"mover {mover.name}", config=config, path=f"accelerator.{mover.name}")
-    yield Subject(module="crossbar", config=config, path="accelerator.scratchpad")
-    yield Subject(module=f"system {board.name}", config=board, path="")
+    yield Subject(module=f"mover {mover.name}", path=f"accelerator.{mover.name}")
+    yield Subject(module="crossbar", path="accelerator.scratchpad")
+    yield Subject(module="system", path="")
 
 
 def _routed(
@@ -130,12 +123,11 @@ def _routed(
     return Routed(**values | {"path": tuple(values["path"])})
 
 
-def _row(subject: Subject, runs: list[Routed], reason: str) -> dict[str, Any]:
+def _row(module: str, runs: list[Routed], reason: str) -> dict[str, Any]:
     """The row of a part: of the run with the median, or of the reason why there is none."""
     if reason:
         return {
-            "module": subject.module,
-            "config": subject.config.name,
+            "module": module,
             "fmax_mhz": None,
             "fmax_runs_mhz": [run.fmax_mhz for run in runs],
             **dict.fromkeys(("luts", "ffs", "bram", "dsps")),
@@ -144,8 +136,7 @@ def _row(subject: Subject, runs: list[Routed], reason: str) -> dict[str, Any]:
     speeds = [run.fmax_mhz for run in runs]
     middle = next(run for run in runs if run.fmax_mhz == statistics.median_low(speeds))
     return {
-        "module": subject.module,
-        "config": subject.config.name,
+        "module": module,
         "fmax_mhz": middle.fmax_mhz,
         "fmax_runs_mhz": speeds,
         **{name: getattr(middle, name) for name in ("luts", "ffs", "bram", "dsps")},

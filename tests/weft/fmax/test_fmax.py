@@ -161,12 +161,12 @@ def test_a_part_that_does_not_fit_is_told(
     small: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Tools(monkeypatch, failing="crossbar")
-    assert cli.main(["fmax", "--config", small, "--board", small, "--json"]) == 1
+    assert cli.main(["fmax", "--config", small, "--json"]) == 1
     rows = {row["module"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
-    assert list(rows) == ["mover W", "crossbar", "system small"]
+    assert list(rows) == ["mover W", "crossbar", "system"]
     assert rows["crossbar"]["fmax_mhz"] is None
     assert "no place for a cell" in rows["crossbar"]["critical_path"]
-    assert rows["system small"]["fmax_mhz"] == 90.0
+    assert rows["system"]["fmax_mhz"] == 90.0
 
 
 def test_bad_input(
@@ -176,7 +176,7 @@ def test_bad_input(
     for arguments, text in (
         (["--config", small, "--part", "accelerator.Q"], "no module weft.accelerator.Q"),
         (["--seeds", "0"], "'--seeds'"),
-        (["--board", "huge"], "config = 'huge'"),
+        (["--config", "huge"], "config = 'huge'"),
     ):
         assert cli.main(["fmax", *arguments]) == 2
         captured = capsys.readouterr()
