@@ -159,8 +159,11 @@ def write_harness(design: Any) -> Module:
                 "nor is the next to be cut",
             )
 
+        def planned(planner: Module, names: SimpleNamespace) -> None:
+            strengthen(names.legalizer, capped)
+
         strengthen(inside.bursts, short)
-        strengthen(inside.legalizer, capped)
+        strengthen(inside.planner, planned)
 
     strengthen(port, invariant)
     return m

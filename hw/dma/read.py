@@ -5,7 +5,6 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, flipped
 
 from ..bus.axi import Axi4Signature, Response
-from ..bus.cut import cut_if
 from ..bus.queue import Queue
 from ..bus.streams import switch_beat
 from ..bus.windows import allowed, window_layout
@@ -15,11 +14,8 @@ from ..errors import ConfigError
 from ..mover.descriptor import Descriptor
 from ..mover.port import PortSignature
 from .buffer import BeatBuffer
-from .cutter import RunCutter
-from .joiner import RunJoiner
-from .legalizer import BurstLegalizer
 from .packer import BytePacker
-from .shaper import RunShaper, run_layout
+from .planner import RunPlanner
 
 __all__ = ["Mm2sPort", "dma_of"]
 
@@ -139,25 +135,12 @@ class Mm2sPort(wiring.Component):
         m = Module()
         dma = self._dma
         lane_bits = (dma.data_bytes - 1).bit_length()
-        clips = self._mover.guards > 0
-        m.submodules.shaper = shaper = RunShaper(
-            address_bits=dma.address_bits, guards=self._mover.guards, pipelined=dma.pipelined
-        )
-        m.submodules.joiner = joiner = RunJoiner(
-            address_bits=dma.address_bits,
-            span=dma.burst_beats * dma.data_bytes,
-            pipelined=dma.pipelined,
-        )
-        m.submodules.legalizer = legalizer = BurstLegalizer(
-            address_bits=dma.address_bits,
-            data_bits=dma.data_bits,
-            burst_beats=dma.burst_beats,
-            pipelined=dma.pipelined,
-        )
-        kept = run_layout(lane_bits, clips=clips)
-        m.submodules.runs = runs = Queue(kept, depth=dma.read_outstanding + PIPELINE_ROWS)
-        m.submodules.cutter = cutter = RunCutter(
-            address_bits=lane_bits, lanes=dma.data_bytes, clips=clips
+        m.submodules.planner = planner = RunPlanner(
+            dma=dma,
+            guards=self._mover.guards,
+            depth=dma.read_outstanding + PIPELINE_ROWS,
+            address_bits=lane_bits,
+            ends=False,
         )
         m.submodules.packer = packer = BytePacker(data_bits=dma.data_bits, address_bits=lane_bits)
         adopt(packer, "o", self.o)
@@ -168,24 +151,8 @@ class Mm2sPort(wiring.Component):
             begun |= {"len": 8, "denied": 1}
         m.submodules.starts = starts = Queue(data.StructLayout(begun), depth=dma.read_buffer)
 
-        adopt(shaper, "i", self.core.rows)
-        adopt(joiner, "i", flipped(shaper.o))
-        waiting = cut_if(dma.pipelined, m, "waiting", runs.o, both=True)
-        adopt(cutter, "i", flipped(waiting))
-        pieces = cut_if(dma.pipelined, m, "pieces", cutter.o, both=True)
-        adopt(packer, "i_pieces", flipped(pieces))
-
-        # A run goes two ways at once: its bytes that exist to the bus, all of it to the packer.
-        run = joiner.o.payload
-        span = legalizer.i.payload
-        m.d.comb += [
-            joiner.o.ready.eq(runs.i.ready & (legalizer.i.ready | ~run.exists)),
-            runs.i.valid.eq(joiner.o.valid & (legalizer.i.ready | ~run.exists)),
-            legalizer.i.valid.eq(joiner.o.valid & runs.i.ready & run.exists),
-            *(span[name].eq(run[name]) for name in span.shape().members),
-            runs.i.payload.address.eq(run.address[:lane_bits]),
-            *(runs.i.payload[name].eq(run[name]) for name in kept.members if name != "address"),
-        ]
+        adopt(planner, "i", self.core.rows)
+        adopt(packer, "i_pieces", flipped(planner.pieces))
 
         credits = Signal(range(dma.read_buffer + 1), init=dma.read_buffer)
         spare = Signal(signed(max(len(credits), 8) + 1))  # what the burst leaves of them
@@ -195,11 +162,11 @@ class Mm2sPort(wiring.Component):
         passed = Signal()
         freed = buffer.o.valid & buffer.o.ready
         answered_last = self.r.valid & self.r.payload.last
-        burst = legalizer.o.payload
+        burst = planner.bursts.payload
         m.d.comb += [
             spare.eq(credits - burst.len - 1),
             raised.eq(
-                legalizer.o.valid
+                planner.bursts.valid
                 & ~denied
                 & (~self.ar.valid | self.ar.ready)
                 & (spare >= 0)
@@ -207,8 +174,8 @@ class Mm2sPort(wiring.Component):
                 & starts.i.ready
                 & ~self.drain
             ),
-            passed.eq(legalizer.o.valid & denied & starts.i.ready & ~self.drain),
-            legalizer.o.ready.eq(raised | passed),
+            passed.eq(planner.bursts.valid & denied & starts.i.ready & ~self.drain),
+            planner.bursts.ready.eq(raised | passed),
             starts.i.valid.eq(raised | passed),
             starts.i.payload.addr.eq(burst.addr),
             self.idle.eq(outstanding == 0),

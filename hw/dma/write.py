@@ -15,11 +15,8 @@ from ..config import AcceleratorConfig, MoverConfig
 from ..mover.descriptor import Descriptor
 from ..mover.port import PROGRESS_BITS, PortSignature
 from .buffer import BeatBuffer
-from .cutter import RunCutter
-from .joiner import RunJoiner
-from .legalizer import BurstLegalizer, burst_layout
+from .planner import RunPlanner
 from .read import dma_of
-from .shaper import RunShaper, run_layout
 from .unpacker import ByteUnpacker, write_beat
 
 __all__ = ["S2mmPort"]
@@ -136,28 +133,14 @@ class S2mmPort(wiring.Component):
         m = Module()
         dma = self._dma
         lane_bits = (dma.data_bytes - 1).bit_length()
-        m.submodules.shaper = shaper = RunShaper(
-            address_bits=dma.address_bits, guards=self._mover.guards, pipelined=dma.pipelined
-        )
-        m.submodules.joiner = joiner = RunJoiner(
+        m.submodules.planner = planner = RunPlanner(
+            dma=dma,
+            guards=self._mover.guards,
+            depth=PIPELINE_ROWS,
             address_bits=dma.address_bits,
-            span=dma.burst_beats * dma.data_bytes,
-            pipelined=dma.pipelined,
+            ends=True,
         )
-        m.submodules.legalizer = legalizer = BurstLegalizer(
-            address_bits=dma.address_bits,
-            data_bits=dma.data_bits,
-            burst_beats=dma.burst_beats,
-            pipelined=dma.pipelined,
-        )
-        wanted = burst_layout(dma.address_bits, dma.data_bytes)
-        m.submodules.bursts = bursts = Queue(wanted, depth=PIPELINE_ROWS)
-        clips = self._mover.guards > 0
-        kept = run_layout(dma.address_bits, clips=clips)
-        m.submodules.runs = runs = Queue(kept, depth=PIPELINE_ROWS)
-        m.submodules.cutter = cutter = RunCutter(
-            address_bits=dma.address_bits, lanes=dma.data_bytes, clips=clips
-        )
+        m.submodules.bursts = bursts = Queue(planner.bursts.payload.shape(), depth=PIPELINE_ROWS)
         m.submodules.unpacker = unpacker = ByteUnpacker(
             data_bits=dma.data_bits,
             address_bits=dma.address_bits,
@@ -180,26 +163,10 @@ class S2mmPort(wiring.Component):
         )
         m.submodules.tracker = tracker = Queue(awaited, depth=dma.write_outstanding + 2)
 
-        adopt(shaper, "i", self.core.rows)
-        adopt(joiner, "i", flipped(shaper.o))
-        adopt(bursts, "i", flipped(legalizer.o))
-        waiting = cut_if(dma.pipelined, m, "waiting", runs.o, both=True)
-        adopt(cutter, "i", flipped(waiting))
-        pieces = cut_if(dma.pipelined, m, "pieces", cutter.o, both=True)
-        adopt(unpacker, "i_pieces", flipped(pieces))
+        adopt(planner, "i", self.core.rows)
+        adopt(bursts, "i", flipped(planner.bursts))
+        adopt(unpacker, "i_pieces", flipped(planner.pieces))
         adopt(buffer, "i", flipped(unpacker.o))
-
-        # A run goes two ways at once: what the bus is to see of it, and all of it to the unpacker.
-        run = joiner.o.payload
-        seen = run.exists | run.end
-        span = legalizer.i.payload
-        m.d.comb += [
-            joiner.o.ready.eq(runs.i.ready & (legalizer.i.ready | ~seen)),
-            runs.i.valid.eq(joiner.o.valid & (legalizer.i.ready | ~seen)),
-            *(runs.i.payload[name].eq(run[name]) for name in kept.members),
-            legalizer.i.valid.eq(joiner.o.valid & runs.i.ready & seen),
-            *(span[name].eq(run[name]) for name in span.shape().members),
-        ]
 
         buffered = Signal(range(dma.write_buffer + 2))  # beats that no raised burst has claimed
         spare = Signal(signed(max(len(buffered), 8) + 1))  # what the next burst leaves of them
