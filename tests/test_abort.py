@@ -35,6 +35,9 @@ PAIRS = {
 REGION = 0x1000
 """Bytes of the scratchpad for each pair."""
 
+assert CROSSING.dma is not None
+PIPELINED = replace(CROSSING, dma=replace(CROSSING.dma, pipelined=True))
+
 MEMORY_BYTES = 1 << 16
 
 
@@ -213,7 +216,9 @@ def test_the_same_without_a_switch(seed: int) -> None:
 
 @pytest.mark.soak
 @needs_compiler
-@pytest.mark.parametrize("config", [CROSSING, doubled()], ids=lambda config: config.name)
+@pytest.mark.parametrize(
+    "config", [CROSSING, PIPELINED, doubled()], ids=["crossing", "pipelined", "doubled"]
+)
 def test_aborts_at_many_times(config: AcceleratorConfig) -> None:
     for number in range(40):
         dram = slow_memory(number)

@@ -266,8 +266,9 @@ def test_bad_beat_pads_its_bytes_and_is_reported_once(resp, place, take):
     take=st.sampled_from([0.0, 0.6]),
     chance=st.sampled_from([0.1, 0.5, 1.0]),
     seed=st.integers(0, 999),
+    pipelined=st.booleans(),
 )
-def test_each_bd_with_a_bad_beat_reports_its_first(rows, data_bits, take, chance, seed):
+def test_each_bd_with_a_bad_beat_reports_its_first(rows, data_bits, take, chance, seed, pipelined):
     width = data_bits // 8
     choice = ByteMemory()
     errors, expected = {}, []
@@ -281,7 +282,13 @@ def test_each_bd_with_a_bad_beat_reports_its_first(rows, data_bits, take, chance
                         found.append((k, BAD[errors[beat]], start))
         expected += found[:1]
     trial = Trial(
-        rows, data_bits=data_bits, burst_beats=4, take=take, seed=seed, slave={"errors": errors}
+        rows,
+        data_bits=data_bits,
+        burst_beats=4,
+        take=take,
+        seed=seed,
+        pipelined=pipelined,
+        slave={"errors": errors},
     )
     assert trial.faults == expected
 
@@ -297,8 +304,11 @@ WINDOWS = (Window(first=7, last=7), Window(first=0, last=99, enable=False), Wind
     stall=st.sampled_from([0.0, 0.6]),
     latency=st.sampled_from([(0, 0), (0, 40)]),
     seed=st.integers(0, 999),
+    pipelined=st.booleans(),
 )
-def test_nothing_outside_the_windows_is_read(rows, data_bits, take, stall, latency, seed):
+def test_nothing_outside_the_windows_is_read(
+    rows, data_bits, take, stall, latency, seed, pipelined
+):
     trial = Trial(
         rows,
         data_bits=data_bits,
@@ -306,6 +316,7 @@ def test_nothing_outside_the_windows_is_read(rows, data_bits, take, stall, laten
         burst_beats=4,
         take=take,
         seed=seed,
+        pipelined=pipelined,
         slave={"stall": stall, "latency": latency},
     )
     expected, faults = [], []

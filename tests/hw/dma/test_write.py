@@ -300,8 +300,11 @@ def test_bad_answer_reports_the_burst(resp, place, stall):
     stall=st.sampled_from([0.0, 0.6]),
     latency=st.sampled_from([(0, 0), (0, 30)]),
     seed=st.integers(0, 999),
+    pipelined=st.booleans(),
 )
-def test_every_fault_is_reported_to_its_bd(rows, data_bits, seams, chance, stall, latency, seed):
+def test_every_fault_is_reported_to_its_bd(
+    rows, data_bits, seams, chance, stall, latency, seed, pipelined
+):
     width = data_bits // 8
     choice = ByteMemory()
     errors = {}
@@ -320,6 +323,7 @@ def test_every_fault_is_reported_to_its_bd(rows, data_bits, seams, chance, stall
         spoilt=spoilt,
         burst_beats=4,
         seed=seed,
+        pipelined=pipelined,
         slave={"errors": errors, "stall": stall, "latency": latency},
     )
     expected, taken = [], 0
@@ -390,8 +394,11 @@ WINDOWS = (Window(first=7, last=7), Window(first=0, last=99, enable=False), Wind
     stall=st.sampled_from([0.0, 0.6]),
     latency=st.sampled_from([(0, 0), (0, 40)]),
     seed=st.integers(0, 999),
+    pipelined=st.booleans(),
 )
-def test_nothing_outside_the_windows_is_written(rows, data_bits, give, stall, latency, seed):
+def test_nothing_outside_the_windows_is_written(
+    rows, data_bits, give, stall, latency, seed, pipelined
+):
     trial = Trial(
         rows,
         data_bits=data_bits,
@@ -399,6 +406,7 @@ def test_nothing_outside_the_windows_is_written(rows, data_bits, give, stall, la
         burst_beats=4,
         give=give,
         seed=seed,
+        pipelined=pipelined,
         slave={"stall": stall, "latency": latency},
     )
     assert trial.faults == [
