@@ -1,6 +1,19 @@
 """Every proof there is."""
 
-from . import agu, bursts, counters, dma, extensions, locks, memory, queue, streamer, switch
+from . import (
+    agu,
+    bursts,
+    counters,
+    dma,
+    extensions,
+    locks,
+    memory,
+    planner,
+    queue,
+    repeater,
+    streamer,
+    switch,
+)
 from .proof import Proof
 
 __all__ = ["PROOFS", "table"]
@@ -10,10 +23,12 @@ PROOFS: tuple[Proof, ...] = (
     *counters.PROOFS,
     *agu.PROOFS,
     *bursts.PROOFS,
+    *planner.PROOFS,
     *dma.PROOFS,
     *switch.PROOFS,
     *streamer.PROOFS,
     *extensions.PROOFS,
+    *repeater.PROOFS,
     *memory.PROOFS,
     *locks.PROOFS,
 )

@@ -18,7 +18,17 @@ from amaranth.hdl import Assert, Const, Module, Shape, Value
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 
-__all__ = ["CLAIMS_ONLY", "Invariant", "always", "contents", "fixed", "free", "strengthen", "total"]
+__all__ = [
+    "CLAIMS_ONLY",
+    "Invariant",
+    "always",
+    "contents",
+    "fixed",
+    "free",
+    "look",
+    "strengthen",
+    "total",
+]
 
 CLAIMS_ONLY = "formal-claims"
 """The ``platform`` of a harness that is elaborated without invariants."""
@@ -62,17 +72,28 @@ def contents(m: Module, storage: Memory) -> list[Value]:
     return rows
 
 
-def strengthen(component: wiring.Component, invariant: Invariant) -> None:
-    """Call `invariant` on what `component` elaborates to, with the local names of its methods.
+def look(component: wiring.Component, claims: Invariant) -> None:
+    """Call `claims` on what `component` elaborates to, with the local names of its methods.
 
-    Parts of `component` are not elaborated at that time, so an invariant can strengthen them in
-    turn. Nothing is added where only the claims are searched for violations: a mutant must be
-    caught by what is claimed of the design.
+    Parts of `component` are not elaborated at that time, so they can be looked into in turn, or
+    have something else put in their place.
     """
+    _extend(component, claims, always_there=True)
+
+
+def strengthen(component: wiring.Component, invariant: Invariant) -> None:
+    """As :func:`look`, but nothing is added where only the claims are searched for violations.
+
+    A mutant must be caught by what is claimed of the design.
+    """
+    _extend(component, invariant, always_there=False)
+
+
+def _extend(component: wiring.Component, addition: Invariant, *, always_there: bool) -> None:
     elaborate = component.elaborate
 
-    def strengthened(platform: object) -> Module:
-        if platform == CLAIMS_ONLY:
+    def extended(platform: object) -> Module:
+        if platform == CLAIMS_ONLY and not always_there:
             return elaborate(platform)
         inside = SimpleNamespace()
 
@@ -86,7 +107,7 @@ def strengthen(component: wiring.Component, invariant: Invariant) -> None:
             module = elaborate(platform)
         finally:
             sys.setprofile(before)
-        invariant(module, inside)
+        addition(module, inside)
         return module
 
-    component.elaborate = strengthened
+    component.elaborate = extended

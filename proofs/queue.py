@@ -5,6 +5,7 @@ from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, Value
 
+from weft.hw.bus.cut import Cut
 from weft.hw.bus.queue import Queue
 from weft.hw.dma.buffer import BeatBuffer
 
@@ -12,7 +13,7 @@ from .harness import always, contents, free, strengthen
 from .proof import Mutant, Proof
 from .specs import Steady, Witness
 
-__all__ = ["PROOFS", "queue_pointers"]
+__all__ = ["PROOFS", "cut_level", "cut_places", "queue_pointers"]
 
 WIDTH = 4
 
@@ -23,6 +24,25 @@ def queue_pointers(queue: Any, *witnesses: Witness) -> Any:
     def invariant(m: Module, inside: SimpleNamespace) -> None:
         head, tail = inside.read_port.addr, inside.write_port.addr
         ring(m, queue, head, tail, queue.level, inside.storage, witnesses)
+
+    return invariant
+
+
+def cut_level(cut: Any) -> Value:
+    """Payloads in a register that cuts both ways."""
+    return cut.o.valid + ~cut.i.ready
+
+
+def cut_places(cut: Any, witness: Witness) -> Any:
+    """The invariant of a register that cuts both ways: a witness in it is where it should be."""
+
+    def invariant(m: Module, inside: SimpleNamespace) -> None:
+        always(m, ~inside.waits | cut.o.valid, "the second place is behind the first")
+        places = ((cut.o.valid, cut.o.payload), (inside.waits, inside.waiting))
+        for place, (filled, payload) in enumerate(places):
+            with m.If(witness.watching & filled & (witness.ahead == place)):
+                held = Value.cast(payload) == witness.value
+                always(m, held, "the noted payload stands in its place")
 
     return invariant
 
@@ -83,6 +103,29 @@ def queue_harness(depth: int) -> Any:
         return m
 
     return harness
+
+
+def cut_harness(design: Any) -> Module:
+    m = Module()
+    m.submodules.cut = cut = design(WIDTH, both=True)
+    free(m, cut.i.valid, cut.i.payload, cut.o.ready)
+    m.submodules.steady = Steady(cut.o)
+    pushed, popped = cut.i.valid & cut.i.ready, cut.o.valid & cut.o.ready
+    count = Signal(range(4))
+    m.d.sync += count.eq(count + pushed - popped)
+    m.submodules.witness = witness = Witness(
+        push=pushed,
+        entering=cut.i.payload,
+        pop=popped,
+        leaving=cut.o.payload,
+        level=count,
+    )
+    # `count` is a register, so neither side's handshake can depend on the other side's.
+    always(m, cut.i.ready == (count != 2), "ready as long as there is room")
+    always(m, cut.o.valid == (count != 0), "valid as long as there is a payload")
+    always(m, count <= 2, "no more than there is room for")
+    strengthen(cut, cut_places(cut, witness))
+    return m
 
 
 def buffer_harness(design: Any) -> Module:
@@ -169,6 +212,33 @@ PROOFS = (
                 ),
             ),
         )
+    ),
+    Proof(
+        name="register",
+        design=Cut,
+        claim="in order, none lost or doubled, one a cycle; ready and valid are registers; payload "
+        "and valid hold while stalled",
+        size="both ways",
+        harness=cut_harness,
+        depth=2,
+        reach=5,
+        mutants=(
+            Mutant(
+                flaw="overwrites what waits",
+                old="with m.If(~waits):",
+                new="if True:",
+            ),
+            Mutant(
+                flaw="gives what comes before what waits",
+                old="Mux(waits, waiting, payload)",
+                new="Mux(self.i.valid, payload, waiting)",
+            ),
+            Mutant(
+                flaw="moves while stalled",
+                old="moves = ~self.o.valid | self.o.ready",
+                new="moves = self.o.valid | self.o.ready",
+            ),
+        ),
     ),
     Proof(
         name="beat-buffer",
