@@ -1,8 +1,6 @@
 """Register accesses from more than one master to the register pages."""
 
-from typing import Any
-
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,8 +17,8 @@ def register_access(address_bits: int) -> data.StructLayout:
 class RegisterAccessSignature(wiring.Signature):
     """The register pages as a master sees them.
 
-    A request handed over in cycle t is answered in t+1, always: ``error``, and the ``data`` read,
-    which count in that cycle alone.
+    A request handed over in cycle t is answered in t+2, always: ``error``, a register, and the
+    ``data`` read, which count in that cycle alone.
 
     Parameters
     ----------
@@ -54,14 +52,19 @@ class RegisterAccessSignature(wiring.Signature):
 class PageDecoder(wiring.Component):
     """Gives every access to its page, one at a time.
 
-    A request is handed to its page in the cycle in which it is accepted, and the page's answer goes
-    back in the next. In that one no request is accepted: what a register does shows a cycle after
-    its write, and whoever comes next shall find it done. A write to a descriptor store does
-    nothing but be there, so another request may follow it at once::
+    A request is handed to its page in the cycle after it was accepted, and the page's answer goes
+    back in the one after that. In the first of them no request is accepted: what a register does
+    shows a cycle after its write, and whoever comes next shall find it done. A write to a
+    descriptor store does nothing but be there, so another request may follow it at once::
 
-        cycle      t      t+1    t+2    t+3    t+4    t+5
+        cycle      t      t+1    t+2    t+3    t+4    t+5    t+6
         request    slot   slot   slot   reg    -      slot
-        answer            slot   slot   slot   reg
+        page              slot   slot   slot   reg    -      slot
+        answer                   slot   slot   slot   reg
+
+    Who follows at once does not know of an error yet. So a request that was accepted in the cycle
+    after one of the same master that is an error reaches no page, and is an error as well: of a row
+    of writes to a store nothing is done behind the first error.
 
     Of several masters that ask at once the first is served, but it gives way when the access before
     was its own and no cycle has been free since: the first waits for one cycle, the second for one
@@ -103,56 +106,68 @@ class PageDecoder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        answering, asked, start = Signal(), Signal(), Signal()
-        acts = Signal()  # The access of the cycle before is done in this one.
+        start, acts, stores = Signal(), Signal(), Signal()
+        asked, number = Signal(), Signal(range(len(self.masters)))
         chosen = Signal(register_access(self._register_map.address_bits))
 
-        def serve(master: Any) -> None:
+        def serve(index: int) -> None:
+            request = self.masters[index].request
             m.d.comb += [
                 asked.eq(1),
-                master.request.ready.eq(~acts),
-                chosen.eq(master.request.payload),
+                number.eq(index),
+                request.ready.eq(~acts),
+                chosen.eq(request.payload),
             ]
 
-        first, second = self.masters[0], self.masters[-1]
+        first, second = self.masters[0].request, self.masters[-1].request
         yields = Signal()
-        with m.If(first.request.valid & ~(yields & second.request.valid)):
-            serve(first)
-        if second is not first:
-            with m.Elif(second.request.valid):
-                serve(second)
+        with m.If(first.valid & ~(yields & second.valid)):
+            serve(0)
+        if len(self.masters) == 2:
+            with m.Elif(second.valid):
+                serve(1)
             with m.If(~acts):
-                m.d.sync += yields.eq(first.request.valid & first.request.ready)
+                m.d.sync += yields.eq(first.valid & first.ready)
         offset_bits = (PAGE_BYTES - 1).bit_length()
         offset, page = chosen.address[:offset_bits], chosen.address[offset_bits:]
-        legal, stores = Signal(), Signal()
         m.d.comb += [
             start.eq(asked & ~acts),
             stores.eq(chosen.write & (offset >= DESCRIPTOR_STORE)),
-            legal.eq((offset[:2] == 0) & (page < len(self._register_map.pages))),
         ]
-        for index, port in enumerate(self.pages):
-            m.d.comb += [
-                port.request.eq(start & legal & (page == index)),
-                port.write.eq(chosen.write),
-                port.offset.eq(offset),
-                port.write_data.eq(chosen.data),
-            ]
 
-        served, refused = Signal.like(page), Signal()
-        m.d.sync += [answering.eq(start), acts.eq(start & ~stores)]
+        # The cycle of the pages.
+        taken, handed = Signal.like(chosen), Signal()
+        whose, follows = Signal.like(number), Signal()
+        pages = Signal(len(self.pages))
+        m.d.sync += [handed.eq(start), acts.eq(start & ~stores)]
         with m.If(start):
-            m.d.sync += [served.eq(page), refused.eq(~legal)]
-        error, read_data = Signal(), Signal(32)
-        with m.If(answering):
-            m.d.comb += error.eq(1)
-            with m.If(~refused):
-                with m.Switch(served):
-                    for index, port in enumerate(self.pages):
-                        with m.Case(index):
-                            m.d.comb += error.eq(port.error)
-                            with m.If(~port.error):
-                                m.d.comb += read_data.eq(port.read_data)
+            m.d.sync += [
+                taken.eq(chosen),
+                whose.eq(number),
+                follows.eq(handed & (number == whose)),
+                # One-hot; of no page, if there is none.
+                pages.eq(Cat((offset[:2] == 0) & (page == i) for i in range(len(self.pages)))),
+            ]
+        error, made = Signal(), Signal()
+        m.d.comb += made.eq(handed & ~(follows & error))
+        for is_own, port in zip(pages, self.pages, strict=True):
+            m.d.comb += [
+                port.request.eq(made & is_own),
+                port.write.eq(taken.write),
+                port.offset.eq(taken.address[:offset_bits]),
+                port.write_data.eq(taken.data),
+            ]
+        refused = Cat(port.error for port in self.pages).any()
+        m.d.sync += error.eq(handed & ~(made & pages.any() & ~refused))
+
+        # The cycle of the answer.
+        served, read_data = Signal.like(page), Signal(32)
+        with m.If(made):
+            m.d.sync += served.eq(taken.address[offset_bits:])
+        with m.If(~error), m.Switch(served):
+            for index, port in enumerate(self.pages):
+                with m.Case(index):
+                    m.d.comb += read_data.eq(port.read_data)
         for master in self.masters:
             m.d.comb += [master.answer.error.eq(error), master.answer.data.eq(read_data)]
         return m

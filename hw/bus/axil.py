@@ -1,6 +1,6 @@
 """The AXI4-Lite end of the register pages."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,9 +15,9 @@ class AxiLiteBridge(wiring.Component):
 
     Each of AW, W and AR is taken into a register of its own as soon as that is empty, in any
     order; one access at a time goes to a page. A write whose later half arrives in cycle t requests
-    in t+1, the page answers in t+2, and B is valid in t+3; reads likewise, and both one cycle later
+    in t+1, the answer comes in t+3, and B is valid in t+4; reads likewise, and both one cycle later
     if another master's access was accepted in t. With a master that never stalls, writes alone or
-    reads alone take 3 cycles each; when both wait they take turns. Readys and valids of ``axil``
+    reads alone take 4 cycles each; when both wait they take turns, one every 3 cycles. Readys and valids of ``axil``
     are registers or their inverse: no path crosses the bridge combinationally. B and R hold until
     they are taken, and an access starts only when its response register is free.
 
@@ -65,7 +65,7 @@ class AxiLiteBridge(wiring.Component):
         (aw_full, aw), (w_full, w), (ar_full, ar) = held["aw"], held["w"], held["ar"]
 
         # Choose an access. A write with a strobe missing is answered here.
-        answering, read_next = Signal(), Signal()
+        under_way, read_next = Signal(2), Signal()
         can_write, can_read, write = Signal(), Signal(), Signal()
         partial, wanted, start = Signal(), Signal(), Signal()
         m.d.comb += [
@@ -73,7 +73,7 @@ class AxiLiteBridge(wiring.Component):
             can_read.eq(ar_full & ~bus.r.valid),
             write.eq(can_write & ~(can_read & read_next)),
             partial.eq(write & ~w.strb.all()),
-            wanted.eq(~answering & (can_write | can_read)),
+            wanted.eq(~under_way.any() & (can_write | can_read)),
             request.valid.eq(wanted & ~partial),
             request.payload.address.eq(Mux(write, aw.addr, ar.addr)),
             request.payload.write.eq(write),
@@ -82,7 +82,7 @@ class AxiLiteBridge(wiring.Component):
         ]
 
         asked_write, refused = Signal(), Signal()
-        m.d.sync += answering.eq(start)
+        m.d.sync += under_way.eq(Cat(start, under_way))
         with m.If(start):
             m.d.sync += [asked_write.eq(write), refused.eq(partial), read_next.eq(write)]
             with m.If(write):
@@ -97,7 +97,7 @@ class AxiLiteBridge(wiring.Component):
             m.d.sync += bus.b.valid.eq(0)
         with m.If(bus.r.ready):
             m.d.sync += bus.r.valid.eq(0)
-        with m.If(answering):
+        with m.If(under_way[-1]):
             answer = self.access.answer
             response = Mux(refused | answer.error, Response.SLVERR, Response.OKAY)
             with m.If(asked_write):

@@ -29,9 +29,9 @@ def _mask(register: Register) -> int:
 class RegisterPage(wiring.Component):
     """The registers of a :class:`~weft.hw.bus.registers.Page` as ports.
 
-    A request in cycle t is answered in cycle t+1: ``read_data``, and ``error`` for an offset
-    without a register, a write to ``ro``, a read of ``wo``, or a write to ``wo`` that sets a bit
-    without a field; an error has no side effect. ``rw`` and ``wo`` ports show a write from cycle
+    A request in cycle t is an ``error`` in that cycle for an offset without a register, a write to
+    ``ro``, a read of ``wo``, or a write to ``wo`` that sets a bit without a field; an error has no
+    side effect. ``read_data`` follows in t+1, 0 with an error. ``rw`` and ``wo`` ports show a write from cycle
     t+1 on, so a block that acts on it in t+1 is seen by a request in cycle t+2 and not before.
     Registers are multiplexed only on a request: one that changes costs nothing until it is read.
     Counters may be kept here: a read of one gives what it came to up to the cycle of the request;
@@ -118,7 +118,8 @@ class RegisterPage(wiring.Component):
         m = Module()
         bus = self.bus
         read_data = self._elaborate_counters(m) if self._counts else bus.read_data
-        m.d.sync += bus.error.eq(0)
+        allowed = Signal()
+        m.d.comb += bus.error.eq(bus.request & ~allowed)
         for register in self._page.registers:
             if register.access == "wo":
                 m.d.sync += getattr(self, register.name.lower()).valid.eq(0)
@@ -130,50 +131,40 @@ class RegisterPage(wiring.Component):
                 m.d.sync += state.eq(state & ~self._port(register, "_clear"))
 
         with m.If(bus.request):
-            m.d.sync += [read_data.eq(0), bus.error.eq(1)]
+            m.d.sync += read_data.eq(0)
             with m.Switch(bus.offset):
                 for register in self._page.registers:
                     with m.Case(register.offset):
                         if register.name.lower() in self._counts:
-                            with m.If(~bus.write):
-                                m.d.sync += bus.error.eq(0)
+                            m.d.comb += allowed.eq(~bus.write)
                         elif register.access != "wo":
                             with m.If(~bus.write):
-                                m.d.sync += [
-                                    read_data.eq(self._port(register)),
-                                    bus.error.eq(0),
-                                ]
+                                m.d.comb += allowed.eq(1)
+                                m.d.sync += read_data.eq(self._port(register))
                         if register.access == "rw":
                             with m.If(bus.write):
-                                m.d.sync += [
-                                    self._port(register).eq(bus.write_data & _mask(register)),
-                                    bus.error.eq(0),
-                                ]
+                                m.d.comb += allowed.eq(1)
+                                m.d.sync += self._port(register).eq(
+                                    bus.write_data & _mask(register)
+                                )
                         if register.access == "wo":
                             event = getattr(self, register.name.lower())
                             unknown = bus.write_data & ~_mask(register) & 0xFFFFFFFF
                             with m.If(bus.write & ~unknown.any()):
-                                m.d.sync += [
-                                    event.valid.eq(1),
-                                    event.data.eq(bus.write_data),
-                                    bus.error.eq(0),
-                                ]
+                                m.d.comb += allowed.eq(1)
+                                m.d.sync += [event.valid.eq(1), event.data.eq(bus.write_data)]
                         if register.access == "w1c":
                             with m.If(bus.write):
                                 state = self._port(register)
                                 left = state & ~bus.write_data
-                                m.d.sync += [
-                                    state.eq(self._following(register, left)),
-                                    bus.error.eq(0),
-                                ]
+                                m.d.comb += allowed.eq(1)
+                                m.d.sync += state.eq(self._following(register, left))
                         if register.access == "w1s":
                             with m.If(bus.write):
                                 state = self._port(register)
                                 left = state & ~self._port(register, "_clear")
-                                m.d.sync += [
-                                    state.eq(left | (bus.write_data & _mask(register))),
-                                    bus.error.eq(0),
-                                ]
+                                m.d.comb += allowed.eq(1)
+                                m.d.sync += state.eq(left | (bus.write_data & _mask(register)))
         return m
 
     def _elaborate_counters(self, m: Module) -> Signal:

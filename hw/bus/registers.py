@@ -404,8 +404,9 @@ class RegisterBusSignature(wiring.Signature):
     """The bridge's view of one page.
 
     ``request`` is a pulse of one cycle with ``write``, byte ``offset`` in the page (a multiple of
-    4) and ``write_data``. The page answers in the next cycle, always: ``read_data``, and ``error``
-    for an offset without a register or an access that the register does not allow.
+    4) and ``write_data``. In the same cycle the page says whether it is an ``error``, for an offset
+    without a register or an access that the register does not allow; 0 without a request. What is
+    read is ``read_data`` in the next cycle, always; it counts if there was no error.
     """
 
     def __init__(self) -> None:

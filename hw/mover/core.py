@@ -80,7 +80,7 @@ class MoverCore(wiring.Component):
     record. A record that the bus refuses is a fault, RECORD_SLVERR or RECORD_DECERR with its
     address, and the task retires. RECORDS is changed while no task is under way.
 
-    ``registers`` answers in the cycle after a request. Status and counters are those of
+    ``registers`` has what is read in the cycle after a request. Status and counters are those of
     :class:`~weft.hw.mover.loader.Loader` and :class:`~weft.hw.mover.monitor.ActivityMonitor`;
     ADDRESS is that of the row on offer, or that waits for its lock, else of the last one.
 

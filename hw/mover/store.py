@@ -61,7 +61,7 @@ class BdStore(wiring.Component):
     Of a field that is wider than the mover's hardware the bits that fit are kept, extended in
     ``bd``; that others were different is noted, see :mod:`weft.hw.mover.words`.
 
-    A request is answered in the next cycle. A read, a slot that the mover does not have, and a word
+    A request is answered as it comes. A read, a slot that the mover does not have, and a word
     beyond the BD's last are errors and change nothing. A ``refused`` write changes nothing either,
     and is no error on the bus, which would end a host's program far from its cause.
 
@@ -137,12 +137,10 @@ class BdStore(wiring.Component):
         exists = self.bus.write & (slot < slots) & (word < words)
         m.d.comb += [
             self.writes.eq(self.bus.request & exists),
+            self.bus.error.eq(self.bus.request & ~exists),
             self.written_slot.eq(slot),
             self.written_word.eq(word),
         ]
-        m.d.sync += self.bus.error.eq(0)
-        with m.If(self.bus.request):
-            m.d.sync += self.bus.error.eq(~exists)
         shown = Signal(range(slots))
         with m.If(self.read):
             m.d.sync += shown.eq(self.slot)

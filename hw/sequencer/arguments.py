@@ -18,8 +18,8 @@ class ArgumentFile(wiring.Component):
     """Holds the arguments in memories, a host's hand on each half, all 0 after reset.
 
     It answers as a :class:`~weft.hw.bus.page.RegisterPage` of the registers ARG0_LOW, ARG0_HIGH,
-    ARG1_LOW ... alone would: a request in cycle t in t+1, with ``error`` and no data if it is for
-    another register. `argument` is combinational from `index`, and shows a write from the next
+    ARG1_LOW ... alone would: a request in cycle t in t+1, or with ``error`` in t, and no data, if
+    it is for another register. `argument` is combinational from `index`, and shows a write from the next
     cycle on.
 
     Parameters
@@ -85,7 +85,7 @@ class ArgumentFile(wiring.Component):
             with m.If(write_port.en):
                 m.d.sync += written.bit_select(write_port.addr, 1).eq(1)
             held.append(Mux(is_half, read(write_port.addr), 0))
-        m.d.sync += bus.error.eq(bus.request & ~is_own)
+        m.d.comb += bus.error.eq(bus.request & ~is_own)
         with m.If(bus.request):
             m.d.sync += bus.read_data.eq(Mux(is_own & ~bus.write, held[0] | held[1], 0))
         return m

@@ -26,13 +26,14 @@ class ProgramExecutor(wiring.Component):
     """Executes operations in order until one ends the program.
 
     An operation takes one cycle if nobody makes it wait, a pair of register writes, an ACQUIRE and
-    a LOOP two, a WAIT and a masked write three. The answer to a write comes while the next
-    operation is executed::
+    a LOOP two, a WAIT three and a masked write four. Another access may be asked for before the
+    answer to a write is there, and is not made if that is an error
+    (:class:`~weft.hw.bus.access.PageDecoder`); whatever else an operation does waits for it::
 
-        cycle    t        t+1      t+2      t+3      t+4
-        i        pair -------      write    push     masked ...
-        access   low      high     write             read
-        answer            low      high     write             read
+        cycle    t        t+1      t+2      t+3      t+4      t+5
+        i        pair -------      write    push ---------    masked ...
+        access   low      high     write                      read
+        answer                     low      high     write
 
     After the second cycle of a LOOP that goes back comes the time of a new fetch. PUSH waits for
     room in the mover's queue, ACQUIRE for its lock, WAIT for ``retired`` to reach its count, an
@@ -42,7 +43,7 @@ class ProgramExecutor(wiring.Component):
     a flaw or a LOOP to before the program's begin, when a register access is answered with an
     error, and when ``faulted`` is set. Then nothing more is begun, from that very cycle on, and
     what still waits is taken back, be it an access, a push or an acquire: those who take them
-    commit to nothing before. While ``ready`` is low the same holds, without an end.
+    commit to nothing before. An access that is under way is answered first. While ``ready`` is low the same holds, without an end.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ class ProgramExecutor(wiring.Component):
     code : :class:`~weft.hw.bus.opcodes.StopCode`
         With ``stopped``.
     refused : 1
-        With ``stopped``: the end is that of the operation of the cycle before, whose access was
+        With ``stopped``: the end is that of the operation of two cycles before, whose access was
         answered with an error.
     running : 1
     jump : 1
@@ -118,12 +119,14 @@ class ProgramExecutor(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         now = self.i.payload
-        execute = Signal()  # the operation may be begun, or go on, in this cycle
+        ask = Signal()  # the operation may have an access in this cycle
+        execute = Signal()  # or do anything else
         done = Signal()  # and this cycle is its last
-        asked = Signal()  # the access of the cycle before is answered
+        asked = Signal()  # an access was accepted in the cycle before
+        answered = Signal()  # or in that before it: its answer is there
         m.d.comb += [
-            self.refused.eq(asked & self.access.answer.error),
-            execute.eq(
+            self.refused.eq(self.running & answered & self.access.answer.error),
+            ask.eq(
                 self.running
                 & self.ready
                 & self.i.valid
@@ -131,16 +134,20 @@ class ProgramExecutor(wiring.Component):
                 & ~self.faulted
                 & ~now.flawed
             ),
+            execute.eq(ask & ~asked),
             self.i.ready.eq(done),
         ]
-        m.d.sync += asked.eq(self.access.request.valid & self.access.request.ready)
+        m.d.sync += [
+            asked.eq(self.access.request.valid & self.access.request.ready),
+            answered.eq(asked),
+        ]
         with m.If(self.begin):
             m.d.sync += self.running.eq(1)
         with m.Elif(self.stopped):
             m.d.sync += self.running.eq(0)
         with m.If(self.refused):
             m.d.comb += [self.stopped.eq(1), self.code.eq(StopCode.REGISTER)]
-        with m.Elif(self.running & self.ready):
+        with m.Elif(self.running & self.ready & ~asked):
             with m.If(self.faulted):
                 m.d.comb += [self.stopped.eq(1), self.code.eq(StopCode.MOVER)]
             with m.Elif(self.i.valid & now.flawed):
@@ -171,7 +178,7 @@ class ProgramExecutor(wiring.Component):
             with case(Opcode.SET_LOCK):
                 m.d.comb += [self.lock_set.valid.eq(1), done.eq(self.lock_set.ready)]
             with m.Case(Opcode.WRITE, Opcode.MASKED_WRITE, Opcode.BLOCK_WRITE, Opcode.ARG):
-                self._elaborate_access(m, now, execute, done)
+                self._elaborate_access(m, now, ask, asked, done)
             with m.Case(Opcode.PUSH, Opcode.PUSH_AT):
                 self._elaborate_push(m, now, execute, done)
         m.d.comb += [
@@ -192,7 +199,9 @@ class ProgramExecutor(wiring.Component):
             m.d.sync += [self.position.eq(0), self.inside.eq(0), self.destination.eq(0)]
         return m
 
-    def _elaborate_access(self, m: Module, now: Any, execute: Value, done: Signal) -> None:
+    def _elaborate_access(
+        self, m: Module, now: Any, ask: Value, asked: Value, done: Signal
+    ) -> None:
         """One access or two: the halves of a pair, or the read and the write of a masked write."""
         request, answer = self.access.request, self.access.answer
         second, reading = Signal(), Signal()
@@ -201,7 +210,7 @@ class ProgramExecutor(wiring.Component):
         page_bits = (PAGE_BYTES - 1).bit_length()
         offset = Signal(page_bits)
         m.d.comb += [
-            request.valid.eq(execute & ~reading),
+            request.valid.eq(ask & ~reading),
             offset.eq(now.arg + ((second & ~is_masked) << 2)),
             request.payload.address.eq(Cat(offset, now.target)),
             request.payload.write.eq(~is_masked | second),
@@ -210,7 +219,7 @@ class ProgramExecutor(wiring.Component):
             m.d.comb += request.payload.data.eq(kept | (now.imm & mask))
         with m.Else():
             m.d.comb += request.payload.data.eq(now.operand.word_select(second, 32))
-        with m.If(reading):
+        with m.If(reading & ~asked):
             m.d.sync += [reading.eq(0), second.eq(1), kept.eq(answer.data & ~mask)]
         with m.Elif(request.valid & request.ready):
             with m.If(is_masked & ~second):

@@ -21,7 +21,7 @@ _FAULT_REGISTERS = ("ERROR", "FAULT_LOW", "FAULT_HIGH")
 class ProgramReporter(wiring.Component):
     """Writes the completion record, and says when everything is over.
 
-    ``begin`` in cycle t: if a mover has failed, three of its registers are read, in 6 cycles; if
+    ``begin`` in cycle t: if a mover has failed, three of its registers are read, in 9 cycles; if
     there is a ``record`` address, the record is written. ``finished`` is
     high for one cycle when its response is in, or when there is nothing left to do (t+1 at the
     earliest); ``code`` counts with it.
@@ -98,13 +98,15 @@ class ProgramReporter(wiring.Component):
                 with m.If(by_mover & (reading != len(_FAULT_REGISTERS))):
                     m.d.comb += self.access.request.valid.eq(~self.drain)
                     with m.If(self.access.request.valid & self.access.request.ready):
-                        m.next = "ANSWER"
+                        m.next = "ASKED"
                 with m.Elif(self.record == 0):
                     m.d.comb += self.finished.eq(1)
                     m.next = "IDLE"
                 with m.Else():
                     m.d.comb += writer.i.valid.eq(1)
                     m.next = "WRITE"
+            with m.State("ASKED"):
+                m.next = "ANSWER"
             with m.State("ANSWER"):
                 m.d.sync += [faults[reading].eq(self.access.answer.data), reading.eq(reading + 1)]
                 m.next = "FAULT"

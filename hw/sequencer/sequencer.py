@@ -223,6 +223,7 @@ class Sequencer(wiring.Component):
         page, executor, reporter = self._page, self._executor, self._reporter
         status = Signal(page.status.shape())
         position, cycles = Signal(POSITION_BITS), Signal(64)
+        op_before, position_before = Signal.like(status.op), Signal.like(position)
         outcome = Signal(completion_record())
         address = Cat(page.doorbell_low, page.doorbell_high.data)
         record = self._wide("record")
@@ -248,9 +249,12 @@ class Sequencer(wiring.Component):
         m.d.comb += reporter.begin.eq(report)
         with m.If(executor.running):
             m.d.sync += cycles.eq(cycles + 1)
-            # Where the program is, kept until the next cycle: that is where it was if an access of
-            # that instruction is answered with an error.
-            with m.If(~executor.refused & ~executor.inside):
+            # Where the program is, and was a cycle before: there is the instruction of which an
+            # access is answered with an error.
+            m.d.sync += [op_before.eq(status.op), position_before.eq(position)]
+            with m.If(executor.refused):
+                m.d.sync += [status.op.eq(op_before), position.eq(position_before)]
+            with m.Elif(~executor.inside):
                 m.d.sync += [
                     status.op.eq(Mux(executor.i.valid, executor.i.payload.op, Opcode.END)),
                     position.eq(executor.position),

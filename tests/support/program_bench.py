@@ -159,7 +159,7 @@ class Bench:
         self.store = _Slave(**bus, errors=answers)
         self.store.image = {}
         ports = {"ar": dut.ar, "aw": dut.aw, "w": dut.w}
-        if self.fault_at is None and self.reset_at is None:
+        if self.fault_at is None and self.reset_at is None and not self.refused:
             # These take back an access that has to wait.
             ports["access"] = dut.access.request
         watched = [watch(port, name) for name, port in ports.items()]
@@ -274,6 +274,8 @@ class Bench:
         ctx.set(counts, _packed(retired))
         ctx.set(readies, 0)
         shown = acts = run = rest = 0
+        # The answer to what was accepted in the last cycle, and whether it is an error.
+        answer: dict[str, int] | None = None
         pushes = RegisterMap(self.config).pages[1].register("PUSH")
         ticks = ctx.tick().sample(
             valids, dut.done, dut.failed, reset, *(offer.payload for offer in offers)
@@ -296,7 +298,8 @@ class Bench:
                 self.interrupts.append((self.cycle, bool(failed)))
             acts = 0
             # Only the answer to an access may be looked at.
-            ctx.set(dut.access.answer, {"error": 1, "data": 0xBAD})
+            before, answer = answer, None
+            ctx.set(dut.access.answer, before or {"error": 1, "data": 0xBAD})
             taken = valid & shown
             assert taken & taken - 1 == 0, "two things at once"
             for index in range(len(offers)):
@@ -305,6 +308,10 @@ class Bench:
                 payload = payloads[index]
                 effect: Effect
                 if index == 0:
+                    if before is not None and before["error"]:
+                        # What follows an error at once is not made, and is an error as well.
+                        answer = before
+                        continue
                     page, offset = divmod(payload.address, PAGE_BYTES)
                     # In the next cycle none is accepted, but after a write to a descriptor store.
                     acts = not (payload.write and offset >= DESCRIPTOR_STORE)
@@ -315,8 +322,7 @@ class Bench:
                         effect = ("read", page, offset)
                         held = pages.read(page, offset)
                         error, value = held is None, held or 0
-                    ctx.set(dut.access.answer.error, error)
-                    ctx.set(dut.access.answer.data, value)
+                    answer = {"error": error, "data": value}
                 elif index == 1:
                     effect = ("acquire", payload.id, payload.value, payload.equal)
                 elif index == 2:

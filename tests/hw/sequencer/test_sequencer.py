@@ -375,9 +375,23 @@ def test_cycles_of_the_others() -> None:
     kinds = [event.effect[0] for event in bench.events[0]]
     cycles = [event.cycle for event in bench.events[0]]
     assert kinds[:7] == ["set", "acquire", "read", "write", "write", "write", "set"]
-    # A wait, of three, between acquire and read; nothing behind an access to a register; and the
-    # loop, of two.
-    assert [b - a for a, b in pairwise(cycles[:7])] == [2, 4, 2, 2, 1, 3]
+    # A wait, of three, between acquire and read; the answer and what is made of it; nothing behind
+    # an access to a register; and the loop, of two, behind an answer.
+    assert [b - a for a, b in pairwise(cycles[:7])] == [2, 4, 3, 2, 1, 4]
+
+
+@pytest.mark.parametrize("offset", [8, STORE])
+def test_what_is_no_access_waits_for_the_answer_to_one(offset: int) -> None:
+    def build(words: ProgramWords) -> None:
+        for _ in range(4):
+            words.write("P1", offset, 1)
+            words.push("P0", 0)
+            words.write("P1", offset, 1)
+            words.release(0, 1)
+
+    bench = play(build, config=program_config(128, 64))
+    cycles = [event.cycle for event in bench.events[0]]
+    assert [b - a for a, b in pairwise(cycles)] == [2, 1] * 7 + [2]
 
 
 @pytest.mark.parametrize("offset", [8, STORE + 8])
@@ -392,7 +406,7 @@ def test_nothing_follows_an_access_that_is_refused(offset: int, following: str) 
             case "write":
                 words.write("P1", STORE, 4)
 
-    # The answer of the pair's second half comes when the next instruction is there.
+    # The answer of either half comes when the next instruction is there.
     for refused, done in ((offset, 2), (offset + 4, 3)):
         bench = play(build, config=program_config(128, 64), refused=frozenset({refused}))
         (result,) = bench.results
