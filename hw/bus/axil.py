@@ -17,9 +17,9 @@ class AxiLiteBridge(wiring.Component):
     order; one access at a time goes to a page. A write whose later half arrives in cycle t requests
     in t+1, the answer comes in t+3, and B is valid in t+4; reads likewise, and both one cycle later
     if another master's access was accepted in t. With a master that never stalls, writes alone or
-    reads alone take 4 cycles each; when both wait they take turns, one every 3 cycles. Readys and valids of ``axil``
-    are registers or their inverse: no path crosses the bridge combinationally. B and R hold until
-    they are taken, and an access starts only when its response register is free.
+    reads alone take 4 cycles each; when both wait they take turns, one every 3 cycles. Readys and
+    valids of ``axil`` are registers or their inverse: no path crosses the bridge combinationally. B
+    and R hold until they are taken, and an access starts only when its response register is free.
 
     SLVERR answers a write with a strobe missing, which reaches nobody, and an access that the pages
     answer with an error. ``rdata`` is 0 with an error.

@@ -31,8 +31,9 @@ class RegisterPage(wiring.Component):
 
     A request in cycle t is an ``error`` in that cycle for an offset without a register, a write to
     ``ro``, a read of ``wo``, or a write to ``wo`` that sets a bit without a field; an error has no
-    side effect. ``read_data`` follows in t+1, 0 with an error. ``rw`` and ``wo`` ports show a write from cycle
-    t+1 on, so a block that acts on it in t+1 is seen by a request in cycle t+2 and not before.
+    side effect. ``read_data`` follows in t+1, 0 with an error. ``rw`` and ``wo`` ports show a write
+    from cycle t+1 on, so a block that acts on it in t+1 is seen by a request in cycle t+2 and not
+    before.
     Registers are multiplexed only on a request: one that changes costs nothing until it is read.
     Counters may be kept here: a read of one gives what it came to up to the cycle of the request;
     for their sake there are no requests in two successive cycles.

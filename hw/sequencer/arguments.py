@@ -19,8 +19,8 @@ class ArgumentFile(wiring.Component):
 
     It answers as a :class:`~weft.hw.bus.page.RegisterPage` of the registers ARG0_LOW, ARG0_HIGH,
     ARG1_LOW ... alone would: a request in cycle t in t+1, or with ``error`` in t, and no data, if
-    it is for another register. `argument` is combinational from `index`, and shows a write from the next
-    cycle on.
+    it is for another register. `argument` is combinational from `index`, and shows a write from the
+    next cycle on.
 
     Parameters
     ----------

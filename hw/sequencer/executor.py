@@ -43,7 +43,8 @@ class ProgramExecutor(wiring.Component):
     a flaw or a LOOP to before the program's begin, when a register access is answered with an
     error, and when ``faulted`` is set. Then nothing more is begun, from that very cycle on, and
     what still waits is taken back, be it an access, a push or an acquire: those who take them
-    commit to nothing before. An access that is under way is answered first. While ``ready`` is low the same holds, without an end.
+    commit to nothing before. An access that is under way is answered first. While ``ready`` is low
+    the same holds, without an end.
 
     Parameters
     ----------
