@@ -16,8 +16,9 @@ class AbortControl(wiring.Component):
 
     A mover in ``asked`` drains: it raises no burst and takes no push, and neither gives its memory
     a new word. When all of them have been idle for :data:`CALM_CYCLES` cycles, ``abort`` is high
-    for one cycle for each. What they had finished until then still releases its locks and retires;
-    when that is over, ``over`` is high for them in one cycle, and ``asked`` shall fall in the next.
+    for one cycle for each, in the second cycle after. What they had finished until then still
+    releases its locks and retires; when that is over, ``over`` is high for them in one cycle, a
+    cycle later, and ``asked`` shall fall in the next.
     A mover that is added to ``asked`` joins those that drain, or waits for those that were reset.
 
     So both ends of a stream that are aborted together lose the same beats.
@@ -52,13 +53,17 @@ class AbortControl(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         known, stopped = Signal(self._movers), Signal(self._movers)
+        # Who is idle is known late in a cycle, and far away.
+        idle, pulsed = Signal(self._movers), Signal()
         calm = Signal(range(CALM_CYCLES))
         m.d.sync += [known.eq(self.asked), self.abort.eq(0), calm.eq(0)]
+        m.d.sync += [idle.eq(self.idle), pulsed.eq(self.abort.any())]
         with m.If(stopped.any()):
-            with m.If(~self.abort.any() & ~(stopped & ~self.idle).any()):
+            # A mover that is reset shows it a cycle later, and here a cycle after that.
+            with m.If(~self.abort.any() & ~pulsed & ~(stopped & ~idle).any()):
                 m.d.comb += self.over.eq(stopped)
                 m.d.sync += stopped.eq(0)
-        with m.Elif(self.asked.any() & (self.asked == known) & ~(self.asked & ~self.idle).any()):
+        with m.Elif(self.asked.any() & (self.asked == known) & ~(self.asked & ~idle).any()):
             m.d.sync += calm.eq(calm + 1)
             with m.If(calm == CALM_CYCLES - 1):
                 m.d.sync += [self.abort.eq(self.asked), stopped.eq(self.asked)]

@@ -18,7 +18,7 @@ def test_movers_are_reset_together_when_all_are_idle_and_end_when_they_have_reti
         await ctx.tick().repeat(2 * CALM_CYCLES)
         assert ctx.get(dut.abort) == 0
         ctx.set(dut.idle, 0b1111)
-        await ctx.tick().repeat(CALM_CYCLES - 1)
+        await ctx.tick().repeat(CALM_CYCLES)
         assert ctx.get(dut.abort) == 0
         await ctx.tick()
         assert (ctx.get(dut.abort), ctx.get(dut.over)) == (0b1011, 0)
@@ -28,11 +28,14 @@ def test_movers_are_reset_together_when_all_are_idle_and_end_when_they_have_reti
             await ctx.tick()
             assert (ctx.get(dut.abort), ctx.get(dut.over)) == (0, 0)
         ctx.set(dut.idle, 0b1111)
+        await ctx.tick()
         assert ctx.get(dut.over) == 0b1011
         await ctx.tick()
         ctx.set(dut.asked, 0b0100)
         assert ctx.get(dut.over) == 0
         await ctx.tick().until(dut.abort.any())
+        assert ctx.get(dut.over) == 0
+        await ctx.tick()
         assert ctx.get(dut.over) == 0b0100
         ctx.set(dut.asked, 0)
         await ctx.tick().repeat(3 * CALM_CYCLES)
