@@ -327,6 +327,42 @@ def test_writes_to_a_descriptor_store_follow_one_another_and_nothing_follows_oth
     assert bool(bridge) == bridged
 
 
+def test_of_a_row_of_writes_to_a_store_nothing_is_done_behind_the_first_error() -> None:
+    dut = Control(shared=True)
+    answers: list = []
+    log: list = []
+    # The third is refused; the last one comes when its master knows.
+    row = [{"address": DESCRIPTOR_STORE + 4 * i, "write": 1, "data": i} for i in range(6)]
+
+    async def other(ctx):
+        await flood(ctx, dut.other, row[:5], stalls(0, "o"), answers)
+        log.append([error for error, _, _ in answers])
+        await flood(ctx, dut.other, row[5:], stalls(0, "o"), answers)
+        log.append([error for error, _, _ in answers])
+
+    run(dut, [other], background=pages_of(dut, log))
+    assert [entry for entry in log if isinstance(entry, list)] == [[0, 0, 1, 1, 1], [0]]
+    written = [entry[3] for entry in log if isinstance(entry, tuple) and entry[1]]
+    assert written == [0, 1, 2, 5]
+
+
+def test_an_error_of_one_master_is_not_the_others() -> None:
+    dut = Control(shared=True)
+    refused = [{"address": DESCRIPTOR_STORE + 8, "write": 1, "data": 0}] * 60
+
+    async def other(ctx):
+        await flood(ctx, dut.other, refused, stalls(0.3, "o"), [])
+
+    async def reads(ctx):
+        await feed(ctx, dut.axil.ar, [{"addr": 4}] * 15)
+
+    async def data(ctx):
+        answers = await collect(ctx, dut.axil.r, 15)
+        assert {(a.resp, a.data) for a in answers} == {(Response.OKAY, page_word(0, 4))}
+
+    run(dut, [other, reads, data], background=pages_of(dut, []))
+
+
 @pytest.mark.parametrize("masters", [0, 3])
 def test_an_impossible_number_of_masters_is_refused(masters: int) -> None:
     with pytest.raises(ValueError, match=f"1 or 2 masters, not {masters}"):
