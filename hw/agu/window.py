@@ -1,6 +1,6 @@
 """Guards across the channels of a row: which of them exist."""
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -20,8 +20,8 @@ class ChannelWindows(wiring.Component):
 
     Only the indices differ between channels, and their products are small: so the distances to
     both ends of the window are cut to what a product can still cross, and every index along the
-    longest dimension then takes two short sums, of which the signs decide. Channels with the same
-    index share them.
+    longest dimension then takes two short comparisons, unless a distance is so long that its sign
+    decides. Channels with the same index share them.
 
     Operands in a cycle with `load` show in `exists` from the next cycle on, until the next `load`.
     `exists` is combinational from registers.
@@ -88,29 +88,35 @@ class ChannelWindows(wiring.Component):
         last = max(bounds) - 1
         most = 1 << COEFFICIENT_BITS - 1
         product = Shape.cast(range(-most * last, (most - 1) * last + 1))
-        # So wide that no product changes the sign of a distance that was cut.
+        # A distance of more bits than these has a sign that no product changes.
         near = Shape.cast(range(-1, most * last + 1)).width
 
         value, coefficient = Signal(signed(GUARD_BITS)), self.coefficients[guard]
         beyond = Signal(signed(GUARD_BITS + 1))
         m.d.comb += [value.eq(self.values[guard]), beyond.eq(value - self.limits[guard])]
+        # The greatest product with which a distance stays negative: its complement.
         low = Signal(signed(near), name=f"low_{guard}")
         high = Signal(signed(near), name=f"high_{guard}")
+        above, below = Signal(name=f"above_{guard}"), Signal(name=f"below_{guard}")
+        outside = Signal(name=f"outside_{guard}")
         products = [Signal(product, name=f"product_{guard}_{i}") for i in range(1, last + 1)]
         with m.If(self.load):
             m.d.sync += [
-                low.eq(_cut(value, near)),
-                high.eq(_cut(beyond, near)),
+                low.eq(~value[:near]),
+                high.eq(~beyond[:near]),
+                above.eq(~value[-1] & ~_takes(value, near)),
+                below.eq(beyond[-1] & ~_takes(beyond, near)),
+                outside.eq(
+                    (value[-1] & ~_takes(value, near)) | (~beyond[-1] & ~_takes(beyond, near))
+                ),
             ]
             m.d.sync += [
                 term.eq(multiple(coefficient, index)) for index, term in enumerate(products, 1)
             ]
         indices = Signal(last + 1, name=f"indices_{guard}")
+        terms = [Const(0, product), *products]
         m.d.comb += indices.eq(
-            Cat(
-                (low >= 0) & (high < 0),
-                *((low + term >= 0) & (high + term < 0) for term in products),
-            )
+            Cat(~outside & (above | (term > low)) & (below | (term <= high)) for term in terms)
         )
 
         inside = Signal(self._mover.channels, name=f"inside_{guard}")
@@ -134,8 +140,7 @@ class ChannelWindows(wiring.Component):
         return inside
 
 
-def _cut(value: Signal, width: int) -> Value:
-    """The number of `width` signed bits nearest to signed `value`."""
-    sign, beyond = value[-1], value[width - 1 :]
-    extreme = Cat((~sign).replicate(width - 1), sign)
-    return Mux(beyond.any() == beyond.all(), value[:width], extreme).as_signed()
+def _takes(value: Signal, width: int) -> Value:
+    """Whether `width` signed bits are enough for signed `value`."""
+    beyond = value[width - 1 :]
+    return beyond.all() | ~beyond.any()
