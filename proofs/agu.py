@@ -213,13 +213,13 @@ PROOFS = (
         mutants=(
             Mutant(
                 flaw="two groups share a bank",
-                old="Cat(word[:in_group], word[above:word_bits])",
-                new="Cat(word[:in_group], word[above + 1 : word_bits])",
+                old="self._group : self._group + self._bank_bits",
+                new="self._group + 1 : self._group + 1 + self._bank_bits",
             ),
             Mutant(
-                flaw="the group stands below the bank in it",
-                old="Cat(word[:in_group], word[above:word_bits])",
-                new="Cat(word[above:word_bits], word[:in_group])",
+                flaw="the smallest groups are lifted least",
+                old="number.shift_left(self._shift(each))",
+                new="number.shift_left(self.most - self._shift(each))",
             ),
         ),
     ),

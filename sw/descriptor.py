@@ -318,12 +318,13 @@ class _Encoder:
             f"the mover has {self.mover.guards}",
         )
         if self.mover.is_scratchpad:
-            modes = len(self.spec.config.memory.groups)
+            memory, reach = self.spec.config.memory, self.mover.reach
+            groups = f" with groups of at least {reach} banks" if reach else ""
             self.require(
-                0 <= descriptor.mode < modes,
+                descriptor.mode in memory.modes(reach),
                 "mode",
                 descriptor.mode,
-                f"must be from 0 to {modes - 1}",
+                f"must be from 0 to {len(memory.groups) - 1}{groups}",
             )
             bits = self.spec.settings["spatial_strides"].shape.elem_shape.width
             for step in spatial:

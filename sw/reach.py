@@ -136,7 +136,9 @@ def _check_existing(
     for channel, offset in enumerate(channel_offsets(inner, spatial_strides)):
         if not enabled >> channel & 1:
             continue
-        parts = rows.parts([channel // math.prod(inner[:d]) % b for d, b in enumerate(inner)])
+        counts = [math.prod(inner[:d]) for d in range(len(inner))]
+        index = [channel // count % bound for count, bound in zip(counts, inner, strict=True)]
+        parts = rows.parts(index)
         if any(part.size == 0 for part in parts):
             continue
         low = first + offset + sum(int(part[0]) for part in parts)
@@ -158,6 +160,18 @@ def _check_existing(
             steps_up += (part[chosen] - part[0]).tolist()
         for step in steps_up:
             require((low + step) % word == 0, low + step, f"is off a word of {word} bytes")
+        # The hardware judges the terms of the sum, so that two wrong ones do not make a right one.
+        for stride, count, i in zip(spatial_strides, counts, index, strict=True):
+            require(
+                i == 0 or stride % word == 0,
+                low,
+                f"lies at a stride of {stride}, off a word of {word} bytes",
+            )
+            require(
+                i == 0 or not mover.reach or (stride // word - count) % mover.reach == 0,
+                low,
+                f"lies at a stride of {stride}, which is not {count} words modulo {mover.reach}",
+            )
         if mover.reach:
             words = low // word + _touched(high - low, rows.free, parts, word)
             _check_reach(memory, mover, channel, words, mode)

@@ -1,9 +1,10 @@
 """The spatial address generation unit: from one row address to a word of every channel."""
 
 from functools import reduce
+from math import prod
 from operator import and_
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,7 +13,7 @@ from ..bus.turns import lowest
 from ..config import MemoryConfig, MoverConfig
 from ..errors import ConfigError
 from .multiple import multiple
-from .remap import remap
+from .remap import BankMap
 from .row import channel_address, channel_row, row_address_bits, temporal_row
 from .window import ChannelWindows
 
@@ -34,13 +35,17 @@ class SpatialAgu(wiring.Component):
     has among its ``channels``. The others are skipped, and nothing is asked of their addresses.
 
     A channel that exists fails, in this order of precedence, with ``ADDRESS_RANGE`` (negative, or
-    not below the capacity), ``ALIGNMENT`` (not a multiple of a word) or ``REACH`` (with
-    ``mover.reach`` g, its bank is not congruent to c modulo g). It is skipped, the row has
-    ``error`` set, and the lowest of the row's failing channels is reported on `fault`.
+    not below the capacity), ``ALIGNMENT`` or ``REACH``. Its address is to be a sum of whole words:
+    the row's address and the stride along every dimension in which its index is not 0. And with
+    ``mover.reach`` g, so that its bank is congruent to c modulo g, the former is to be a multiple
+    of g words, and the latter, in words, congruent to what a step of the index counts in c. A
+    channel that fails is skipped, the row has ``error`` set, and the lowest of the row's failing
+    channels is reported on `fault`.
 
     A row accepted in cycle t is offered in cycle t+1, after a register behind the products; a row a
-    cycle passes. ``o`` and `fault` are functions of registers, and a stalled payload holds;
-    ``i.ready`` is combinational from ``o.ready``.
+    cycle passes, but for one behind a row in error, which waits a cycle. ``o`` and `fault` are
+    functions of registers, and a stalled payload holds; ``i.ready`` is combinational from
+    ``o.ready``.
 
     Parameters
     ----------
@@ -49,7 +54,7 @@ class SpatialAgu(wiring.Component):
     mover
         The mover that this is part of: its channels, reach and guards.
     settings
-        Layout with ``tag``, ``mode`` (an index into ``memory.groups``), ``pad``,
+        Layout with ``tag``, ``mode`` (one of ``memory.modes(mover.reach)``), ``pad``,
         ``spatial_strides`` (an array with a signed number of bytes for each spatial dimension) and,
         of a mover with guards, ``limits``, ``coefficients`` and ``dimensions`` as `ChannelWindows`
         takes them; ``channels`` and ``byte_mask`` of one that has them.
@@ -60,8 +65,8 @@ class SpatialAgu(wiring.Component):
         The address has :func:`~weft.hw.agu.row.row_address_bits`.
     o : stream of :func:`~weft.hw.agu.row.channel_row`
     fault : :func:`~weft.hw.bus.fault.fault_report`
-        Set for one cycle, the one after a row with a failing channel has been taken. The address
-        is in bytes, and signed.
+        Set for one cycle, the second after a row with a failing channel has been taken. The
+        address is in bytes, and signed.
 
     Raises
     ------
@@ -110,30 +115,64 @@ class SpatialAgu(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        row, bounds = self.i.payload, self._mover.spatial_bounds
-        channels = range(self._mover.channels)
-        sum_shape = channel_address(self._memory, self._mover)
-        base = row.address.as_signed() if self._mover.guards else row.address
+        row, leaves = self.i.payload, self.o.payload
+        memory, mover, bounds = self._memory, self._mover, self._mover.spatial_bounds
+        channels = range(mover.channels)
+        word_bits = (memory.word_bytes - 1).bit_length()
+        reach_bits = (mover.reach - 1).bit_length() if mover.reach else 0
+        inner = [prod(bounds[:axis]) for axis in range(len(bounds))]
 
-        # The register: the offsets along every dimension, half of which are others shifted. Of two
-        # dimensions and more it has the addresses of every index along dimension 0 instead.
+        # A word's number is summed without the bits that the reach says, if those of the offsets
+        # along the dimensions stand beside each other and never carry. Half of the offsets along a
+        # dimension are others shifted, as long as they have such bits: they are cut off behind the
+        # register.
+        apart = all(bound & (bound - 1) == 0 for bound in bounds[:-1])
+        known = reach_bits if apart else 0
+        fractions = [max(known - (size - 1).bit_length(), 0) for size in inner]
+        banks = BankMap(memory=memory, reach=mover.reach, known=known)
+        span = channel_address(memory, mover).width - word_bits - known + banks.most
+        sum_shape = signed(span)
+
+        # The register: a row as it came, and its terms. Of two dimensions and more it has the sums
+        # of all indices along dimension 0.
         ahead = 0 if len(bounds) == 1 else 1
-        outside = Signal()
         near = Signal(data.ArrayLayout(sum_shape, bounds[0] if ahead else 1))
-        far = [Signal(data.ArrayLayout(sum_shape, bound)) for bound in bounds[ahead:]]
+        far = [
+            Signal(data.ArrayLayout(signed(span + fraction), bound))
+            for bound, fraction in zip(bounds[ahead:], fractions[ahead:], strict=True)
+        ]
+        wrong, astray = Signal(), Signal(len(bounds))
+        address = Signal.like(row.address)
         strides = Signal(row.settings.spatial_strides.shape())
-        tag = Signal.like(row.settings.tag)
-        mode = Signal.like(row.settings.mode)
-        leaves = self.o.payload
-        enabled = Signal(self._mover.channels)
+        tag, mode = Signal.like(row.settings.tag), Signal.like(row.settings.mode)
+        enabled = Signal(mover.channels)
+        full, faulty = Signal(), Signal()  # a row is there; the last one that left was in error
 
-        m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
+        m.d.comb += [
+            self.o.valid.eq(full & ~faulty),
+            self.i.ready.eq(~full | (self.o.valid & self.o.ready)),
+        ]
         with m.If(self.i.valid & self.i.ready):
-            given = row.settings.spatial_strides
+            given, numbers = row.settings.spatial_strides, []
+            for axis, fraction in enumerate(fractions):
+                number = given[axis][word_bits + known - fraction :].as_signed()
+                numbers.append(banks.lift(number, row.settings.mode))
+            number = row.address[word_bits + known :]
+            first = banks.lift(number.as_signed() if mover.guards else number, row.settings.mode)
             m.d.sync += [
-                self.o.valid.eq(1),
+                full.eq(1),
+                wrong.eq(
+                    row.address[: word_bits + reach_bits].any()
+                    | (0 if mover.guards else row.address[-1])
+                ),
+                astray.eq(
+                    Cat(
+                        stride[: word_bits + reach_bits] != size % (1 << reach_bits) << word_bits
+                        for stride, size in zip(given, inner, strict=True)
+                    )
+                ),
+                address.eq(row.address),
                 strides.eq(given),
-                outside.eq(0 if self._mover.guards else row.address[-1]),
                 tag.eq(row.settings.tag),
                 mode.eq(row.settings.mode),
                 leaves.pad.eq(row.settings.pad),
@@ -144,59 +183,50 @@ class SpatialAgu(wiring.Component):
                 m.d.sync += enabled.eq(row.settings.channels)
             if "byte_mask" in self._settings.members:
                 m.d.sync += leaves.byte_mask.eq(row.settings.byte_mask)
+            m.d.sync += near[0].eq(first)
             m.d.sync += [
-                near[index].eq(base + multiple(given[0], index) if index else base)
-                for index in range(len(near))
+                near[index].eq(first + (multiple(numbers[0], index) >> fractions[0]))
+                for index in range(1, len(near))
             ]
             m.d.sync += [
-                offsets[index].eq(multiple(given[dimension], index))
-                for dimension, offsets in enumerate(far, ahead)
+                offsets[index].eq(multiple(number, index))
+                for number, offsets in zip(numbers[ahead:], far, strict=True)
                 for index in range(1, len(offsets))
             ]
-        with m.Elif(self.o.ready):
-            m.d.sync += self.o.valid.eq(0)
+        with m.Elif(self.o.valid & self.o.ready):
+            m.d.sync += full.eq(0)
 
         # Behind it: sum, check, remap. A simulator evaluates a module's combinational logic as one,
         # and again for every step of a chain in it: hence a module for each of two steps.
         m.submodules.sums = summing = Module()
         m.submodules.checks = checking = Module()
-        address_bits = self._memory.address_bits
-        byte_bits = (self._memory.word_bytes - 1).bit_length()
-        reach_bits = (self._mover.reach - 1).bit_length() if self._mover.reach else 0
-        sums = [Signal(sum_shape, name=f"address_{channel}") for channel in channels]
-        places = [Signal(address_bits - byte_bits, name=f"place_{channel}") for channel in channels]
-        too_far = Signal(len(channels))
-        unaligned = Signal(len(channels))
-        unreachable = Signal(len(channels))
-        flaws: list[tuple[Value, Value, Value]] = []
+        sums = [Signal(sum_shape, name=f"sum_{channel}") for channel in channels]
+        places = [
+            Signal(memory.address_bits - word_bits, name=f"place_{channel}") for channel in channels
+        ]
+        flaws: list[Value] = []
         for channel in channels:
-            inner, rest = channel % len(near), channel // len(near)
-            total = near[inner]
-            for offsets in far:
-                index, rest = rest % len(offsets), rest // len(offsets)
+            indices = [channel // size % bound for size, bound in zip(inner, bounds, strict=True)]
+            total = near[indices[0] if ahead else 0]
+            for offsets, index, fraction in zip(
+                far, indices[ahead:], fractions[ahead:], strict=True
+            ):
                 if index:
-                    total = total + offsets[index]
-            address = sums[channel]
-            summing.d.comb += address.eq(total)
-            bank, bank_row = remap(self._memory, address[byte_bits:], mode)
+                    total = total + (offsets[index] >> fraction)
+            summing.d.comb += sums[channel].eq(total)
+            bank, bank_row = banks.place(sums[channel], mode)
             residue = Const(channel % (1 << reach_bits), reach_bits)
-            checking.d.comb += places[channel].eq(Cat(residue, bank[reach_bits:], bank_row))
-            flaws.append(
-                (
-                    outside | address[address_bits:].any(),
-                    address[:byte_bits].any(),
-                    bank[:reach_bits] != residue,
-                )
+            checking.d.comb += places[channel].eq(
+                Cat(residue, bank[reach_bits - known :], bank_row)
             )
-        for flaw, found in zip(
-            (too_far, unaligned, unreachable), zip(*flaws, strict=True), strict=True
-        ):
-            checking.d.comb += flaw.eq(Cat(found))
-        flawed = too_far | unaligned | unreachable
-        failing = skips = Signal(len(channels))
+            turns = Cat(astray[axis] for axis, index in enumerate(indices) if index)
+            flaws.append(wrong | turns.any() | banks.beyond(sums[channel], mode))
+        flawed = Signal(len(channels))
+        checking.d.comb += flawed.eq(Cat(flaws))
+        failing = skips = flawed
         exists = [enabled] if "channels" in self._settings.members else []
-        if self._mover.guards:
-            m.submodules.windows = windows = ChannelWindows(mover=self._mover)
+        if mover.guards:
+            m.submodules.windows = windows = ChannelWindows(mover=mover)
             m.d.comb += [
                 windows.load.eq(self.i.valid & self.i.ready),
                 windows.values.eq(row.guards),
@@ -208,63 +238,82 @@ class SpatialAgu(wiring.Component):
             ]
             exists.append(windows.exists)
         if exists:
-            skips, asked = Signal(len(channels)), reduce(and_, exists)
-            checking.d.comb += skips.eq(flawed | ~asked)
-            flawed = flawed & asked
-        checking.d.comb += failing.eq(flawed)
-
-        # The lowest failing channel's indices; its address is summed again from them in the next
-        # cycle, which costs a fraction of a multiplexer over the sums of all channels.
-        blame = Signal(FaultCode)
-        blamed = [Signal(range(bound), name=f"blamed_{axis}") for axis, bound in enumerate(bounds)]
-        blamed_row = Signal.like(base)
-        blamed_tag = Signal.like(tag)
-        blamed_strides = Signal.like(strides)
-        leaving = Signal()
-
-        first = Signal(len(channels))
-        m.submodules.first = searching = Module()
-        searching.d.comb += first.eq(lowest(searching, failing))
+            asked = reduce(and_, exists)
+            failing, skips = Signal(len(channels)), Signal(len(channels))
+            checking.d.comb += [failing.eq(flawed & asked), skips.eq(flawed | ~asked)]
         m.d.comb += [
             # Written whole, in the order of its fields: bank, row, skip.
             leaves.channels.eq(Cat(Cat(places[channel], skips[channel]) for channel in channels)),
             leaves.error.eq(failing.any()),
         ]
-        m.d.comb += leaving.eq(self.o.valid & self.o.ready)
-        m.d.sync += blame.eq(FaultCode.NONE)
+        self._elaborate_blame(m, faulty, failing, address, strides, tag)
+        return m
+
+    def _elaborate_blame(
+        self,
+        m: Module,
+        faulty: Signal,
+        failing: Signal,
+        address: Signal,
+        strides: data.View,
+        tag: Signal,
+    ) -> None:
+        """Report the lowest of the channels that are `failing` in a row with these.
+
+        Whether a row is in error comes late, and where it is lies a way behind: so what that takes
+        is kept of every row that leaves, and the next one waits while it is looked for. The address
+        is summed again, which costs a fraction of a multiplexer over the sums of all channels, and
+        says what is wrong with it.
+        """
+        memory, bounds = self._memory, self._mover.spatial_bounds
+        failed = Signal.like(failing)
+        blamed_row, blamed_tag = Signal.like(address), Signal.like(tag)
+        blamed_strides = Signal.like(strides)
+        blamed = [Signal(range(bound), name=f"blamed_{axis}") for axis, bound in enumerate(bounds)]
+        reports = Signal()
+        leaving = self.o.valid & self.o.ready
+        m.d.sync += [faulty.eq(leaving & self.o.payload.error), reports.eq(faulty)]
         with m.If(leaving):
-            # Of every row: whether it is in error comes late.
             m.d.sync += [
-                blamed_row.eq(near[0]),
-                blamed_tag.eq(tag),
+                failed.eq(failing),
+                blamed_row.eq(address),
                 blamed_strides.eq(strides),
+                blamed_tag.eq(tag),
             ]
-        with m.If(leaving & leaves.error):
-            with m.If((first & too_far).any()):
-                m.d.sync += blame.eq(FaultCode.ADDRESS_RANGE)
-            with m.Elif((first & unaligned).any()):
-                m.d.sync += blame.eq(FaultCode.ALIGNMENT)
-            with m.Else():
-                m.d.sync += blame.eq(FaultCode.REACH)
-            period = 1
-            for index, bound in zip(blamed, bounds, strict=True):
-                m.d.sync += [
-                    index[bit].eq(
-                        Cat(first[c] for c in channels if c // period % bound >> bit & 1).any()
-                    )
-                    for bit in range(len(index))
-                ]
-                period *= bound
+
+        m.submodules.first = searching = Module()
+        first = Signal(len(failed))
+        searching.d.comb += first.eq(lowest(searching, failed))
+        period = 1
+        for index, bound in zip(blamed, bounds, strict=True):
+            searching.d.sync += [
+                index[bit].eq(
+                    Cat(first[c] for c in range(len(first)) if c // period % bound >> bit & 1).any()
+                )
+                for bit in range(len(index))
+            ]
+            period *= bound
 
         m.submodules.blaming = blaming = Module()
-        address = blamed_row
+        found = blamed_row.as_signed() if self._mover.guards else blamed_row
         for index, stride in zip(blamed, blamed_strides, strict=True):
             for bit in range(len(index)):
-                address = address + Mux(index[bit], stride.shift_left(bit), 0)
+                found = found + Mux(index[bit], stride.shift_left(bit), 0)
+        outside = self.fault.address[memory.address_bits :].any()
+        if not self._mover.guards:
+            outside |= blamed_row[-1]
+        within = (memory.word_bytes - 1).bit_length()
+        askew = [blamed_row[:within].any()]
+        for index, stride in zip(blamed, blamed_strides, strict=True):
+            askew.append(index.any() & stride[:within].any())
         blaming.d.comb += [
-            self.fault.code.eq(blame),
-            self.fault.address.eq(address),
+            self.fault.address.eq(found),
             self.fault.tag.eq(blamed_tag),
             self.fault.named.eq(1),
         ]
-        return m
+        with blaming.If(reports & outside):
+            blaming.d.comb += self.fault.code.eq(FaultCode.ADDRESS_RANGE)
+        with blaming.Elif(reports & Cat(askew).any()):
+            blaming.d.comb += self.fault.code.eq(FaultCode.ALIGNMENT)
+        with blaming.Elif(reports):
+            blaming.d.comb += self.fault.code.eq(FaultCode.REACH)

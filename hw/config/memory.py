@@ -81,6 +81,11 @@ class MemoryConfig:
         """Width of a byte address."""
         return (self.bytes - 1).bit_length()
 
+    def modes(self, reach: int) -> tuple[int, ...]:
+        """The addressing modes of a mover of `reach`: one that reaches banks congruent modulo g
+        does not get by with groups of fewer."""
+        return tuple(mode for mode, group in enumerate(self.groups) if group >= reach)
+
     @property
     def looks_ahead(self) -> bool:
         """Whether a requester tells a cycle ahead which bank it will ask."""

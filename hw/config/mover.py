@@ -75,7 +75,8 @@ class MoverConfig:
         this one has been taken (``read``) or all of its channels have been granted (``write``). It
         is what prefetching is measured against.
     reach
-        0: every channel reaches all banks; g: channel i only reaches banks congruent to i modulo g.
+        0: every channel reaches all banks; g: channel i only reaches banks congruent to i modulo g,
+        and no BD may have an addressing mode with groups of fewer banks.
     ports
         Ports to the scratchpad's crossbar, of which channel i uses port i modulo `ports` in turn
         with the others there: fewer than channels make the crossbar smaller, and a beat takes

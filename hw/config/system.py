@@ -168,10 +168,11 @@ class AcceleratorConfig:
     def _check_scratchpad(self, mover: MoverConfig) -> None:
         where = f"movers.{mover.name}"
         check(
-            mover.reach == 0 or (is_power_of_two(mover.reach) and mover.reach <= self.memory.banks),
+            mover.reach == 0
+            or (is_power_of_two(mover.reach) and mover.reach <= max(self.memory.groups)),
             f"{where}.reach",
             mover.reach,
-            f"must be 0 (all) or a power of two of at most {self.memory.banks}",
+            f"must be 0 (all) or a power of two of at most {max(self.memory.groups)}",
         )
         beat_bytes = mover.channels * self.memory.word_bytes
         for name in mover.beat_extensions:

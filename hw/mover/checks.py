@@ -88,7 +88,7 @@ class BdCheck(wiring.Component):
         yield (bd.release_delta == 0) | (bd.release_id < config.locks)
         yield ~self.notes.range
         if mover.is_scratchpad:
-            yield bd.mode < len(config.memory.groups)
+            yield Cat(bd.mode == mode for mode in config.memory.modes(mover.reach)).any()
         if self._descriptor.has_route:
             yield self._route_fits()
 

@@ -20,7 +20,6 @@ __all__ = [
     "channel_addresses",
     "deltas",
     "existing",
-    "flaw",
     "flaws",
     "indices",
     "locate",
@@ -99,19 +98,6 @@ def channel_addresses(
     return [int(value) for value in rows(spatial_bounds, strides, address)]
 
 
-def flaw(memory: MemoryConfig, address: int, group: int, reach: int, channel: int) -> FaultCode:
-    """Why a channel may not access `address`, or ``NONE``."""
-    if not 0 <= address < memory.bytes:
-        return FaultCode.ADDRESS_RANGE
-    word, rest = divmod(address, memory.word_bytes)
-    if rest:
-        return FaultCode.ALIGNMENT
-    bank, _ = locate(memory, word, group)
-    if reach and (bank - channel) % reach:
-        return FaultCode.REACH
-    return FaultCode.NONE
-
-
 def flaws(
     memory: MemoryConfig,
     spatial_bounds: Sequence[int],
@@ -125,14 +111,30 @@ def flaws(
     """Why each channel of a row may not access its address, or ``NONE``.
 
     Without `windows` a row address outside the scratchpad takes every channel with it, even one
-    that a spatial stride would bring back. A channel outside the windows, or that is not `enabled`,
-    makes no access, and so has no flaw.
+    that a spatial stride would bring back. The row's address and the strides of the dimensions in
+    which a channel has another index than 0 must be whole words; with `reach` g the former a
+    multiple of g of them, and the latter as many, modulo g, as there are channels in a step. A
+    channel outside the windows, or that is not `enabled`, makes no access, and so has no flaw.
+    `group` is no less than `reach`.
     """
+    assert group >= reach
     there = existing(spatial_bounds, windows, enabled)
-    if not windows and not 0 <= address < memory.bytes:
-        return [FaultCode.ADDRESS_RANGE if each else FaultCode.NONE for each in there]
+    outside = not windows and not 0 <= address < memory.bytes
+    counts = [math.prod(spatial_bounds[:axis]) for axis in range(len(spatial_bounds))]
+
+    def flaw(at: int, index: Sequence[int]) -> FaultCode:
+        terms = [(address, 0)]
+        terms += [(s, n) for s, n, i in zip(strides, counts, index, strict=True) if i]
+        if outside or not 0 <= at < memory.bytes:
+            return FaultCode.ADDRESS_RANGE
+        if any(term % memory.word_bytes for term, _ in terms):
+            return FaultCode.ALIGNMENT
+        if reach and any((term // memory.word_bytes - n) % reach for term, n in terms):
+            return FaultCode.REACH
+        return FaultCode.NONE
+
     addresses = channel_addresses(spatial_bounds, strides, address)
     return [
-        flaw(memory, at, group, reach, channel) if exists else FaultCode.NONE
-        for channel, (at, exists) in enumerate(zip(addresses, there, strict=True))
+        flaw(at, index) if exists else FaultCode.NONE
+        for at, index, exists in zip(addresses, indices(spatial_bounds), there, strict=True)
     ]

@@ -98,6 +98,8 @@ def decode(
         view.release_delta and view.release_id >= locks
     ):
         return Fault(FaultCode.FIELD_RANGE)
+    if mover.is_scratchpad and view.mode not in spec.config.memory.modes(mover.reach):
+        return Fault(FaultCode.FIELD_RANGE)
     start, size = view.base, view.iteration_size
     if base is not None:
         signed = Shape.cast(spec.layout["base"].shape).signed

@@ -249,6 +249,15 @@ def test_every_bank_is_reached() -> None:
     AcceleratorConfig(name="all", movers=(mover, dataclasses.replace(mover, name="B", reach=4)))
 
 
+def test_a_mover_has_a_mode_with_groups_as_wide_as_its_reach() -> None:
+    memory = MemoryConfig(groups=(8, 16, 1))
+    assert [memory.modes(reach) for reach in (0, 8, 16, 32)] == [(0, 1, 2), (0, 1), (1,), ()]
+    mover = MoverConfig(name="A", kind="read", bind="export", spatial_bounds=(32,), reach=32)
+    AcceleratorConfig(name="wide", movers=(mover,))
+    with pytest.raises(ConfigError, match=r"movers\.A\.reach = 32: .* power of two of at most 16"):
+        AcceleratorConfig(name="narrow", movers=(mover,), memory=memory)
+
+
 def test_missing_value_and_section() -> None:
     with pytest.raises(ConfigError, match=r"configuration.name = None: must be given"):
         AcceleratorConfig.from_dict({"movers": []})

@@ -348,8 +348,9 @@ SCRATCHPAD_FAULTS = [
     (FaultCode.FIELD_RANGE, {"spatial_strides": [1 << 14, 0]}),
     (FaultCode.FIELD_RANGE, {"spatial_strides": [0, -(1 << 31)]}),
     (FaultCode.FIELD_RANGE, {"mode": len(CONFIG.memory.groups)}),
+    (FaultCode.FIELD_RANGE, {"mode": CONFIG.memory.groups.index(1)}),  # less than it reaches
     (FaultCode.NONE, {"base": (1 << 15) - 1, "deltas": [(1 << 14) - 1, -(1 << 14), 0]}),
-    (FaultCode.NONE, {"spatial_strides": [(1 << 14) - 1, -(1 << 14)], "mode": 3, "mark_level": 15}),
+    (FaultCode.NONE, {"spatial_strides": [(1 << 14) - 1, -(1 << 14)], "mode": 2, "mark_level": 15}),
 ]
 
 
