@@ -118,8 +118,8 @@ def channel_row(memory: MemoryConfig, mover: MoverConfig) -> data.StructLayout:
 
     A channel whose ``skip`` is set makes no access but keeps its place: a reader delivers the
     BD's ``pad`` byte, a writer drops its data. It is not enabled, does not exist, or failed its
-    address check; ``error`` says that a channel of the row did. Of a mover with a ``byte_mask``,
-    that says which bytes of each word are written.
+    address check; ``error``, of a reader, says that a channel of the row did. Of a mover with a
+    ``byte_mask``, that says which bytes of each word are written.
     """
     channel = data.StructLayout({"bank": range(memory.banks), "row": range(memory.rows), "skip": 1})
     return present_fields(
@@ -129,6 +129,6 @@ def channel_row(memory: MemoryConfig, mover: MoverConfig) -> data.StructLayout:
             "byte_mask": memory.word_bytes if mover.byte_mask else 0,
             "mark": 1,
             "end": 1,
-            "error": 1,
+            "error": int(mover.is_source),
         }
     )

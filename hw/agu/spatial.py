@@ -6,9 +6,10 @@ from operator import and_
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..bus.fault import FaultCode, fault_report
+from ..bus.fault import TAG_BITS, FaultCode, fault_report
 from ..bus.turns import lowest
 from ..config import MemoryConfig, MoverConfig
 from ..errors import ConfigError
@@ -62,7 +63,8 @@ class SpatialAgu(wiring.Component):
     Members
     -------
     i : stream of :func:`~weft.hw.agu.row.temporal_row`
-        The address has :func:`~weft.hw.agu.row.row_address_bits`.
+        Rows with the same ``tag`` have the same strides, if no other's lie between. The
+        address has :func:`~weft.hw.agu.row.row_address_bits`.
     o : stream of :func:`~weft.hw.agu.row.channel_row`
     fault : :func:`~weft.hw.bus.fault.fault_report`
         Set for one cycle, the second after a row with a failing channel has been taken. The
@@ -143,10 +145,10 @@ class SpatialAgu(wiring.Component):
         ]
         wrong, astray = Signal(), Signal(len(bounds))
         address = Signal.like(row.address)
-        strides = Signal(row.settings.spatial_strides.shape())
         tag, mode = Signal.like(row.settings.tag), Signal.like(row.settings.mode)
         enabled = Signal(mover.channels)
-        full, faulty = Signal(), Signal()  # a row is there; the last one that left was in error
+        full = Signal()
+        faulty = Signal()  # the row that left in the cycle before was in error
 
         m.d.comb += [
             self.o.valid.eq(full & ~faulty),
@@ -172,7 +174,6 @@ class SpatialAgu(wiring.Component):
                     )
                 ),
                 address.eq(row.address),
-                strides.eq(given),
                 tag.eq(row.settings.tag),
                 mode.eq(row.settings.mode),
                 leaves.pad.eq(row.settings.pad),
@@ -244,9 +245,10 @@ class SpatialAgu(wiring.Component):
         m.d.comb += [
             # Written whole, in the order of its fields: bank, row, skip.
             leaves.channels.eq(Cat(Cat(places[channel], skips[channel]) for channel in channels)),
-            leaves.error.eq(failing.any()),
         ]
-        self._elaborate_blame(m, faulty, failing, address, strides, tag)
+        if mover.is_source:
+            m.d.comb += leaves.error.eq(failing.any())
+        self._elaborate_blame(m, faulty, failing, address, tag)
         return m
 
     def _elaborate_blame(
@@ -255,29 +257,39 @@ class SpatialAgu(wiring.Component):
         faulty: Signal,
         failing: Signal,
         address: Signal,
-        strides: data.View,
         tag: Signal,
     ) -> None:
-        """Report the lowest of the channels that are `failing` in a row with these.
+        """Report the lowest of the channels that are `failing` in a row with `address` and `tag`.
 
-        Whether a row is in error comes late, and where it is lies a way behind: so what that takes
-        is kept of every row that leaves, and the next one waits while it is looked for. The address
+        Which those are comes late, and where the first is lies a way behind: so what that takes is
+        kept of every row that leaves, and the next one waits while it is looked for. The address
         is summed again, which costs a fraction of a multiplexer over the sums of all channels, and
         says what is wrong with it.
         """
         memory, bounds = self._memory, self._mover.spatial_bounds
         failed = Signal.like(failing)
         blamed_row, blamed_tag = Signal.like(address), Signal.like(tag)
-        blamed_strides = Signal.like(strides)
         blamed = [Signal(range(bound), name=f"blamed_{axis}") for axis, bound in enumerate(bounds)]
-        reports = Signal()
+        left, reports = Signal(), Signal()
+        # Of each execution, for they are its BD's.
+        given = self.i.payload.settings
+        m.submodules.strides = kept = Memory(
+            shape=given.spatial_strides.shape(), depth=1 << TAG_BITS, init=[]
+        )
+        write, read = kept.write_port(), kept.read_port(domain="comb")
+        m.d.comb += [
+            write.en.eq(self.i.valid & self.i.ready),
+            write.addr.eq(given.tag),
+            write.data.eq(given.spatial_strides),
+            read.addr.eq(blamed_tag),
+        ]
         leaving = self.o.valid & self.o.ready
-        m.d.sync += [faulty.eq(leaving & self.o.payload.error), reports.eq(faulty)]
+        m.d.comb += faulty.eq(left & failed.any())
+        m.d.sync += [left.eq(leaving), reports.eq(faulty)]
         with m.If(leaving):
             m.d.sync += [
                 failed.eq(failing),
                 blamed_row.eq(address),
-                blamed_strides.eq(strides),
                 blamed_tag.eq(tag),
             ]
 
@@ -296,7 +308,7 @@ class SpatialAgu(wiring.Component):
 
         m.submodules.blaming = blaming = Module()
         found = blamed_row.as_signed() if self._mover.guards else blamed_row
-        for index, stride in zip(blamed, blamed_strides, strict=True):
+        for index, stride in zip(blamed, read.data, strict=True):
             for bit in range(len(index)):
                 found = found + Mux(index[bit], stride.shift_left(bit), 0)
         outside = self.fault.address[memory.address_bits :].any()
@@ -304,7 +316,7 @@ class SpatialAgu(wiring.Component):
             outside |= blamed_row[-1]
         within = (memory.word_bytes - 1).bit_length()
         askew = [blamed_row[:within].any()]
-        for index, stride in zip(blamed, blamed_strides, strict=True):
+        for index, stride in zip(blamed, read.data, strict=True):
             askew.append(index.any() & stride[:within].any())
         blaming.d.comb += [
             self.fault.address.eq(found),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from support.bench import collect, feed, run, stalls, watch
 from weft.hw.agu import SpatialAgu
-from weft.hw.bus.fault import FaultCode
+from weft.hw.bus.fault import TAG_BITS, FaultCode
 from weft.hw.config import MemoryConfig, MoverConfig
 from weft.hw.errors import ConfigError
 from weft.hw.mover.descriptor import scratchpad_settings
@@ -112,12 +112,15 @@ def check(
 ) -> None:
     """Run `rows` through the unit: what leaves and what is reported is the golden model's."""
     dut = build(memory, mover)
+    given = [coded(mover, each) for each in rows]
+    for number, each in enumerate(given):
+        each["settings"] = each["settings"] | {"tag": number % (1 << TAG_BITS)}
     taken: list[Any] = []
-    faults: list[tuple[int, int]] = []
+    faults: list[tuple[int, int, int]] = []
 
     async def source(ctx):
         faults.clear()
-        await feed(ctx, dut.i, [coded(mover, each) for each in rows], stalls(give, seed))
+        await feed(ctx, dut.i, given, stalls(give, seed))
 
     async def sink(ctx):
         taken[:] = await collect(ctx, dut.o, len(rows), stalls(take, seed + 1))
@@ -125,14 +128,16 @@ def check(
 
     async def reports(ctx):
         while True:
-            _, _, code, address = await ctx.tick().sample(dut.fault.code, dut.fault.address)
-            if code:
-                faults.append((code, address))
+            _, _, fault = await ctx.tick().sample(dut.fault)
+            if fault.code:
+                faults.append((fault.code, fault.address, fault.tag))
 
     run(dut, [source, sink], background=[watch(dut.o), reports], limit=5_000)
     wanted = [verdict(memory, mover, each) for each in rows]
     assert [taken_row(each, mover.channels) for each in taken] == [leaves for leaves, _ in wanted]
-    assert faults == [fault for _, fault in wanted if fault]
+    assert faults == [
+        (*fault, number % (1 << TAG_BITS)) for number, (_, fault) in enumerate(wanted) if fault
+    ]
 
 
 @st.composite
