@@ -44,7 +44,7 @@ class SpatialAgu(wiring.Component):
     channels is reported on `fault`.
 
     A row accepted in cycle t is offered in cycle t+1, after a register behind the products; a row a
-    cycle passes, but for one behind a row in error, which waits a cycle. ``o`` and `fault` are
+    cycle passes, but for one behind a row in error, which waits two. ``o`` and `fault` are
     functions of registers, and a stalled payload holds; ``i.ready`` is combinational from
     ``o.ready``.
 
@@ -67,7 +67,7 @@ class SpatialAgu(wiring.Component):
         address has :func:`~weft.hw.agu.row.row_address_bits`.
     o : stream of :func:`~weft.hw.agu.row.channel_row`
     fault : :func:`~weft.hw.bus.fault.fault_report`
-        Set for one cycle, the second after a row with a failing channel has been taken. The
+        Set for one cycle, the third after a row with a failing channel has been taken. The
         address is in bytes, and signed.
 
     Raises
@@ -148,10 +148,10 @@ class SpatialAgu(wiring.Component):
         tag, mode = Signal.like(row.settings.tag), Signal.like(row.settings.mode)
         enabled = Signal(mover.channels)
         full = Signal()
-        faulty = Signal()  # the row that left in the cycle before was in error
+        blames = Signal()  # a row that left before was in error: it is being looked for
 
         m.d.comb += [
-            self.o.valid.eq(full & ~faulty),
+            self.o.valid.eq(full & ~blames),
             self.i.ready.eq(~full | (self.o.valid & self.o.ready)),
         ]
         with m.If(self.i.valid & self.i.ready):
@@ -248,29 +248,29 @@ class SpatialAgu(wiring.Component):
         ]
         if mover.is_source:
             m.d.comb += leaves.error.eq(failing.any())
-        self._elaborate_blame(m, faulty, failing, address, tag)
+        self._elaborate_blame(m, blames, failing, address, tag)
         return m
 
     def _elaborate_blame(
         self,
         m: Module,
-        faulty: Signal,
+        blames: Signal,
         failing: Signal,
         address: Signal,
         tag: Signal,
     ) -> None:
         """Report the lowest of the channels that are `failing` in a row with `address` and `tag`.
 
-        Which those are comes late, and where the first is lies a way behind: so what that takes is
-        kept of every row that leaves, and the next one waits while it is looked for. The address
-        is summed again, which costs a fraction of a multiplexer over the sums of all channels, and
-        says what is wrong with it.
+        Which those are comes late, and the way from there is long: so what it takes is kept of
+        every row that leaves, and the next one waits while a cycle finds the first of them and
+        another one sums up its address again, which costs a fraction of a multiplexer over the sums
+        of all channels, and says what is wrong with it.
         """
         memory, bounds = self._memory, self._mover.spatial_bounds
         failed = Signal.like(failing)
         blamed_row, blamed_tag = Signal.like(address), Signal.like(tag)
         blamed = [Signal(range(bound), name=f"blamed_{axis}") for axis, bound in enumerate(bounds)]
-        left, reports = Signal(), Signal()
+        left, faulty, found, reports = (Signal() for _ in range(4))
         # Of each execution, for they are its BD's.
         given = self.i.payload.settings
         m.submodules.strides = kept = Memory(
@@ -284,8 +284,8 @@ class SpatialAgu(wiring.Component):
             read.addr.eq(blamed_tag),
         ]
         leaving = self.o.valid & self.o.ready
-        m.d.comb += faulty.eq(left & failed.any())
-        m.d.sync += [left.eq(leaving), reports.eq(faulty)]
+        m.d.comb += [faulty.eq(left & failed.any()), blames.eq(faulty | found)]
+        m.d.sync += [left.eq(leaving), found.eq(faulty), reports.eq(found)]
         with m.If(leaving):
             m.d.sync += [
                 failed.eq(failing),
@@ -307,25 +307,30 @@ class SpatialAgu(wiring.Component):
             period *= bound
 
         m.submodules.blaming = blaming = Module()
-        found = blamed_row.as_signed() if self._mover.guards else blamed_row
+        total = blamed_row.as_signed() if self._mover.guards else blamed_row
         for index, stride in zip(blamed, read.data, strict=True):
             for bit in range(len(index)):
-                found = found + Mux(index[bit], stride.shift_left(bit), 0)
-        outside = self.fault.address[memory.address_bits :].any()
+                total = total + Mux(index[bit], stride.shift_left(bit), 0)
+        where = Signal(channel_address(memory, self._mover))
+        with blaming.If(found):
+            blaming.d.sync += where.eq(total)
+        outside = where[memory.address_bits :].any()
         if not self._mover.guards:
             outside |= blamed_row[-1]
         within = (memory.word_bytes - 1).bit_length()
         askew = [blamed_row[:within].any()]
         for index, stride in zip(blamed, read.data, strict=True):
             askew.append(index.any() & stride[:within].any())
-        blaming.d.comb += [
-            self.fault.address.eq(found),
+        code = Signal(FaultCode)
+        with blaming.If(reports & outside):
+            blaming.d.comb += code.eq(FaultCode.ADDRESS_RANGE)
+        with blaming.Elif(reports & Cat(askew).any()):
+            blaming.d.comb += code.eq(FaultCode.ALIGNMENT)
+        with blaming.Elif(reports):
+            blaming.d.comb += code.eq(FaultCode.REACH)
+        m.d.comb += [
+            self.fault.code.eq(code),
+            self.fault.address.eq(where),
             self.fault.tag.eq(blamed_tag),
             self.fault.named.eq(1),
         ]
-        with blaming.If(reports & outside):
-            blaming.d.comb += self.fault.code.eq(FaultCode.ADDRESS_RANGE)
-        with blaming.Elif(reports & Cat(askew).any()):
-            blaming.d.comb += self.fault.code.eq(FaultCode.ALIGNMENT)
-        with blaming.Elif(reports):
-            blaming.d.comb += self.fault.code.eq(FaultCode.REACH)

@@ -84,17 +84,18 @@ class Iteration(wiring.Component):
         bd, slots = self.bd, self._descriptor.mover.descriptors
         # A step too far is seen at the next load.
         shape = signed(self._offset_bits)
-        state = data.StructLayout({"current": unsigned(16), "offset": shape, "good": 1})
+        # One that is over begins again from 0.
+        state = data.StructLayout({"current": unsigned(16), "offset": shape, "good": 1, "over": 1})
         m.submodules.states = states = Memory(shape=state, depth=slots, init=[])
         read, write = states.read_port(domain="comb"), states.write_port()
         anew = Signal(slots, init=(1 << slots) - 1)
         now, offset = Signal(16), Signal(shape)
         stepped = Signal(signed(self._offset_bits + 1))
-        slot, begins = Signal(range(slots)), Signal()
+        slot, begins, over = Signal(range(slots)), Signal(), read.data.over
         m.d.comb += [
             read.addr.eq(slot),
-            now.eq(Mux(begins, bd.iteration_current, read.data.current)),
-            offset.eq(Mux(begins, bd.iteration_offset, read.data.offset)),
+            now.eq(Mux(begins, bd.iteration_current, Mux(over, 0, read.data.current))),
+            offset.eq(Mux(begins, bd.iteration_offset, Mux(over, 0, read.data.offset))),
             self.offset.eq(offset),
             self.good.eq(~self.notes.stride & Mux(begins, ~self.notes.offset, read.data.good)),
         ]
@@ -106,14 +107,11 @@ class Iteration(wiring.Component):
             write.addr.eq(slot),
             write.en.eq(self.step),
             stepped.eq(offset + bd.iteration_stride[: self._offset_bits].as_signed()),
-            write.data.good.eq(1),
+            write.data.current.eq(following),
+            write.data.offset.eq(stepped),
+            write.data.good.eq(~goes_on | (stepped[-1] == stepped[-2])),
+            write.data.over.eq(~goes_on),
         ]
-        with m.If(goes_on):
-            m.d.comb += [
-                write.data.current.eq(following),
-                write.data.offset.eq(stepped),
-                write.data.good.eq(stepped[-1] == stepped[-2]),
-            ]
         with m.If(self.step):
             m.d.sync += anew.bit_select(slot, 1).eq(0)
         # A register, so that it is not looked up for every bit of the offset.

@@ -12,9 +12,10 @@ __all__ = ["Meter"]
 class Meter(wiring.Component):
     """Sums up the channels of a port for :func:`~weft.hw.mover.port.activity`.
 
-    Combinational. `valid` and `ready` are those of the data stream in this cycle; the channels give
-    their flags a cycle after the fact, so ``conflict``, ``accesses`` and ``written`` are one cycle
-    late. It is apart from the port so that a simulator counts only when a flag has changed.
+    `valid` and `ready` are those of the data stream in this cycle; ``conflict``, ``accesses`` and
+    ``written`` are one cycle late: the channels tell of their grants a cycle after the fact, and
+    that one has lost is a register here. It is apart from the port so that a simulator counts only
+    when a flag has changed.
 
     Parameters
     ----------
@@ -27,7 +28,7 @@ class Meter(wiring.Component):
     -------
     valid, ready : 1
     granted, lost : 1 for each channel
-        The channel's request was granted, or offered and not granted.
+        The channel's request was granted in the cycle before; is offered and not granted in this.
     o : :func:`~weft.hw.mover.port.activity`
     """
 
@@ -57,12 +58,13 @@ class Meter(wiring.Component):
         granted = Cat(self.granted)
         # Assigned whole: an output with constant bits and conditional ones is emitted as a process
         # that nothing ever starts.
-        accesses = Signal(range(self._channels + 1))
+        accesses, conflict = Signal(range(self._channels + 1)), Signal()
+        m.d.sync += conflict.eq(Cat(self.lost).any())
         m.d.comb += [
             self.o.accesses.eq(accesses),
             self.o.valid.eq(self.valid),
             self.o.ready.eq(self.ready),
-            self.o.conflict.eq(Cat(self.lost).any()),
+            self.o.conflict.eq(conflict),
             self.o.written.eq(granted.any() if self._writes else 0),
         ]
         with m.If(granted.any()):

@@ -30,7 +30,7 @@ class ReadChannel(wiring.Component):
     request granted in cycle t from ``t + memory.latency + 1`` on. The data FIFO holds
     ``data_depth + 1`` words, the one on offer among them; one passes each cycle if `data_depth` is
     at least ``memory.latency + 3``. Pointers are those of :mod:`weft.hw.streamer.ring`. All outputs
-    are registers, except `word`, an asynchronous read (LUTRAM), and `room`. With
+    are registers, except `word`, an asynchronous read (LUTRAM), `room` and `lost`. With
     ``memory.fill_priority`` the port is urgent while there is at most one word behind the one on
     offer.
 
@@ -59,8 +59,10 @@ class ReadChannel(wiring.Component):
     word : :func:`~weft.hw.bus.tcdm.memory_response`
     room : 1
         An address can be pushed. Combinational from registers.
-    granted, lost : 1
-        In the last cycle a request was granted, or offered and not granted.
+    granted : 1
+        In the last cycle a request was granted.
+    lost : 1
+        In this cycle one is offered and not granted. Combinational from the grant.
     memory : the port to the scratchpad
 
     Source: DataMaestro, section III-C (memory interface controller, outstanding request manager).
@@ -156,8 +158,6 @@ class ReadChannel(wiring.Component):
         if self._config.fill_priority:
             m.d.comb += self.memory.urgent.eq(level(self.arrived, self.pop_pointer) <= 2)
 
-        m.d.sync += [
-            self.granted.eq(request.valid & request.ready),
-            self.lost.eq(request.valid & ~request.ready),
-        ]
+        m.d.sync += self.granted.eq(request.valid & request.ready)
+        m.d.comb += self.lost.eq(request.valid & ~request.ready)
         return m

@@ -28,7 +28,7 @@ class WriteChannel(wiring.Component):
 
     Address and word that are there in cycle t are requested in t+1; one word passes each cycle.
     Pointers are those of :mod:`weft.hw.streamer.ring`. All outputs are registers, except the word
-    of a request, an asynchronous read (LUTRAM), and `room` and `space`. With
+    of a request, an asynchronous read (LUTRAM), `room`, `space` and `lost`. With
     ``memory.fill_priority`` the port is urgent while the data FIFO has room for one word or none.
 
     Of a mover without prefetch there is space for a word only when all before it are `done`.
@@ -55,8 +55,10 @@ class WriteChannel(wiring.Component):
     done : :func:`~weft.hw.streamer.ring.pointer_bits`
     room, space : 1
         An address can be pushed; a word can be accepted. Combinational from registers.
-    granted, lost : 1
-        In the last cycle a request was granted, or offered and not granted.
+    granted : 1
+        In the last cycle a request was granted.
+    lost : 1
+        In this cycle one is offered and not granted. Combinational from the grant.
     memory : the port to the scratchpad
 
     Source: DataMaestro, section III-C (memory interface controller).
@@ -171,8 +173,6 @@ class WriteChannel(wiring.Component):
             held = level(self.accept_pointer, begun)
             m.d.comb += self.memory.urgent.eq(held >= mover.data_depth - 1)
 
-        m.d.sync += [
-            self.granted.eq(request.valid & request.ready),
-            self.lost.eq(request.valid & ~request.ready),
-        ]
+        m.d.sync += self.granted.eq(request.valid & request.ready)
+        m.d.comb += self.lost.eq(request.valid & ~request.ready)
         return m
