@@ -26,9 +26,9 @@ def repeater_parameter(depth: int) -> data.StructLayout:
 class Repeater(Extension):
     """Gives each run of beats ``count`` times, a beat a cycle: a loop of stride 0 fetched once.
 
-    The first pass goes through, and what is to come again is kept (LUTRAM), but for the run's last
-    beat: that waits at the input until the last pass is over. So the BD's setting stands, what
-    there is of the next run may gather behind it, and it follows without a bubble.
+    The first pass goes through, and what is to come again is kept (LUTRAM). The run's last beat
+    waits at the input until the last pass is over: so the BD's setting stands, what there is of the
+    next run may gather behind it, and it follows without a bubble.
 
     A BD that has a loop of stride 0 outside loops of no more than `depth` rows together gives the
     same beats with a bound of 1 there, its bound as ``count`` and those rows as a run. The end is
@@ -101,7 +101,7 @@ class Repeater(Extension):
             write.en.eq(moves & first),
             read.addr.eq(place),
         ]
-        with m.If(first | tail):
+        with m.If(first):
             m.d.comb += [beat[name].eq(given[name]) for name, _ in shape]
         with m.Else():
             m.d.comb += beat.eq(read.data)
