@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import lru_cache
+
 import numpy as np
 
 from ..hw.config import MemoryConfig, MoverConfig
@@ -32,6 +35,13 @@ def by_bands(memory: MemoryConfig, pair: DmaPair, layout: BlockedLayout) -> bool
     able = beat >= BURST and pair.dram.loops >= LOOPS
     if not able or layout.row_bytes <= beat or layout.tile_rows == 1:
         return False
+    # The first row of tiles tells, wherever it stands.
+    return _bands_help(memory, mover, replace(layout, base=0, tiles_down=1, row_gap=0))
+
+
+@lru_cache(maxsize=1 << 10)
+def _bands_help(memory: MemoryConfig, mover: MoverConfig, layout: BlockedLayout) -> bool:
+    """Whether of a row of tiles half as many words meet at a bank, by bands, or fewer."""
     rows, bands = (layout.by_rows(memory, mover, banded=banded) for banded in (False, True))
     return 2 * _most(memory, mover, bands) <= _most(memory, mover, rows)
 

@@ -74,6 +74,11 @@ class GemmMapper(GemmLayouts):
         down, across, deep = self._counts(shape)
         return down * across * deep
 
+    def cycles(self, shape: TileShape) -> int:
+        """Cycles of the array for a tile: a beat of the result takes mu to come out."""
+        down, across, deep = self._counts(shape)
+        return down * across * max(deep, self.array.mu)
+
     def streams(
         self,
         shape: TileShape,

@@ -1,48 +1,27 @@
 """What a way to cut a matrix product into tiles costs, before anything is mapped.
 
-An estimate of cycles: the array's steps, or the beats of the DMA where these take longer than the
-array hides; what nothing overlaps, the first loads and the last store; and the array's stops.
+An estimate of cycles, from what the DMA has to do for each tile and when the array waits for that.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
-from ..hw.config import PARAMETER_BITS
-from .gemm import GemmMapper, GemmProblem
+from .gemm import GemmMapper, GemmProblem, GemmTask
 from .gemm_layout import TileShape
+from .gemm_moves import GemmMoves
+from .overlap import Course, Moved, Stage, beat_cycles, overlap
 from .pieces import cuts
-from .runs import run_cycles
+from .placement import bound_mover
+from .repeat import keeps
 
 __all__ = ["GemmEstimator"]
 
-UNDER_WORK = 2.25
-"""Cycles of a beat of the DMA, in or out, while the array works: its ports share banks with A and
-B, which take each of theirs in every other cycle."""
-
-ALONE = 1.25
-"""Cycles of a beat while it does not."""
-
-STOPS = 2
-"""Weight of a cycle in which the array runs dry: others wait for memory, it is what they wait
-for."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Moved:
-    """What the DMA does for an operand: cycles with nothing beside it, and beats."""
-
-    cycles: float = 0
-    beats: float = 0
-
-    def __add__(self, other: _Moved) -> _Moved:
-        return _Moved(cycles=self.cycles + other.cycles, beats=self.beats + other.beats)
-
-    def __mul__(self, times: float) -> _Moved:
-        return _Moved(cycles=self.cycles * times, beats=self.beats * times)
+STOP = 6
+"""Weight of a cycle in which the last results of a stretch of the array's work come out, beside the
+cycle itself: a busy array is worth more than the last half per cent of cycles."""
 
 
 class GemmEstimator:
@@ -59,12 +38,56 @@ class GemmEstimator:
     def __init__(self, mapper: GemmMapper, problem: GemmProblem) -> None:
         self._mapper = mapper
         self._problem = problem
-        array = mapper.array
+        self._moves = GemmMoves(mapper, problem)
+        placement = mapper.placement
+        self._regions = {name: len(getattr(placement, name)) for name in "abdes"}
+        # What is loaded, in this order, and stored.
+        self._loads = "s" * problem.to_e + "ab" + "c" * problem.with_c
+        self._stores = "d" * problem.to_d + "e" * problem.to_e
+        # Words of a beat at the array.
+        self._words = {
+            name: mover.channels
+            for name in "abcde"
+            if (mover := mapper.config.bound_to(f"array.{name}")) is not None
+        }
+        if mapper.form.row_c:
+            self._words["c"] = mapper.row_c_channels.bit_count()
+        self._mover_a = bound_mover(mapper.config, "array.a")
         # The last results of a stretch: down the array, and out of it.
-        self._latency = 2 * array.mu + array.nu + 1
+        self._latency = 2 * mapper.array.mu + mapper.array.nu + 1
 
-    def cost(self, tile: TileShape, *, columns_first: bool) -> tuple[float, int]:
-        """Cycles, with as much again for those in which the array runs dry, and passes.
+    def cost(self, tile: TileShape, tasks: Sequence[GemmTask], *, most: float = math.inf) -> float:
+        """Cycles, and more for each time that the array runs dry; infinite above `most`.
+
+        `tasks` are those of the product in tiles of `tile`, in their order, or the first of them.
+        What is looked at is held to go on as it is, but for the first loads.
+        """
+        seen = sum(self._mapper.cycles(task.shape) for task in tasks)
+        scale = self._steps(tile) / seen
+        first = (scale - 1) * sum(self._moves.of_tile(name, tile, tile).least for name in "ab")
+        course = self.course(tile, tasks, most=(most + first) / scale)
+        if course is None:
+            return math.inf
+        return scale * (course.cycles + STOP * self._latency * course.stops) - first
+
+    def course(
+        self, tile: TileShape, tasks: Sequence[GemmTask], *, most: float = math.inf
+    ) -> Course | None:
+        """When the array works on `tasks`, and what the DMA does; None above `most` cycles."""
+        stages = [self._stage(tile, task) for task in tasks]
+        return overlap(stages, self._regions, self._latency, most=most)
+
+    def _steps(self, tile: TileShape) -> int:
+        """Cycles of the array."""
+        whole, array = self._problem.shape, self._mapper.array
+        return (
+            _units(whole.m, tile.m, array.mu)
+            * _units(whole.n, tile.n, array.nu)
+            * _units(whole.k, tile.k, array.ku, array.mu)
+        )
+
+    def bound(self, tile: TileShape, *, columns_first: bool) -> float:
+        """What it costs at least, whatever waits for what.
 
         `columns_first` is as in :class:`~weft.sw.gemm_tiling.GemmPlan`.
         """
@@ -73,89 +96,74 @@ class GemmEstimator:
             -(-extent // piece)
             for extent, piece in ((whole.m, tile.m), (whole.n, tile.n), (whole.k, tile.k))
         )
-        passes, results = down * across * deep, down * across
-        # How often all of A, and all of B, are loaded.
         kept_a, kept_b = (down * deep, deep) if columns_first else (deep, across * deep)
-        again_a = 1 if kept_a <= len(placement.a) else across
-        again_b = 1 if kept_b <= len(placement.b) else down
-        loads_a, loads_b = again_a * down * deep, again_b * across * deep
-        a = self._operand("a", (whole.m, tile.m), (whole.k, tile.k)) * (1 / (down * deep))
-        b = self._operand("b", (whole.k, tile.k), (whole.n, tile.n)) * (1 / (across * deep))
-        with_result, stored = (part * (1 / results) for part in self._results(tile, down))
-        every = a * loads_a + b * loads_b + (with_result + stored) * results
-        kinds = self._kinds(tile)
-        steps = sum(length * count for length, count in kinds.items())
-        if any(
-            len(regions) == 1 and loads > 1
-            for regions, loads in (
-                (placement.a, loads_a),
-                (placement.b, loads_b),
-                (placement.d, results),
-            )
-        ):
-            # Nothing is loaded or stored beside the work.
-            return every.cycles + steps + STOPS * passes * self._latency, passes
+        again = dict.fromkeys("scde", 1)
+        again["a"] = 1 if kept_a <= len(placement.a) else across
+        again["b"] = 1 if kept_b <= len(placement.b) else down
+        steps, beats = self._steps(tile), 0.0
+        loads = stores = 0.0
+        # For how long tiles stand in the regions of an operand: when they are worked on, loaded
+        # and stored.
+        stand = dict.fromkeys(self._regions, float(steps))
+        for name in self._loads + self._stores:
+            moved = self._moves.of_all(name, tile)
+            beats += again[name] * moved.beats
+            stand[moved.operand] += again[name] * moved.least
+            if name in self._stores:
+                stores += moved.least
+                stand[moved.operand] += down * across * self._latency
+            else:
+                loads += again[name] * moved.least
+        first = sum(self._moves.of_tile(name, tile, tile).least for name in self._loads)
+        beside = beat_cycles(self._asked(tile, ""))
+        cycles = max(
+            first + steps,
+            loads,
+            stores,
+            steps + beats - steps / beside,
+            *(stand[name] / count for name, count in self._regions.items() if count),
+        )
+        return cycles + (1 + STOP) * self._latency
 
-        first = a + b + with_result
-        hidden = max(every.beats - first.beats - stored.beats, 0)
-        # A pass hides what is moved for another: for one as large as most, at an edge as well.
-        moved = hidden * self._mapper.steps(tile) / steps
-        cycles, dry = first.cycles + steps + stored.cycles, 0.0
-        for length, count in kinds.items():
-            cycles += count * max(moved - length / UNDER_WORK, 0) * ALONE
-            # The more the DMA has to do, the more often the array waits for a pass.
-            dry += count * self._latency * min(UNDER_WORK * moved / length, 1)
-        # And for a partial result, which has to be written before a pass goes on with it.
-        dry += (passes - results) * self._latency
-        if passes > 1:
-            # The first pass hides what is loaded for the second, or the array waits for it.
-            new_a = deep > 1 or across == 1 or (columns_first and down > 1)
-            new_b = deep > 1 or (not columns_first and across > 1) or down == 1
-            second = a * new_a + b * new_b + with_result * (deep == 1)
-            late = UNDER_WORK * second.beats - self._mapper.steps(tile)
-            dry += late + self._latency if late > 0 else 0
-        return cycles + STOPS * dry, passes
+    def _stage(self, tile: TileShape, task: GemmTask) -> Stage:
+        first, last = task.d.load, bool(task.d.freed)
+        comes = {"s": last, "a": task.a.load, "b": task.b.load, "c": first}
+        loads = [name for name in self._loads if comes[name]]
+        stores = self._stores if last else ""
+        # D has a region from its first pass on, which a load of C has taken.
+        sums = "d" if first and "c" not in loads and (self._problem.to_d or not last) else ""
+        frees = [("a", task.a.freed), ("b", task.b.freed), ("s", int("s" in loads))]
+        # That of C, or of a partial D, which is not stored.
+        if last and "d" not in stores and (self._problem.with_c or not first):
+            frees.append(("d", 1))
 
-    def _kinds(self, tile: TileShape) -> Counter[int]:
-        """How many passes there are of so many steps; at the edges they are shorter."""
-        whole, array = self._problem.shape, self._mapper.array
-        kinds = Counter([1])
-        for extent, piece, unit in (
-            (whole.m, tile.m, array.mu),
-            (whole.n, tile.n, array.nu),
-            (whole.k, tile.k, array.ku),
-        ):
-            along = Counter(-(-len(part) // unit) for part in cuts(extent, piece))
-            found: Counter[int] = Counter()
-            for (some, passes), (units, pieces) in itertools.product(kinds.items(), along.items()):
-                found[some * units] += passes * pieces
-            kinds = found
-        return kinds
+        # What moves between the scratchpad and the array beside A and B.
+        beside = ("c" if self._problem.with_c or not first else "") + (stores if last else "d")
 
-    def _operand(self, operand: str, rows: tuple[int, int], columns: tuple[int, int]) -> _Moved:
-        """All of A or B once; rows and columns are those of the matrix, and of a tile."""
-        if self._mapper.transposed(operand):
-            rows, columns = columns, rows
-        return self._matrix(rows[0], columns, self._mapper.operand)
+        def moved(names: Iterable[str]) -> list[Moved]:
+            return [self._moves.of_tile(name, task.shape, tile) for name in names]
 
-    def _results(self, tile: TileShape, down: int) -> tuple[_Moved, _Moved]:
-        """Once all that is loaded for results, and all that is stored of them."""
-        problem, mapper = self._problem, self._mapper
-        rows, columns = problem.shape.m, (problem.shape.n, tile.n)
-        loaded, stored = _Moved(), _Moved()
-        if problem.with_c:
-            c_rows = down if mapper.form.row_c else rows
-            loaded += self._matrix(c_rows, columns, mapper.accumulator)
-        if problem.to_d:
-            stored += self._matrix(rows, columns, mapper.accumulator)
-        if problem.to_e:
-            loaded += self._matrix(down, columns, PARAMETER_BITS // 8)
-            stored += self._matrix(rows, columns, mapper.operand)
-        return loaded, stored
+        return Stage(
+            steps=self._mapper.cycles(task.shape),
+            asked=self._asked(task.shape, beside),
+            loads=moved(loads),
+            takes=[*sums, *("e" if "e" in stores else "")],
+            frees=frees,
+            stores=moved(stores),
+        )
 
-    def _matrix(self, rows: int, columns: tuple[int, int], size: int) -> _Moved:
-        """`rows` rows of elements of `size` bytes, of which a tile has some columns."""
-        lengths: Sequence[int] = [len(part) * size for part in cuts(*columns)]
-        beat = self._mapper.beat
-        beats = sum(-(-length // beat) for length in lengths)
-        return _Moved(cycles=rows * run_cycles(lengths, beat), beats=rows * beats)
+    def _asked(self, shape: TileShape, beside: str) -> float:
+        """Words that A, B and operands `beside` them ask of the banks, by what these could give."""
+        array, words = self._mapper.array, self._words
+        deep, across = -(-shape.k // array.ku), -(-shape.n // array.nu)
+        # A's beats of a row of tiles are fetched once, if its repeater keeps them.
+        again = across if keeps(self._mover_a, deep) else 1
+        often = 1 / max(deep, array.mu)
+        asked = words["a"] / again + words["b"] + often * sum(words[name] for name in beside)
+        return min(asked / self._mapper.config.memory.banks, 1.0)
+
+
+@lru_cache(maxsize=1 << 12)
+def _units(extent: int, piece: int, unit: int, least: int = 1) -> int:
+    """Of all pieces together, where each has so many at least."""
+    return sum(max(-(-len(part) // unit), least) for part in cuts(extent, piece))

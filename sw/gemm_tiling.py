@@ -6,6 +6,7 @@ Every choice is by an estimate of its cycles (:mod:`weft.sw.gemm_cost`).
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +28,9 @@ MAX_ROWS = (1 << BOUND_BITS) - 1
 
 DEPTH_LEVELS, WIDTH_LEVELS = 4, 2
 """Depths and widths of a tile that are tried, from the largest that fits on."""
+
+PASSES = 96
+"""Passes of a plan whose course is looked at; what follows is much the same."""
 
 PLANS = 256
 """Problems whose plans are remembered."""
@@ -54,15 +58,17 @@ class GemmPlan:
     tile: TileShape
     columns_first: bool = False
 
-    def tasks(self) -> list[GemmTask]:
-        """The array's tasks in order."""
+    def tasks(self, most: int | None = None) -> list[GemmTask]:
+        """The array's tasks in order, or the first of them as if there were no more."""
         whole, tile, placement = self.problem.shape, self.tile, self.mapper.placement
         rows, columns = range(0, whole.m, tile.m), range(0, whole.n, tile.n)
+        depths = range(0, whole.k, tile.k)
+        every: Iterator[tuple[int, int, int]]
         if self.columns_first:
-            results = [(m, n) for n in columns for m in rows]
+            every = ((m, n, k) for n in columns for m in rows for k in depths)
         else:
-            results = list(itertools.product(rows, columns))
-        places = [(m, n, k) for m, n in results for k in range(0, whole.k, tile.k)]
+            every = itertools.product(rows, columns, depths)
+        places = list(itertools.islice(every, most))
         uses = zip(
             residency([(m, k) for m, _, k in places], len(placement.a)),
             residency([(n, k) for _, n, k in places], len(placement.b)),
@@ -110,23 +116,28 @@ def plan_product(
     for mapper in mappers:
         if len(mapper.placement.a) == len(mapper.placement.d) == 1 and mapper.fits(whole):
             return GemmPlan(mapper=mapper, problem=problem, tile=whole)
-    best: tuple[tuple[float, int], GemmPlan] | None = None
+    plans: list[tuple[float, int, GemmEstimator, GemmPlan]] = []
     for mapper in mappers:
         estimator = GemmEstimator(mapper, problem)
         for tile, columns_first in itertools.product(_tiles(mapper, problem), (False, True)):
-            cost = estimator.cost(tile, columns_first=columns_first)
-            if best is None or cost < best[0]:
-                plan = GemmPlan(
-                    mapper=mapper, problem=problem, tile=tile, columns_first=columns_first
-                )
-                best = cost, plan
-    if best is None:
+            bound = estimator.bound(tile, columns_first=columns_first)
+            plan = GemmPlan(mapper=mapper, problem=problem, tile=tile, columns_first=columns_first)
+            plans.append((bound, len(plans), estimator, plan))
+    if not plans:
         array = mappers[0].array
         raise MappingError(
             f"a scratchpad of {config.memory.bytes} bytes holds no tile of "
             f"{array.mu}x{array.nu}x{array.ku} in beats of {mappers[0].beat} bytes"
         )
-    return best[1]
+    plans.sort(key=lambda each: each[:2])
+    least, best = math.inf, plans[0][3]
+    for bound, _, estimator, plan in plans:
+        if bound >= least:
+            break
+        cost = estimator.cost(plan.tile, plan.tasks(PASSES), most=least)
+        if cost < least:
+            least, best = cost, plan
+    return best
 
 
 def _tiles(mapper: GemmMapper, problem: GemmProblem) -> Iterator[TileShape]:

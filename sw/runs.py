@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
 
 __all__ = ["BURST", "run_cycles"]
 
@@ -13,6 +13,12 @@ SHORTEST = 1.5
 """Cycles that a run takes at least, however short, with as many as the DMA has under way."""
 
 
-def run_cycles(lengths: Iterable[int], beat: int) -> float:
-    """Cycles that runs of so many bytes take, one after the other, in beats of `beat` bytes."""
-    return sum(max(-(-length // beat), SHORTEST) for length in lengths)
+def run_cycles(length: int, beat: int, *, step: int, padding: int = 0) -> float:
+    """Cycles of a run of `length` bytes in beats of `beat` bytes, and of `padding` bytes behind it.
+
+    A beat that a run touches takes a cycle, and what pads it one for each beat of that. Where a run
+    begins is known but for multiples of `step` bytes from the border of a beat: it is the mean.
+    """
+    grain = math.gcd(step, beat)
+    touched = (-(-length // grain) * grain + beat - grain) / beat
+    return max(touched + -(-padding // beat), SHORTEST)

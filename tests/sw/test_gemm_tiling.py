@@ -126,30 +126,98 @@ def test_tiles_are_even_pieces() -> None:
     assert min(steps) * 2 > max(steps)
 
 
-def test_a_piece_that_stays_costs_less_than_one_that_is_loaded_again() -> None:
-    """Two pieces of A stay under all of B if its columns come first."""
-    problem = GemmProblem(shape=TileShape(m=128, n=512, k=128), with_c=True)
-    estimator = GemmEstimator(GemmMapper(DEFAULT, Placement.splits(DEFAULT)[8]), problem)
-    tile = TileShape(m=64, n=64, k=128)
-    by_rows, by_columns = (estimator.cost(tile, columns_first=first) for first in (False, True))
-    assert by_columns[0] < by_rows[0]
-    assert by_columns[1] == by_rows[1] == 16
-
-
-def test_a_pass_at_an_edge_hides_less() -> None:
-    """Eight passes of 32 rows take fewer cycles than five of 48 and one of 16, if more is loaded:
-    34,512 on the gateware, not 36,002."""
-    problem = GemmProblem(shape=TileShape(m=256, n=256, k=256), with_c=True)
-    estimator = GemmEstimator(GemmMapper(DEFAULT, Placement.double(DEFAULT)), problem)
-    even, uneven = (
-        estimator.cost(TileShape(m=m, n=64, k=256), columns_first=True)[0] for m in (32, 48)
+def forced(
+    parts: tuple[int, int, int], share: int, tile: tuple[int, int, int], order: str, **kind: object
+) -> tuple[GemmEstimator, GemmPlan]:
+    """A plan of the default system, with so many regions of A, B and D and sixteenths for A."""
+    problem, form = kind.pop("problem"), GemmForm(**kind)  # type: ignore[arg-type]
+    assert isinstance(problem, GemmProblem)
+    splits = Placement.splits(DEFAULT)
+    place = next(
+        split
+        for split in splits
+        if (len(split.a), len(split.b), len(split.d)) == parts
+        and split.a[0].size * parts[0] == DEFAULT.memory.bytes // 16 * share
     )
-    assert even < uneven
+    mapper = GemmMapper(DEFAULT, place.quantized(sums=True) if problem.to_e else place, form)
+    m, n, k = tile
+    plan = GemmPlan(
+        mapper=mapper,
+        problem=problem,
+        tile=TileShape(m=m, n=n, k=k),
+        columns_first=order == "columns",
+    )
+    return GemmEstimator(mapper, problem), plan
 
 
-def test_a_short_run_takes_longer_than_its_beats() -> None:
-    assert run_cycles([64] * 4, 64) == 6
-    assert run_cycles([8, 256], 64) == 1.5 + 4
+def problem(m: int, n: int, k: int, **kind: bool) -> GemmProblem:
+    return GemmProblem(shape=TileShape(m=m, n=n, k=k), **kind)
+
+
+SETTLING = 200
+"""Cycles of a run that no estimate knows of: the program's beginning and the last response."""
+
+RUNS = [
+    # Regions of A, B, D; sixteenths of A; tile; order; the product; cycles of the gateware.
+    ((2, 2, 2), 4, (72, 48, 133), "columns", problem(130, 131, 133, with_c=True), 6_340),
+    ((2, 2, 2), 4, (72, 48, 133), "rows", problem(130, 131, 133, with_c=True), 7_115),
+    ((2, 1, 2), 4, (24, 131, 133), "rows", problem(130, 131, 133, with_c=True), 6_936),
+    ((2, 2, 2), 4, (64, 64, 128), "columns", problem(128, 512, 128, with_c=True), 17_399),
+    ((1, 2, 2), 4, (128, 64, 128), "rows", problem(128, 512, 128, with_c=True), 18_261),
+    ((2, 1, 2), 6, (8, 200, 150), "rows", problem(333, 200, 150, with_c=True), 21_608),
+    ((2, 2, 2), 6, (48, 64, 256), "columns", problem(512, 512, 512, with_c=True), 264_647),
+    ((2, 2, 2), 6, (40, 32, 512), "columns", problem(512, 512, 512), 268_427),
+]
+
+
+@pytest.mark.parametrize(("parts", "share", "tile", "order", "what", "cycles"), RUNS)
+def test_an_estimate_is_right_by_a_few_per_cent(
+    parts: tuple[int, int, int],
+    share: int,
+    tile: tuple[int, int, int],
+    order: str,
+    what: GemmProblem,
+    cycles: int,
+) -> None:
+    estimator, plan = forced(parts, share, tile, order, problem=what)
+    course = estimator.course(plan.tile, plan.tasks())
+    assert course is not None
+    assert course.cycles + SETTLING == pytest.approx(cycles, rel=0.05)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    parts=st.sampled_from([(2, 2, 2), (1, 2, 2), (2, 1, 2), (2, 2, 1)]),
+    tile=st.tuples(*[st.integers(1, 6).map(lambda units: 8 * units)] * 3),
+    order=st.sampled_from(["rows", "columns"]),
+    shape=st.tuples(*[st.integers(1, 150)] * 3),
+    transposed=st.booleans(),
+    kind=st.fixed_dictionaries({"with_c": st.booleans(), "to_e": st.booleans()}),
+)
+def test_nothing_costs_less_than_its_bound(
+    parts: tuple[int, int, int],
+    tile: tuple[int, int, int],
+    order: str,
+    shape: tuple[int, int, int],
+    transposed: bool,
+    kind: dict[str, bool],
+) -> None:
+    what = problem(*shape, to_d=not kind["to_e"], **kind)
+    tile = tuple(min(some, all) for some, all in zip(tile, shape, strict=True))  # type: ignore
+    estimator, plan = forced(
+        parts, 4, tile, order, problem=what, transposed_a=transposed, transposed_b=transposed
+    )
+    cost = estimator.cost(plan.tile, plan.tasks())
+    assert estimator.bound(plan.tile, columns_first=plan.columns_first) <= cost * (1 + 1e-9)
+
+
+def test_a_run_takes_a_cycle_for_each_beat_that_it_touches() -> None:
+    assert run_cycles(128, 64, step=64) == 2
+    # Of 128 bytes from anywhere on there are 63 in 64 that touch a third beat.
+    assert run_cycles(128, 64, step=1) == 2 + 63 / 64
+    assert run_cycles(128, 64, step=96) == 2.5
+    assert run_cycles(133, 64, step=64, padding=59) == 3 + 1
+    assert run_cycles(8, 64, step=64) == 1.5
 
 
 def test_what_cannot_be_cut_is_refused() -> None:
