@@ -115,7 +115,7 @@ class GemmEstimator:
             else:
                 loads += again[name] * moved.least
         first = sum(self._moves.of_tile(name, tile, tile).least for name in self._loads)
-        beside = beat_cycles(self._asked(tile, ""))
+        beside = beat_cycles(min(self._asked(tile, "").values()))
         cycles = max(
             first + steps,
             loads,
@@ -152,15 +152,22 @@ class GemmEstimator:
             stores=moved(stores),
         )
 
-    def _asked(self, shape: TileShape, beside: str) -> float:
-        """Words that A, B and operands `beside` them ask of the banks, by what these could give."""
-        array, words = self._mapper.array, self._words
+    def _asked(self, shape: TileShape, beside: str) -> dict[str, float]:
+        """Words that A, B and operands `beside` them ask of the banks where an operand stands, by
+        what these could give."""
+        mapper, words = self._mapper, self._words
+        array, banks, placement = mapper.array, mapper.config.memory.banks, mapper.placement
         deep, across = -(-shape.k // array.ku), -(-shape.n // array.nu)
         # A's beats of a row of tiles are fetched once, if its repeater keeps them.
-        again = across if keeps(self._mover_a, deep) else 1
+        a = words["a"] / (across if keeps(self._mover_a, deep) else 1)
         often = 1 / max(deep, array.mu)
-        asked = words["a"] / again + words["b"] + often * sum(words[name] for name in beside)
-        return min(asked / self._mapper.config.memory.banks, 1.0)
+        results = often * sum(words[name] for name in beside) / banks
+        everywhere = (a + words["b"]) / banks + results
+        return {
+            "a": min(a / placement.a[0].group + results, 1.0),
+            "b": min(words["b"] / placement.b[0].group + results, 1.0),
+            **dict.fromkeys("des", min(everywhere, 1.0)),
+        }
 
 
 @lru_cache(maxsize=1 << 12)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["Course", "Moved", "Stage", "beat_cycles", "overlap"]
 
-MEETING = 0.7
+MEETING = 0.8
 """Of the words that the array's movers ask of the banks: those that a beat of the DMA meets."""
 
 UNEVEN = 0.25
@@ -74,7 +74,8 @@ class Stage:
     steps
         Cycles that the array works.
     asked
-        Meanwhile, words that its movers ask of the banks in a cycle, by what these have.
+        Words that its movers meanwhile ask, in a cycle, of the banks where an operand stands, by
+        what these could give.
     loads
         What it waits for, in the order of the DMA. Each takes a region of its operand.
     takes
@@ -86,7 +87,7 @@ class Stage:
     """
 
     steps: int
-    asked: float = 0.0
+    asked: Mapping[str, float] = field(default_factory=dict)
     loads: Sequence[Moved] = ()
     takes: Sequence[str] = ()
     frees: Sequence[tuple[str, int]] = ()
@@ -180,7 +181,7 @@ class _Overlap:
         self._needs = list(itertools.accumulate(len(stage.loads) for stage in stages))
         self.stage = 0
         self._left = 0.0
-        self._beat = 1.0
+        self._asked: Mapping[str, float] = {}
         self._ended = -math.inf
         # Until when the DRAM's port is busy with loads.
         self._read = 0.0
@@ -234,7 +235,7 @@ class _Overlap:
             for operand in stage.takes:
                 free[operand] -= 1
             self._left = stage.steps
-            self._beat = beat_cycles(stage.asked)
+            self._asked = stage.asked
             self.stops += self._risk(ready, stage.steps)
         return ready
 
@@ -246,16 +247,22 @@ class _Overlap:
 
     def _paces(self) -> tuple[float, float]:
         """Cycles of a beat that is loaded, and of one that is stored."""
-        beat = self._beat if self._left else 1.0
         load, store = self._loads.pace, self._stores.pace
-        to_load = to_store = beat
+        to_load, to_store = self._beat(self._loads), self._beat(self._stores)
         if self._loads.left and self._stores.left:
-            to_load = to_store = 2 * beat
+            alone = to_load, to_store
+            to_load, to_store = 2 * alone[0], 2 * alone[1]
             if load > to_load:
-                to_store = beat / (1 - beat / load)
+                to_store = alone[1] / (1 - alone[0] / load)
             elif store > to_store:
-                to_load = beat / (1 - beat / store)
+                to_load = alone[0] / (1 - alone[1] / store)
         return _slower(to_load, load), _slower(to_store, store)
+
+    def _beat(self, way: _Way) -> float:
+        """Cycles of a beat at the scratchpad's port, were it for `way` alone."""
+        if not self._left or not way.left:
+            return 1.0
+        return beat_cycles(self._asked.get(way.queue[len(way.ends)].operand, 0.0))
 
     def _worked(self) -> None:
         stage = self.stages[self.stage]

@@ -15,7 +15,7 @@ def passes(
     loads = [Moved(name, beats, beats) for name, beats in (("a", a), ("b", b), ("d", c)) if beats]
     stage = Stage(
         steps=steps,
-        asked=asked,
+        asked=dict.fromkeys("abd", asked),
         loads=loads,
         takes=() if c else ("d",),
         frees=[(load.operand, 1) for load in loads if load.operand != "d"],
@@ -94,7 +94,7 @@ def test_both_ways_share_a_port() -> None:
 def test_the_dram_is_read_ahead_of_a_region_that_is_not_free() -> None:
     """Beats that take four cycles in the DRAM, of which as many as there is room for are there."""
     slow = Moved("a", 4 * AHEAD, AHEAD)
-    stages = [Stage(steps=1000, asked=0.0, loads=[slow], frees=[("a", 1)])] * 2
+    stages = [Stage(steps=1000, loads=[slow], frees=[("a", 1)])] * 2
     course = overlap(stages, {"a": 1}, LATENCY)
     assert course is not None
     assert course.cycles == pytest.approx(4 * AHEAD + AHEAD + 2 * (1000 + BEGIN), abs=2)
