@@ -66,6 +66,7 @@ def test_what_does_not_fit_is_refused() -> None:
     half = TINY.memory.bytes // 2 + 64
     with pytest.raises(MappingError, match="have no place in a scratchpad of 16384 bytes"):
         place(TINY, {"a": operand(half), "b": operand(half)}, traffic)
-    narrow = replace(TINY, memory=replace(TINY.memory, groups=(1,)))
+    everywhere = tuple(replace(mover, reach=0) for mover in TINY.movers)
+    narrow = replace(TINY, memory=replace(TINY.memory, groups=(1,)), movers=everywhere)
     with pytest.raises(MappingError, match="none for a reach of 4"):
         place(narrow, {"a": operand(64, reach=4)}, traffic)
