@@ -7,7 +7,7 @@ from typing import Any
 from amaranth.hdl import Assume, Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data
 
-from weft.hw.agu.remap import remap
+from weft.hw.agu.remap import BankMap
 from weft.hw.agu.row import BOUND_BITS, GUARD_BITS
 from weft.hw.agu.temporal import TemporalAgu
 from weft.hw.config import MemoryConfig
@@ -20,30 +20,49 @@ __all__ = ["PROOFS"]
 
 ADDRESS_BITS = 16
 LOOPS = 3
+REACH = 8
 
 
 def remap_harness(design: Any) -> Module:
     m = Module()
     memory = MemoryConfig()
+    for reach in (0, REACH):
+        known = (reach - 1).bit_length() if reach else 0
+        banks = design(memory=memory, reach=reach, known=known)
+        for mode in banks.modes:
+            _claim_places(m, memory, memory.groups[mode], banks, Const(mode), known)
+    return m
+
+
+def _claim_places(
+    m: Module, memory: MemoryConfig, group: int, banks: Any, mode: Value, known: int
+) -> None:
+    """What `banks` says in a `mode` with groups of `group` banks."""
     row_bits = (memory.rows - 1).bit_length()
     word_bits = row_bits + (memory.banks - 1).bit_length()
+
+    def placed(word: Value) -> tuple[Value, Value]:
+        bank, row = banks.place(banks.lift(word[known:], mode), mode)
+        return Cat(word[:known], bank), row
+
     one, other = fixed(word_bits), fixed(word_bits)
-    for mode, group in enumerate(memory.groups):
-        bank, row = design(memory, one, mode)
-        other_bank, other_row = design(memory, other, mode)
-        with m.If(one != other):
-            always(m, (bank != other_bank) | (row != other_row), "no two words in one place")
-        # Every factor is a power of two: the definition is one of shifts.
-        group_bits = (group - 1).bit_length()
-        number = (
-            ((bank >> group_bits) << (row_bits + group_bits))
-            + (row << group_bits)
-            + (bank & (group - 1))
-        )
-        always(m, one == number, "words run along the banks of a group, then its rows")
-        always(m, bank < memory.banks, "the bank exists")
-        always(m, row < memory.rows, "the row exists")
-    return m
+    (bank, row), (other_bank, other_row) = placed(one), placed(other)
+    with m.If(one != other):
+        always(m, (bank != other_bank) | (row != other_row), "no two words in one place")
+    # Every factor is a power of two: the definition is one of shifts.
+    group_bits = (group - 1).bit_length()
+    number = (
+        ((bank >> group_bits) << (row_bits + group_bits))
+        + (row << group_bits)
+        + (bank & (group - 1))
+    )
+    always(m, one == number, "words run along the banks of a group, then its rows")
+    always(m, bank < memory.banks, "the bank exists")
+    always(m, row < memory.rows, "the row exists")
+    every = fixed(signed(word_bits + 2))
+    lifted = banks.lift(every[known:].as_signed(), mode)
+    exists = (every >= 0) & (every < memory.banks * memory.rows)
+    always(m, banks.beyond(lifted, mode) == ~exists, "no other number is a word's")
 
 
 class Walk:
@@ -204,9 +223,10 @@ _TEMPORAL_MUTANTS = (
 PROOFS = (
     Proof(
         name="remap",
-        design=remap,
-        claim="in every mode a bijection of words and places, and the one that the paper defines",
-        size="32 banks of 512 rows, groups of 32, 16, 8 and 1",
+        design=BankMap,
+        claim="in every mode a bijection of words and places, and the one that the paper defines; "
+        "and no other number has a place",
+        size="32 banks of 512 rows, groups of 32, 16, 8 and 1; a reach of all and of 8",
         harness=remap_harness,
         depth=1,
         reach=1,
@@ -220,6 +240,11 @@ PROOFS = (
                 flaw="the smallest groups are lifted least",
                 old="number.shift_left(self._shift(each))",
                 new="number.shift_left(self.most - self._shift(each))",
+            ),
+            Mutant(
+                flaw="numbers behind the last are words where groups are smaller",
+                old="lifted[last:].any() | self._in_mode(mode, some)",
+                new="lifted[last:].any()",
             ),
         ),
     ),

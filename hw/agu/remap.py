@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Mux, Value
 
 from ..config import MemoryConfig
 
-__all__ = ["BankMap", "remap"]
+__all__ = ["BankMap"]
 
 
 class BankMap:
@@ -92,9 +92,3 @@ class BankMap:
         last = max(ends.values())
         some = {each: lifted[end:last].any() for each, end in ends.items()}
         return lifted[last:].any() | self._in_mode(mode, some)
-
-
-def remap(memory: MemoryConfig, word: Value, mode: Value) -> tuple[Value, Value]:
-    """Bank and row of word number `word` in addressing mode `mode`, combinational."""
-    banks = BankMap(memory=memory)
-    return banks.place(banks.lift(word, mode), mode)

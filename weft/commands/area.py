@@ -24,7 +24,7 @@ SWEEPS = ("crossbar",)
 
 
 @click.command()
-@config_option
+@config_option()
 @click.option(
     "--target",
     type=click.Choice(TARGET_NAMES),

@@ -27,7 +27,7 @@ __all__ = ["ablation"]
 
 
 @click.command()
-@config_option
+@config_option()
 @click.option(
     "--group",
     "groups",

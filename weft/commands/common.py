@@ -34,16 +34,22 @@ __all__ = [
 WIDTH = 160
 """Columns of a wide table that goes to a file."""
 
-config_option = click.option(
-    "--config",
-    default=DEFAULT_CONFIG,
-    show_default=True,
-    metavar="NAME|FILE.toml",
-    help="Configuration to build.",
-)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object and nothing else."
 )
+
+
+def config_option(
+    default: str = DEFAULT_CONFIG,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """``--config``, the configuration that a command builds."""
+    return click.option(
+        "--config",
+        default=default,
+        show_default=True,
+        metavar="NAME|FILE.toml",
+        help="Configuration to build.",
+    )
 
 
 def engine_option(auto: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -64,7 +64,7 @@ def workload_command(command: Callable[..., Workload]) -> Callable[..., int]:
 
     run: Callable[..., int] = waveform_options(wrapper)
     options = (
-        config_option,
+        config_option(),
         engine_option("what is done sooner"),
         click.option(
             "--seed",

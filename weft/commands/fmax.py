@@ -7,22 +7,18 @@ from rich.console import Console
 from rich.table import Table
 
 from ..config import load_config
-from .common import json_option, measured, print_json, work_progress
+from .common import config_option, json_option, measured, print_json, work_progress
 
 __all__ = ["fmax"]
 
 DEFAULT = "ecp5"
+"""Of the named configurations, the one that fits."""
+
 INCOMPLETE = 1
 
 
 @click.command()
-@click.option(
-    "--config",
-    default=DEFAULT,
-    show_default=True,
-    metavar="NAME|FILE.toml",
-    help="Configuration to place.",
-)
+@config_option(DEFAULT)
 @click.option(
     "--part",
     "parts",

@@ -11,7 +11,7 @@ __all__ = ["generate"]
 
 
 @click.command()
-@config_option
+@config_option()
 @click.option(
     "-o",
     "--output",

@@ -4,7 +4,7 @@ import pytest
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.sim import Simulator
 
-from weft.hw.agu import remap
+from weft.hw.agu import BankMap
 from weft.hw.config import AcceleratorConfig, MemoryConfig
 from weft.sim.golden import agu as golden
 
@@ -16,7 +16,8 @@ def places(memory: MemoryConfig) -> list[list[int]]:
     m = Module()
     word = Signal(range(memory.banks * memory.rows))
     mode = Signal(range(max(len(memory.groups), 2)))
-    bank, row = remap(memory, word, mode)
+    banks = BankMap(memory=memory)
+    bank, row = banks.place(banks.lift(word, mode), mode)
     assert (len(bank), len(row)) == (
         (memory.banks - 1).bit_length(),
         (memory.rows - 1).bit_length(),
@@ -67,7 +68,8 @@ def test_a_mode_beyond_the_groups_acts_as_mode_0() -> None:
     m = Module()
     word = Signal(3)
     place = Signal(3)
-    m.d.comb += place.eq(Cat(*remap(memory, word, Signal(2, init=3))))
+    banks, mode = BankMap(memory=memory), Signal(2, init=3)
+    m.d.comb += place.eq(Cat(*banks.place(banks.lift(word, mode), mode)))
 
     async def step(ctx):
         for number, expected in enumerate(wanted(memory, 4)):
