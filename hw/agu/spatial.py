@@ -4,15 +4,15 @@ from functools import reduce
 from math import prod
 from operator import and_
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..bus.fault import TAG_BITS, FaultCode, fault_report
-from ..bus.turns import lowest
+from ..bus.fault import fault_report
+from ..bus.wires import adopt
 from ..config import MemoryConfig, MoverConfig
 from ..errors import ConfigError
+from .blame import ChannelBlame
 from .multiple import multiple
 from .remap import BankMap
 from .row import channel_address, channel_row, row_address_bits, temporal_row
@@ -148,10 +148,13 @@ class SpatialAgu(wiring.Component):
         tag, mode = Signal.like(row.settings.tag), Signal.like(row.settings.mode)
         enabled = Signal(mover.channels)
         full = Signal()
-        blames = Signal()  # a row that left before was in error: it is being looked for
+        m.submodules.blame = blame = ChannelBlame(
+            memory=memory, mover=mover, settings=self._settings
+        )
+        adopt(blame, "fault", self.fault)
 
         m.d.comb += [
-            self.o.valid.eq(full & ~blames),
+            self.o.valid.eq(full & ~blame.busy),
             self.i.ready.eq(~full | (self.o.valid & self.o.ready)),
         ]
         with m.If(self.i.valid & self.i.ready):
@@ -248,89 +251,13 @@ class SpatialAgu(wiring.Component):
         ]
         if mover.is_source:
             m.d.comb += leaves.error.eq(failing.any())
-        self._elaborate_blame(m, blames, failing, address, tag)
+        m.d.comb += [
+            blame.accepts.eq(self.i.valid & self.i.ready),
+            blame.given.tag.eq(row.settings.tag),
+            blame.given.spatial_strides.eq(row.settings.spatial_strides),
+            blame.leaves.eq(self.o.valid & self.o.ready),
+            blame.failing.eq(failing),
+            blame.address.eq(address),
+            blame.tag.eq(tag),
+        ]
         return m
-
-    def _elaborate_blame(
-        self,
-        m: Module,
-        blames: Signal,
-        failing: Signal,
-        address: Signal,
-        tag: Signal,
-    ) -> None:
-        """Report the lowest of the channels that are `failing` in a row with `address` and `tag`.
-
-        Which those are comes late, and the way from there is long: so what it takes is kept of
-        every row that leaves, and the next one waits while a cycle finds the first of them and
-        another one sums up its address again, which costs a fraction of a multiplexer over the sums
-        of all channels, and says what is wrong with it.
-        """
-        memory, bounds = self._memory, self._mover.spatial_bounds
-        failed = Signal.like(failing)
-        blamed_row, blamed_tag = Signal.like(address), Signal.like(tag)
-        blamed = [Signal(range(bound), name=f"blamed_{axis}") for axis, bound in enumerate(bounds)]
-        left, faulty, found, reports = (Signal() for _ in range(4))
-        # Of each execution, for they are its BD's.
-        given = self.i.payload.settings
-        m.submodules.strides = kept = Memory(
-            shape=given.spatial_strides.shape(), depth=1 << TAG_BITS, init=[]
-        )
-        write, read = kept.write_port(), kept.read_port(domain="comb")
-        m.d.comb += [
-            write.en.eq(self.i.valid & self.i.ready),
-            write.addr.eq(given.tag),
-            write.data.eq(given.spatial_strides),
-            read.addr.eq(blamed_tag),
-        ]
-        leaving = self.o.valid & self.o.ready
-        m.d.comb += [faulty.eq(left & failed.any()), blames.eq(faulty | found)]
-        m.d.sync += [left.eq(leaving), found.eq(faulty), reports.eq(found)]
-        with m.If(leaving):
-            m.d.sync += [
-                failed.eq(failing),
-                blamed_row.eq(address),
-                blamed_tag.eq(tag),
-            ]
-
-        m.submodules.first = searching = Module()
-        first = Signal(len(failed))
-        searching.d.comb += first.eq(lowest(searching, failed))
-        period = 1
-        for index, bound in zip(blamed, bounds, strict=True):
-            searching.d.sync += [
-                index[bit].eq(
-                    Cat(first[c] for c in range(len(first)) if c // period % bound >> bit & 1).any()
-                )
-                for bit in range(len(index))
-            ]
-            period *= bound
-
-        m.submodules.blaming = blaming = Module()
-        total = blamed_row.as_signed() if self._mover.guards else blamed_row
-        for index, stride in zip(blamed, read.data, strict=True):
-            for bit in range(len(index)):
-                total = total + Mux(index[bit], stride.shift_left(bit), 0)
-        where = Signal(channel_address(memory, self._mover))
-        with blaming.If(found):
-            blaming.d.sync += where.eq(total)
-        outside = where[memory.address_bits :].any()
-        if not self._mover.guards:
-            outside |= blamed_row[-1]
-        within = (memory.word_bytes - 1).bit_length()
-        askew = [blamed_row[:within].any()]
-        for index, stride in zip(blamed, read.data, strict=True):
-            askew.append(index.any() & stride[:within].any())
-        code = Signal(FaultCode)
-        with blaming.If(reports & outside):
-            blaming.d.comb += code.eq(FaultCode.ADDRESS_RANGE)
-        with blaming.Elif(reports & Cat(askew).any()):
-            blaming.d.comb += code.eq(FaultCode.ALIGNMENT)
-        with blaming.Elif(reports):
-            blaming.d.comb += code.eq(FaultCode.REACH)
-        m.d.comb += [
-            self.fault.code.eq(code),
-            self.fault.address.eq(where),
-            self.fault.tag.eq(blamed_tag),
-            self.fault.named.eq(1),
-        ]
