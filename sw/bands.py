@@ -14,7 +14,7 @@ from .reach import bank_of, channel_offsets
 from .runs import BURST
 from .transfer import DmaPair
 
-__all__ = ["by_bands"]
+__all__ = ["by_bands", "crowding"]
 
 LOOPS = 3
 """Of the DRAM's end: rows of a band, beats of a row, bands."""
@@ -35,17 +35,26 @@ def by_bands(memory: MemoryConfig, pair: DmaPair, layout: BlockedLayout) -> bool
     able = beat >= BURST and pair.dram.loops >= LOOPS
     if not able or layout.row_bytes <= beat or layout.tile_rows == 1:
         return False
-    # The first row of tiles tells, wherever it stands.
-    return _bands_help(memory, mover, replace(layout, base=0, tiles_down=1, row_gap=0))
+    rows, bands = (_first_most(memory, mover, layout, banded=banded) for banded in (False, True))
+    return 2 * bands <= rows
 
 
-@lru_cache(maxsize=1 << 10)
-def _bands_help(memory: MemoryConfig, mover: MoverConfig, layout: BlockedLayout) -> bool:
-    """Whether of a row of tiles half as many words meet at a bank, by bands, or fewer."""
-    rows, bands = (layout.by_rows(memory, mover, banded=banded) for banded in (False, True))
-    return 2 * _most(memory, mover, bands) <= _most(memory, mover, rows)
+def crowding(memory: MemoryConfig, mover: MoverConfig, layout: BlockedLayout) -> float:
+    """How many times as many words of the beats that `mover` has under way meet at a bank, row
+    after row, as if they were spread over all banks of the group; at least once."""
+    even = mover.data_depth * mover.channels / memory.groups[layout.mode]
+    return max(_first_most(memory, mover, layout, banded=False) / even, 1.0)
 
 
+def _first_most(
+    memory: MemoryConfig, mover: MoverConfig, layout: BlockedLayout, *, banded: bool
+) -> int:
+    """As `_most`. The first row of tiles tells, wherever it stands."""
+    first = replace(layout, base=0, tiles_down=1, row_gap=0)
+    return _most(memory, mover, first.by_rows(memory, mover, banded=banded))
+
+
+@lru_cache(maxsize=1 << 11)
 def _most(memory: MemoryConfig, mover: MoverConfig, walk: BufferDescriptor) -> int:
     """Words at one bank of the first beats that the channels have under way together."""
     offsets = np.array(channel_offsets(mover.spatial_bounds, walk.spatial_strides))

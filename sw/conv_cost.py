@@ -1,171 +1,160 @@
 """What a way to cut a convolution into tiles costs, before anything is mapped.
 
-An estimate of cycles: the array's steps, with what its banks and the DMA's beats in them cost,
-against the beats of the DMA under them; and what nothing overlaps, the first loads and the last
-store.
+An estimate of cycles, from what the DMA has to do for each tile and when the array waits for that.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+import math
+from collections.abc import Sequence
+from dataclasses import replace
 
-from .blocked import BlockedLayout
+from .array_cost import ArrayEstimator, Effort, Total
 from .conv import ConvMapper
-from .conv_layout import ConvShape
-from .convolution import Axis
-from .gemm_layout import TileShape
-from .pieces import cuts
-from .placement import stand_together
+from .conv_layout import ConvShape, ConvTask
+from .conv_moves import ConvMoves
+from .convolution import Convolution
+from .overlap import Course, Moved, Stage
 
 __all__ = ["ConvEstimator"]
 
-PASS_CYCLES = 100
-"""About what it takes to push a pass."""
+FOLDED = 0.2
+"""Of the beats of A whose channels fall on fewer banks than they are, what the array loses where
+they take all that the group gives: the next K steps take the other banks, but not everywhere."""
 
-BEATS_A_CYCLE = 8
-"""Beats of the DMA, under the array's work, that are worth a cycle of it."""
+OUT_OF_STEP = 0.03
+"""The same where a pixel is one K step, so that the next takes the same banks but one. Channels
+that a load has put out of step meet there ever after."""
 
-OUT_OF_STEP = 12
-"""Of so many beats of A one is lost where its channels come to its banks at different times."""
+AXES = ("rows", "columns", "filters", "down", "across", "channels")
 
 
 class ConvEstimator:
-    """What plans of one mapper cost.
+    """What tiles of one problem cost with one mapper.
 
     Parameters
     ----------
     mapper
         The mapping.
-    windowed
-        Whether its problem is a windowed one.
+    problem
+        The convolution, of which the mapper's may be the windowed one.
     with_c
-        Whether it adds to something that is loaded for each result.
+        Whether it adds to something that is loaded.
     to_d, to_e
         What its results are.
     """
 
     def __init__(
-        self, mapper: ConvMapper, *, windowed: bool, with_c: bool, to_d: bool, to_e: bool
+        self, mapper: ConvMapper, problem: Convolution, *, with_c: bool, to_d: bool, to_e: bool
     ) -> None:
         self._mapper = mapper
-        self._beat = mapper.gemm.beat
-        self._latency = 2 * mapper.array.mu + mapper.array.nu + 1
-        self._moves_d, self._to_e = with_c + to_d, to_e
-        # Words of a step of the result: C and D, E and S.
-        self._words = self._moves_d * mapper.d.channels
-        if to_e:
-            word = mapper.config.memory.bank_bits
-            self._words += (mapper.array.e_bits + mapper.array.s_bits) // word
-        columns = mapper.problem.columns
-        self._apart = windowed or columns.steps(columns.outputs, columns.kernel)[0] > 1
-        # An array's mover takes all that a group of as many banks as it has channels gives.
-        self._crowded_a, self._crowded_b, self._crowded_d = (
-            regions[0].group <= mover.channels and stand_together(mapper.config.memory, regions)
-            for regions, mover in (
-                (mapper.placement.a, mapper.a),
-                (mapper.placement.b, mapper.b),
-                (mapper.placement.d, mapper.d),
-            )
+        self._moves = ConvMoves(mapper, problem)
+        gemm = mapper.gemm
+        self._passes = ArrayEstimator(
+            mapper.config,
+            mapper.placement,
+            with_c=with_c,
+            row_c=gemm.row_c_channels.bit_count() if gemm.form.row_c else None,
+            to_d=to_d,
+            to_e=to_e,
         )
+        self._efforts: dict[ConvShape, Effort] = {}
+        self._wholes: dict[ConvShape, tuple[Effort, dict[str, Moved], float]] = {}
 
-    def cost(self, shape: ConvShape, filters_first: bool) -> tuple[float, int] | None:
-        """Cycles, with something for what the DMA takes from others and a pass may, and passes.
+    def cost(self, shape: ConvShape, tasks: Sequence[ConvTask], *, most: float = math.inf) -> float:
+        """As :meth:`GemmEstimator.cost`, of tasks of `shape`."""
+        whole, _, first = self._whole(shape)
+        scale = whole.steps / sum(self._effort(task.tile.shape).steps for task in tasks)
+        return self._passes.cost(self._stages(shape, tasks), scale=scale, first=first, most=most)
 
-        None where an operand that changes while the array works has but one region.
+    def course(
+        self, shape: ConvShape, tasks: Sequence[ConvTask], *, most: float = math.inf
+    ) -> Course | None:
+        """When the array works on `tasks`, and what the DMA does; None above `most` cycles."""
+        return self._passes.course(self._stages(shape, tasks), most=most)
+
+    def bound(self, shape: ConvShape, *, filters_first: bool) -> float:
+        """What it costs at least, whatever waits for what.
+
+        `filters_first` is as in :class:`~weft.sw.conv_tiling.ConvPlan`.
         """
-        mapper, problem, placement = self._mapper, self._mapper.problem, self._mapper.placement
+        problem, placement = self._mapper.problem, self._mapper.placement
         outputs = _count(problem.rows.outputs, shape.rows)
         outputs *= _count(problem.columns.outputs, shape.columns)
         filters = _count(problem.filters, shape.filters)
         kernel = _count(problem.rows.kernel, shape.down)
         kernel *= _count(problem.columns.kernel, shape.across)
         kernel *= _count(problem.channels, shape.channels)
-        # How often all of the image, and all of the weights, are loaded.
         if filters_first:
             kept_a, kept_b = outputs * kernel, kernel
         else:
             kept_a, kept_b = kernel, filters * kernel
-        again_a = 1 if kept_a <= len(placement.a) else filters
-        again_b = 1 if kept_b <= len(placement.b) else outputs
-        passes = outputs * filters * kernel
-        for regions, loads in (
-            (placement.a, again_a * outputs * kernel),
-            (placement.b, again_b * filters * kernel),
-            (placement.d, outputs * filters),
-        ):
-            if len(regions) == 1 and loads > 1:
-                return None
+        again = {
+            "a": 1 if kept_a <= len(placement.a) else filters,
+            "b": 1 if kept_b <= len(placement.b) else outputs,
+        }
+        effort, moved, first = self._whole(shape)
+        return self._passes.bound(
+            effort,
+            {name: Total(each, again.get(name, 1)) for name, each in moved.items()},
+            results=outputs * filters,
+            first=first,
+        )
 
-        pixels = _loaded(problem.rows, shape.rows, shape.down)
-        pixels *= _loaded(problem.columns, shape.columns, shape.across)
-        b, d = mapper.layout_b(shape), mapper.layout_d(shape)
-        image = again_a * self._image(pixels, problem.channels, shape.channels)
-        first_a = self._image(mapper.pixels(shape), shape.channels, shape.channels)
-        first_b = self._weights(b, shape)
-        loads_b = again_b * filters * kernel
-        row_bytes = self._moves_d * d.row_bytes
-        if self._to_e:
-            row_bytes += mapper.layout_e(shape).row_bytes
-        last = shape.rows * shape.columns * row_bytes // self._beat
-        parameters = 0
-        if self._to_e:
-            s = mapper.gemm.layout_s(TileShape(m=1, n=shape.filters, k=1))
-            parameters = -(-s.row_bytes // self._beat)
-        results = outputs * filters * (last + parameters)
+    def _whole(self, shape: ConvShape) -> tuple[Effort, dict[str, Moved], float]:
+        """What array and DMA do for all tiles, and cycles of the loads before the first."""
+        if shape not in self._wholes:
+            steps = sum(
+                count * self._effort(kind).steps
+                for kind, count in shape.kinds(self._mapper.problem, AXES)
+            )
+            names = self._passes.loads + self._passes.stores
+            moved = {name: self._moves.of_all(name, shape) for name in names}
+            first = sum(self._moves.of_tile(name, shape.first, shape).least for name in "ab")
+            self._wholes[shape] = replace(self._effort(shape), steps=steps), moved, first
+        return self._wholes[shape]
 
-        fetches = passes * mapper.fetches(shape) * mapper.folds(shape)
-        steps = max(passes * mapper.cycles(shape), fetches)
-        # Writing results and storing them, with C reading and loading that, in one group of banks.
-        beats_d = passes * mapper.steps(shape) // mapper.depth(shape)
-        share = self._words // placement.d[0].group
-        if self._crowded_d:
-            share *= 2
-        steps = max(steps, beats_d * share * 4 // 3)
-        if self._crowded_a and image > first_a:
-            # Channels that a load has put out of step meet at a bank ever after.
-            steps = max(steps, fetches + fetches // OUT_OF_STEP)
-        if self._crowded_b:
-            # In the banks, where rows of B stand densely, however they come.
-            steps += (loads_b - 1) * _count(b.rows * b.row_bytes, self._beat)
-        alone, beats = first_a + first_b + parameters + last, image + loads_b * first_b + results
-        cycles = alone + max(steps, beats - alone, PASS_CYCLES * passes)
-        # Where the array waits for a pass, its last results take as long to come out; the more the
-        # DMA has to do, a beat in two cycles, the more often it waits.
-        dry = passes * self._latency * min(2 * beats / steps, 1)
-        # The first pass hides what is loaded for the second, a beat in two cycles, or the array
-        # waits for it.
-        second = first_a * (kernel > 1 or (outputs > 1 and (filters_first or filters == 1)))
-        second += first_b * (kernel > 1 or (filters > 1 and (outputs == 1 or not filters_first)))
-        late = 2 * second - mapper.steps(shape) * mapper.folds(shape)
-        if passes > 1 and late > 0:
-            dry += late + self._latency
-        return cycles + dry + beats / BEATS_A_CYCLE, passes
+    def _stages(self, shape: ConvShape, tasks: Sequence[ConvTask]) -> list[Stage]:
+        # Most are alike.
+        found: dict[tuple[object, ...], Stage] = {}
+        return [self._stage(shape, task, found) for task in tasks]
 
-    def _weights(self, layout: BlockedLayout, shape: ConvShape) -> int:
-        """Beats of a tile's weights: of some filters, a run for each of their rows in DRAM."""
-        beats = _count(layout.rows * layout.row_bytes, self._beat)
-        if shape.filters == self._mapper.problem.filters:
-            return beats
-        return max(beats, layout.rows * _count(shape.filters, self._beat))
+    def _stage(
+        self, shape: ConvShape, task: ConvTask, found: dict[tuple[object, ...], Stage]
+    ) -> Stage:
+        tile, uses = task.tile, (task.a, task.b, task.d)
+        pixels = [each.count for each in self._moves.reach(tile)]
+        key = tile.shape, *pixels, *(flag for use in uses for flag in (use.load, use.freed))
+        if key not in found:
+            found[key] = self._passes.stage(
+                self._effort(tile.shape),
+                a=task.a,
+                b=task.b,
+                d=task.d,
+                moved=lambda name: self._moves.of_tile(name, tile, shape),
+            )
+        return found[key]
 
-    def _image(self, pixels: int, channels: int, piece: int) -> int:
-        """Beats of so many pixels in pieces of so many of their channels."""
-        width = self._mapper.blocks(piece) * self._mapper.block
-        pieces = _count(channels, piece)
-        if self._apart or pieces > 1 or piece % self._mapper.array.ku:
-            # A run a pixel, for they do not continue one another.
-            return pixels * pieces * _count(width, self._beat)
-        return _count(pixels * width, self._beat)
+    def _effort(self, shape: ConvShape) -> Effort:
+        if shape not in self._efforts:
+            self._efforts[shape] = self._find_effort(shape)
+        return self._efforts[shape]
 
-
-@lru_cache(maxsize=1 << 12)
-def _loaded(axis: Axis, outputs: int, taps: int) -> int:
-    """Indices of the axis that are loaded for all pieces of so many outputs and taps."""
-    return sum(
-        axis.reach(some, through).count
-        for some in cuts(axis.outputs, outputs)
-        for through in cuts(axis.kernel, taps)
-    )
+    def _find_effort(self, shape: ConvShape) -> Effort:
+        mapper = self._mapper
+        fetches, work = mapper.fetches(shape), mapper.steps(shape)
+        lost = 0.0
+        if mapper.folds(shape) > 1 and mapper.placement.a[0].group <= mapper.a.channels:
+            lost = FOLDED
+        elif mapper.pixel_step(shape) == mapper.blocks(shape.channels) == 1:
+            lost = OUT_OF_STEP
+        steps = max(mapper.cycles(shape), round(fetches * (1 + lost)))
+        return Effort(
+            steps=steps,
+            a=mapper.a.channels * fetches / steps,
+            b=mapper.b.channels * work / steps,
+            results=work / mapper.depth(shape) / steps,
+        )
 
 
 def _count(extent: int, piece: int) -> int:

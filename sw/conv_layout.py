@@ -12,19 +12,23 @@ has E.
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..hw.config import AcceleratorConfig, MoverConfig
 from .blocked import BlockedLayout, beat_bytes, spread_words
 from .convolution import Convolution, Reach
 from .gemm_layout import GemmForm, GemmLayouts, TileShape
+from .pieces import kinds
 from .placement import Placement, Region, bound_mover
 from .repeat import keeps
+from .residency import Use
 from .transfer import DmaPair
 
-__all__ = ["ConvLayouts", "ConvShape", "ConvTile", "ImageTile"]
+__all__ = ["ConvLayouts", "ConvShape", "ConvTask", "ConvTile", "ImageTile"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +42,34 @@ class ConvShape:
     down: int
     across: int
     channels: int
+
+    @property
+    def first(self) -> ConvTile:
+        """The tile of that shape at the beginning of everything."""
+        return ConvTile(
+            rows=range(self.rows),
+            columns=range(self.columns),
+            filters=range(self.filters),
+            down=range(self.down),
+            across=range(self.across),
+            channels=range(self.channels),
+        )
+
+    def kinds(self, problem: Convolution, axes: Sequence[str]) -> Iterator[tuple[ConvShape, int]]:
+        """Shapes of the tiles of `problem` along some of its axes, this one's along the others, and
+        how many there are of each."""
+        extents = {
+            "rows": problem.rows.outputs,
+            "columns": problem.columns.outputs,
+            "filters": problem.filters,
+            "down": problem.rows.kernel,
+            "across": problem.columns.kernel,
+            "channels": problem.channels,
+        }
+        lengths = [kinds(extents[axis], getattr(self, axis)) for axis in axes]
+        for each in itertools.product(*lengths):
+            found = {axis: length for axis, (length, _) in zip(axes, each, strict=True)}
+            yield replace(self, **found), math.prod(count for _, count in each)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +93,24 @@ class ConvTile:
             across=len(self.across),
             channels=len(self.channels),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvTask:
+    """One pass of the array over a tile.
+
+    Parameters
+    ----------
+    tile
+        What it computes.
+    a, b, d
+        As of :class:`~weft.sw.gemm.GemmTask`: image, weights and result.
+    """
+
+    tile: ConvTile
+    a: Use
+    b: Use
+    d: Use
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +172,7 @@ class ConvLayouts:
         self.block = self.array.ku * self.gemm.operand
         """Bytes of a K step of a pixel."""
         self._pitches: dict[tuple[int, int], int] = {}
+        self._row_lengths: dict[ConvShape, int | None] = {}
         self.a = bound_mover(config, "array.a")
         self.b = bound_mover(config, "array.b")
         self.d = bound_mover(config, "array.d")
@@ -165,6 +216,11 @@ class ConvLayouts:
         outputs. Where a kernel hangs over the end of a row it meets the next: between them stand as
         many zeros as it covers. That takes fewer beats where whole beats fit rows badly.
         """
+        if shape not in self._row_lengths:
+            self._row_lengths[shape] = self._row_length(shape)
+        return self._row_lengths[shape]
+
+    def _row_length(self, shape: ConvShape) -> int | None:
         columns, rows, mu = self.problem.columns, self.problem.rows, self.array.mu
         _, down, _ = rows.steps(shape.rows, shape.down)
         _, across, _ = columns.steps(shape.columns, shape.across)

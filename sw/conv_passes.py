@@ -12,7 +12,7 @@ from .conv_tiling import ConvPlan
 from .descriptor import BufferDescriptor, Guard
 from .lower import lower
 from .memref import MemRef
-from .residency import Use, residency
+from .residency import Use
 from .results import load_parameters
 from .transfer import DmaPair
 
@@ -68,18 +68,8 @@ class ConvPasses:
             self.weights = _flattened(weights)
 
     def __iter__(self) -> Iterator[ArrayPass]:
-        tiles, placement = list(self.plan.tiles()), self.mapper.placement
-        images = [(t.rows, t.columns, t.down, t.across, t.channels) for t in tiles]
-        weights = [(t.filters, t.down, t.across, t.channels) for t in tiles]
-        results = [(t.rows, t.columns, t.filters) for t in tiles]
-        uses = zip(
-            residency(images, len(placement.a)),
-            residency(weights, len(placement.b)),
-            residency(results, len(placement.d)),
-            strict=True,
-        )
-        for tile, use in zip(tiles, uses, strict=True):
-            yield self._pass(tile, *use)
+        for task in self.plan.tasks():
+            yield self._pass(task.tile, task.a, task.b, task.d)
 
     def _pass(self, tile: ConvTile, a: Use, b: Use, d: Use) -> ArrayPass:
         rows, columns, filters = tile.rows.start, tile.columns.start, tile.filters.start

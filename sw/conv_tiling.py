@@ -6,19 +6,24 @@ Every choice is by an estimate of its cycles (:mod:`weft.sw.conv_cost`).
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..hw.config import AcceleratorConfig
 from .conv import ConvMapper
 from .conv_cost import ConvEstimator
-from .conv_layout import ConvShape, ConvTile
+from .conv_layout import ConvShape, ConvTask, ConvTile
 from .convolution import Convolution
 from .errors import MappingError
 from .pieces import cuts, even_pieces, largest
 from .placement import Placement
+from .residency import residency
 
 __all__ = ["ConvPlan", "plan_convolution"]
+
+PASSES = 96
+"""Passes of a plan whose course is looked at; what follows is much the same."""
 
 COLUMN_LEVELS, ROW_LEVELS = 2, 3
 """Widths and heights of a tile that are tried, from the largest that fits on."""
@@ -78,6 +83,26 @@ class ConvPlan:
                 across=across,
                 channels=channels,
             )
+
+    def tasks(self, most: int | None = None) -> list[ConvTask]:
+        """The array's tasks in order, or the first of them as if there were no more."""
+        tiles, placement = list(itertools.islice(self.tiles(), most)), self.mapper.placement
+        starts = [
+            (t.rows.start, t.columns.start, t.filters.start, t.down[0], t.across[0], t.channels[0])
+            for t in tiles
+        ]
+        images = [(y, x, *kernel) for y, x, _, *kernel in starts]
+        weights = [(which, *kernel) for _, _, which, *kernel in starts]
+        results = [each[:3] for each in starts]
+        uses = zip(
+            residency(images, len(placement.a)),
+            residency(weights, len(placement.b)),
+            residency(results, len(placement.d)),
+            strict=True,
+        )
+        return [
+            ConvTask(tile=tile, a=a, b=b, d=d) for tile, (a, b, d) in zip(tiles, uses, strict=True)
+        ]
 
     @property
     def fits(self) -> bool:
@@ -153,22 +178,26 @@ def plan_convolution(
         # There may be no sums in memory, unless what is left for E does not do for all of a kernel.
         which = (True,) if to_d or with_c else (False, True)
         placements = [place.quantized(sums=sums) for sums in which for place in placements]
-    found: list[tuple[tuple[float, int], ConvPlan]] = []
+    plans: list[tuple[float, int, ConvEstimator, ConvPlan]] = []
     for variant, windowed in variants:
         for placement in placements:
             mapper = ConvMapper(config, placement, variant, row_c=row_c)
-            estimator = ConvEstimator(
-                mapper, windowed=windowed, with_c=with_c and not row_c, to_d=to_d, to_e=to_e
-            )
+            estimator = ConvEstimator(mapper, problem, with_c=with_c, to_d=to_d, to_e=to_e)
             for shape, filters_first in itertools.product(_shapes(mapper), (False, True)):
-                cost = estimator.cost(shape, filters_first)
-                if cost is not None:
-                    plan = ConvPlan(
-                        mapper=mapper, shape=shape, filters_first=filters_first, windowed=windowed
-                    )
-                    found.append((cost, plan))
-    found.sort(key=lambda choice: choice[0])
-    best = next((plan for _, plan in found if plan.fits), None)
+                bound = estimator.bound(shape, filters_first=filters_first)
+                plan = ConvPlan(
+                    mapper=mapper, shape=shape, filters_first=filters_first, windowed=windowed
+                )
+                plans.append((bound, len(plans), estimator, plan))
+    plans.sort(key=lambda each: each[:2])
+    least, best = math.inf, None
+    for bound, _, estimator, plan in plans:
+        if bound >= least:
+            break
+        if plan.fits:
+            cost = estimator.cost(plan.shape, plan.tasks(PASSES), most=least)
+            if cost < least:
+                least, best = cost, plan
     if best is None:
         array = config.array
         assert array is not None, "the mapper saw to it"

@@ -108,12 +108,13 @@ class Axis:
         """What `outputs` need through `taps`; one index that nobody needs, if it is nothing."""
         step, output_step, tap_step = self.steps(len(outputs), len(taps))
         lowest = outputs.start * self.stride + taps.start * self.dilation - self.before
-        needed = [
-            j
-            for o in range(len(outputs))
-            for t in range(len(taps))
-            if 0 <= lowest + (j := o * output_step + t * tap_step) * step < self.size
-        ]
+        # Of each tap, those j in the image; outputs among them are `every` steps apart.
+        low, high, every = -(lowest // step), (self.size - 1 - lowest) // step, output_step or 1
+        needed = []
+        for shift in (tap * tap_step for tap in range(len(taps))):
+            first, last = max(-((shift - low) // every), 0), (high - shift) // every
+            if first <= (last := min(last, len(outputs) - 1)):
+                needed += [first * every + shift, last * every + shift]
         if not needed:
             return Reach(
                 first=0, step=1, count=1, start=1, output_step=output_step, tap_step=tap_step

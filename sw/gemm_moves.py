@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections import Counter
 from dataclasses import replace
 
@@ -14,7 +13,7 @@ from .gemm import GemmMapper, GemmProblem
 from .gemm_layout import TileShape
 from .overlap import Moved
 from .pieces import cuts
-from .runs import run_cycles
+from .runs import Span, part_cycles
 from .transfer import DmaPair
 
 __all__ = ["GemmMoves"]
@@ -56,16 +55,14 @@ class GemmMoves:
             if mapper.transposed(name):
                 rows, columns, size = self._matrices[name]
                 self._matrices[name] = columns, rows, size
-        self._found: dict[tuple[str, int, int, int], Moved] = {}
+        self._found: dict[tuple[str, int, int, int, int], Moved] = {}
         self._sums: dict[tuple[str, int, int], Moved] = {}
 
     def of_tile(self, name: str, shape: TileShape, piece: TileShape) -> Moved:
         """For an operand of a tile; all tiles begin at multiples of `piece`."""
-        rows, columns = self._extents(name, shape)
-        _, step = self._extents(name, piece)
-        key = name, rows, columns, step
+        key = name, *self._extents(name, shape), *self._extents(name, piece)
         if key not in self._found:
-            self._found[key] = self._moved(name, shape, rows, columns, step)
+            self._found[key] = self._moved(name, shape, piece)
         return self._found[key]
 
     def of_all(self, name: str, piece: TileShape) -> Moved:
@@ -110,22 +107,20 @@ class GemmMoves:
                 return mapper.layout_row_c(shape)
         return mapper.layout_d(shape)
 
-    def _moved(self, name: str, shape: TileShape, rows: int, columns: int, step: int) -> Moved:
-        _, across, size = self._matrices[name]
+    def _moved(self, name: str, shape: TileShape, piece: TileShape) -> Moved:
+        (rows, columns), units = self._extents(name, shape), self._extents(name, piece)
+        down, across, size = self._matrices[name]
         pair, beat = self._pairs[name], self._mapper.beat
         layout = self._layout(name, shape)
-        length, width = columns * size, layout.row_bytes
-        if columns == across and length == width:
-            # Rows continue one another.
-            cycles = run_cycles(rows * length, beat, step=beat)
-        else:
-            step = math.gcd(across, step) * size if rows > 1 else step * size
-            banded = by_bands(self._mapper.config.memory, pair, layout)
-            piece = beat if banded else width
-            lengths = [min(max(length - begin, 0), piece) for begin in range(0, width, piece)]
-            row = sum(run_cycles(run, beat, step=step, padding=piece - run) for run in lengths)
-            cycles = rows * row
-        # Rows that are not there are padding.
-        cycles += (layout.rows - rows) * -(-width // beat)
-        region = "d" if name == "c" else name
-        return Moved(region, cycles, layout.rows * width // beat)
+        spans = [
+            Span(whole=down, count=rows, padded=layout.rows, unit=units[0]),
+            Span(whole=across, count=columns, padded=layout.row_bytes // size, unit=units[1]),
+        ]
+        # Whole rows continue one another.
+        apart = columns < across or columns * size < layout.row_bytes
+        banded = apart and by_bands(self._mapper.config.memory, pair, layout)
+        return Moved(
+            "d" if name == "c" else name,
+            part_cycles(spans, element=size, beat=beat, piece=beat if banded else None),
+            layout.rows * layout.row_bytes // beat,
+        )

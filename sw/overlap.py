@@ -11,10 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Course", "Moved", "Stage", "beat_cycles", "overlap"]
-
-MEETING = 0.8
-"""Of the words that the array's movers ask of the banks: those that a beat of the DMA meets."""
+__all__ = ["Course", "Moved", "Stage", "overlap"]
 
 UNEVEN = 0.25
 """Of the cycles of a beat above one, at the faster of its two ports, that the slower one waits for
@@ -73,9 +70,8 @@ class Stage:
     ----------
     steps
         Cycles that the array works.
-    asked
-        Words that its movers meanwhile ask, in a cycle, of the banks where an operand stands, by
-        what these could give.
+    beats
+        Cycles that a beat of the DMA takes meanwhile, at least, where an operand stands.
     loads
         What it waits for, in the order of the DMA. Each takes a region of its operand.
     takes
@@ -87,16 +83,11 @@ class Stage:
     """
 
     steps: int
-    asked: Mapping[str, float] = field(default_factory=dict)
+    beats: Mapping[str, float] = field(default_factory=dict)
     loads: Sequence[Moved] = ()
     takes: Sequence[str] = ()
     frees: Sequence[tuple[str, int]] = ()
     stores: Sequence[Moved] = ()
-
-
-def beat_cycles(asked: float) -> float:
-    """Cycles of a beat at the scratchpad's port of the DMA beside so much of the array's work."""
-    return 1 / (1 - MEETING * asked)
 
 
 @dataclass(frozen=True)
@@ -181,7 +172,7 @@ class _Overlap:
         self._needs = list(itertools.accumulate(len(stage.loads) for stage in stages))
         self.stage = 0
         self._left = 0.0
-        self._asked: Mapping[str, float] = {}
+        self._beats: Mapping[str, float] = {}
         self._ended = -math.inf
         # Until when the DRAM's port is busy with loads.
         self._read = 0.0
@@ -235,7 +226,7 @@ class _Overlap:
             for operand in stage.takes:
                 free[operand] -= 1
             self._left = stage.steps
-            self._asked = stage.asked
+            self._beats = stage.beats
             self.stops += self._risk(ready, stage.steps)
         return ready
 
@@ -262,7 +253,7 @@ class _Overlap:
         """Cycles of a beat at the scratchpad's port, were it for `way` alone."""
         if not self._left or not way.left:
             return 1.0
-        return beat_cycles(self._asked.get(way.queue[len(way.ends)].operand, 0.0))
+        return self._beats.get(way.queue[len(way.ends)].operand, 1.0)
 
     def _worked(self) -> None:
         stage = self.stages[self.stage]

@@ -6,7 +6,7 @@ import bisect
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-__all__ = ["cuts", "even_pieces", "largest"]
+__all__ = ["cuts", "even_pieces", "kinds", "largest"]
 
 T = TypeVar("T")
 
@@ -14,6 +14,12 @@ T = TypeVar("T")
 def cuts(extent: int, piece: int) -> list[range]:
     """In pieces of one size, of which the last may be shorter."""
     return [range(start, min(start + piece, extent)) for start in range(0, extent, piece)]
+
+
+def kinds(extent: int, piece: int) -> list[tuple[int, int]]:
+    """The lengths of those pieces, and how many have each."""
+    whole, rest = divmod(extent, piece)
+    return [(length, count) for length, count in ((piece, whole), (rest, 1)) if length and count]
 
 
 def even_pieces(extent: int, unit: int) -> list[int]:

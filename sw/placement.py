@@ -18,7 +18,7 @@ from .regions import CYCLES, Operand, Region, Traffic, place, resized
 from .repeat import replayed
 from .transfer import DmaPair
 
-__all__ = ["Placement", "Region", "bound_mover", "stand_together"]
+__all__ = ["Placement", "Region", "banks_of", "bound_mover"]
 
 STEPS = 8
 """Steps a tile of D in the traffic for which operands are placed: fewer are seldom."""
@@ -195,13 +195,11 @@ def bound_mover(config: AcceleratorConfig, port: str) -> MoverConfig:
     return mover
 
 
-def stand_together(memory: MemoryConfig, regions: Sequence[Region]) -> bool:
-    """Whether some of the regions of an operand are on the same banks."""
-    groups = set()
-    for region in regions:
-        word = np.array([region.base // memory.word_bytes])
-        groups.add(int(bank_of(memory, region.mode, word)[0]) // region.group)
-    return len(groups) < len(regions)
+def banks_of(memory: MemoryConfig, region: Region) -> range:
+    """The banks on which it stands."""
+    ends = np.array([region.base, region.base + max(region.size, 1) - 1]) // memory.word_bytes
+    first, last = (int(bank) // region.group for bank in bank_of(memory, region.mode, ends))
+    return range(first * region.group, (last + 1) * region.group)
 
 
 def _divided(region: Region, eighths: Sequence[int]) -> list[Region]:

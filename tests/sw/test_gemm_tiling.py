@@ -16,7 +16,7 @@ from weft.sw.gemm_cost import GemmEstimator
 from weft.sw.gemm_layout import GemmForm, TileShape
 from weft.sw.gemm_tiling import GemmPlan, plan_product
 from weft.sw.placement import Placement
-from weft.sw.runs import run_cycles
+from weft.sw.runs import Span, part_cycles, run_cycles
 
 TINY, DEFAULT = named_config("tiny"), named_config("datamaestro")
 # One addressing mode, so that the operands share all banks.
@@ -91,7 +91,7 @@ def test_one_tile_has_the_scratchpad_to_itself_and_many_share_it() -> None:
     # Where two of the smallest tiles do not fit, one does.
     memory = MemoryConfig(banks=16, bank_bits=32, rows=2, groups=(16, 8, 4, 1))
     small = planned(replace(TINY, memory=memory), 64, 64, 64)
-    assert len(small.mapper.placement.a) == 1
+    assert len(small.mapper.placement.d) == 1
     assert len(small.tasks()) > 1
 
 
@@ -218,6 +218,25 @@ def test_a_run_takes_a_cycle_for_each_beat_that_it_touches() -> None:
     assert run_cycles(128, 64, step=96) == 2.5
     assert run_cycles(133, 64, step=64, padding=59) == 3 + 1
     assert run_cycles(8, 64, step=64) == 1.5
+
+
+def test_what_is_dense_in_dram_is_one_run() -> None:
+    def cycles(*spans: Span, **kind: int) -> float:
+        return part_cycles(spans, element=1, beat=64, **kind)
+
+    whole, half = Span(whole=64, count=64, padded=64), Span(whole=64, count=32, padded=32, unit=32)
+    assert cycles(whole, whole) == 64
+    # Rows of their own: 32 bytes that begin at a multiple of as many.
+    assert cycles(whole, half) == 64 * 1.5
+    assert cycles(half, whole) == 32
+    # Every other row is apart from the next.
+    assert cycles(Span(whole=64, count=32, padded=32, step=2), whole) == 32 * 1.5
+    # Padding of a row, in beats, and rows that are not there.
+    wide = Span(whole=64, count=64, padded=128)
+    assert cycles(whole, wide) == 64 * (1 + 1)
+    assert cycles(Span(whole=8, count=8, padded=10), wide) == 8 * 2 + 2 * 2
+    # In pieces, of which each takes as long as a short run.
+    assert cycles(whole, whole, piece=64) == 64 * 1.5
 
 
 def test_what_cannot_be_cut_is_refused() -> None:

@@ -2,20 +2,22 @@
 
 import pytest
 
-from weft.sw.overlap import AHEAD, BEGIN, HANDOVER, Moved, Stage, beat_cycles, overlap
+from weft.sw.overlap import AHEAD, BEGIN, HANDOVER, Moved, Stage, overlap
 
 REGIONS = {"a": 2, "b": 2, "d": 2}
 LATENCY = 25
+BEAT = 5 / 3
+"""Cycles of a beat beside the array's work."""
 
 
 def passes(
-    count: int, *, steps: int, a: int = 10, b: int = 0, c: int = 0, d: int = 10, asked: float = 0.5
+    count: int, *, steps: int, a: int = 10, b: int = 0, c: int = 0, d: int = 10
 ) -> list[Stage]:
     """Of so many steps and beats, a cycle each in the DRAM."""
     loads = [Moved(name, beats, beats) for name, beats in (("a", a), ("b", b), ("d", c)) if beats]
     stage = Stage(
         steps=steps,
-        asked=dict.fromkeys("abd", asked),
+        beats=dict.fromkeys("abd", BEAT),
         loads=loads,
         takes=() if c else ("d",),
         frees=[(load.operand, 1) for load in loads if load.operand != "d"],
@@ -40,18 +42,16 @@ def test_loads_and_stores_hide_behind_work() -> None:
 
 def test_the_array_stops_for_every_pass_that_is_loaded_too_late() -> None:
     """A pass is loaded in twice its steps, half of them beside the work on the one before."""
-    beat = beat_cycles(0.5)
     course = overlap(passes(20, steps=100, a=200, d=1), REGIONS, LATENCY)
     assert course is not None
     assert course.stops == 20
-    each = 100 + BEGIN + (200 - (100 + BEGIN / beat) / beat)
+    each = 100 + BEGIN + (200 - (100 + BEGIN / BEAT) / BEAT)
     assert course.cycles == pytest.approx(200 + 20 * each, rel=0.1)
 
 
 def test_what_is_ready_just_in_time_counts_in_part() -> None:
-    beat = beat_cycles(0.5)
-    late = overlap(passes(2, steps=int(100 * beat), a=100), REGIONS, LATENCY)
-    early = overlap(passes(2, steps=int(200 * beat), a=100), REGIONS, LATENCY)
+    late = overlap(passes(2, steps=int(100 * BEAT), a=100), REGIONS, LATENCY)
+    early = overlap(passes(2, steps=int(200 * BEAT), a=100), REGIONS, LATENCY)
     assert late is not None
     assert early is not None
     assert 1 < late.stops < 2
