@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..hw.config import AcceleratorConfig
 from .demand import Demand
@@ -15,11 +15,16 @@ from .residency import Use
 __all__ = ["ArrayEstimator", "Effort", "Total"]
 
 STOP = 6
-"""Weight of a cycle in which the last results of a stretch of the array's work come out, beside the
-cycle itself: a busy array is worth more than the last half per cent of cycles."""
+"""Weight of a cycle in which the array does not get what it needs, or the last results of a stretch
+of its work come out, beside the cycle itself: a busy array is worth more than the last half per
+cent of cycles."""
 
-TURN = 72
-"""Cycles until a partial D comes back as C, which half a pass hides."""
+TURN, LATE = 110, 4
+"""Cycles until a partial D has come back as C. Half a pass hides that; of LATE cycles beyond one is
+lost."""
+
+PUSH = 100
+"""Cycles from when the first pass begins until the next can: its tasks are pushed one by one."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,8 @@ class Effort:
     ----------
     steps
         Cycles that the array works.
+    lost
+        Cycles beside them in which A's channels wait for one another.
     a, b
         Words of each that come from the banks, in a cycle.
     results
@@ -37,6 +44,7 @@ class Effort:
     """
 
     steps: int
+    lost: int
     a: float
     b: float
     results: float
@@ -119,9 +127,10 @@ class ArrayEstimator:
         beats, full = self._beside(effort, beside)
         brings, takes = [moved(name) for name in loads], [moved(name) for name in stores]
         # A beat that comes in nevertheless takes a cycle of the array.
-        lost = sum(each.beats for each in (*brings, *takes) if each.operand in full)
+        lost = effort.lost
+        lost += sum(each.beats for each in (*brings, *takes) if each.operand in full)
         if not first:
-            lost += max(TURN - effort.steps // 2, 0)
+            lost += max(TURN - effort.steps // 2, 0) // LATE
         return Stage(
             steps=effort.steps + lost,
             beats=beats,
@@ -129,16 +138,20 @@ class ArrayEstimator:
             takes=[*sums, *("e" if "e" in stores else "")],
             frees=frees,
             stores=takes,
+            lost=lost,
         )
 
     def course(self, stages: Sequence[Stage], *, most: float = math.inf) -> Course | None:
         """When the array works on `stages`, and what the DMA does; None above `most` cycles."""
+        if len(stages) > 1:
+            first, *others = stages
+            stages = [replace(first, steps=max(first.steps, PUSH)), *others]
         return overlap(stages, self._regions, self._latency, most=most)
 
     def cost(
         self, stages: Sequence[Stage], *, scale: float, first: float, most: float = math.inf
     ) -> float:
-        """Cycles, and more for each time that the array runs dry; infinite above `most`.
+        """Cycles, and more for those in which the array waits or runs dry; infinite above `most`.
 
         There is so many times as much to do as `stages` are. What follows them is held to go on as
         they do, but for loads in the `first` so many cycles.
@@ -147,7 +160,8 @@ class ArrayEstimator:
         course = self.course(stages, most=(most + once) / scale)
         if course is None:
             return math.inf
-        return scale * (course.cycles + STOP * self._latency * course.stops) - once
+        idle = self._latency * course.stops + sum(stage.lost for stage in stages)
+        return scale * (course.cycles + STOP * idle) - once
 
     def bound(
         self, effort: Effort, totals: Mapping[str, Total], *, results: int, first: float

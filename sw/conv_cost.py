@@ -20,11 +20,14 @@ __all__ = ["ConvEstimator"]
 
 FOLDED = 0.2
 """Of the beats of A whose channels fall on fewer banks than they are, what the array loses where
-they take all that the group gives: the next K steps take the other banks, but not everywhere."""
+the next K steps of a pixel do not take more banks than that either: those of other pixels do."""
 
-OUT_OF_STEP = 0.03
+OUT_OF_STEP = 0.08
 """The same where a pixel is one K step, so that the next takes the same banks but one. Channels
-that a load has put out of step meet there ever after."""
+that a load has put out of step may meet there ever after."""
+
+UNEVEN = 0.001
+"""The same where the next K step takes some of the same banks, for no even pitch suits the DMA."""
 
 AXES = ("rows", "columns", "filters", "down", "across", "channels")
 
@@ -142,19 +145,24 @@ class ConvEstimator:
 
     def _find_effort(self, shape: ConvShape) -> Effort:
         mapper = self._mapper
-        fetches, work = mapper.fetches(shape), mapper.steps(shape)
-        lost = 0.0
-        if mapper.folds(shape) > 1 and mapper.placement.a[0].group <= mapper.a.channels:
-            lost = FOLDED
-        elif mapper.pixel_step(shape) == mapper.blocks(shape.channels) == 1:
-            lost = OUT_OF_STEP
-        steps = max(mapper.cycles(shape), round(fetches * (1 + lost)))
+        cycles, fetches = mapper.cycles(shape), mapper.fetches(shape)
+        work = mapper.steps(shape) / cycles
         return Effort(
-            steps=steps,
-            a=mapper.a.channels * fetches / steps,
-            b=mapper.b.channels * work / steps,
-            results=work / mapper.depth(shape) / steps,
+            steps=cycles,
+            lost=max(round(fetches * (1 + self._lost(shape))) - cycles, 0),
+            a=mapper.a.channels * fetches / cycles,
+            b=mapper.b.channels * work,
+            results=work / mapper.depth(shape),
         )
+
+    def _lost(self, shape: ConvShape) -> float:
+        """Cycles of a beat of A from the banks, beside the one that it takes."""
+        mapper = self._mapper
+        if mapper.folds(shape) > 1:
+            return FOLDED if mapper.spread(shape) <= mapper.a.channels else 0.0
+        if mapper.pixel_step(shape) == mapper.blocks(shape.channels) == 1:
+            return OUT_OF_STEP
+        return UNEVEN if mapper.apart(shape) == 1 else 0.0
 
 
 def _count(extent: int, piece: int) -> int:

@@ -282,9 +282,17 @@ class ConvLayouts:
         The channels fall on so many banks fewer than they are as their stride has factors in common
         with the group.
         """
+        return -(-self.array.mu * self.apart(shape) // self.placement.a[0].group)
+
+    def spread(self, shape: ConvShape) -> int:
+        """Banks over which the channels of A are spread in the K steps of a pixel."""
+        group, apart = self.placement.a[0].group, self.apart(shape)
+        return min(group // apart, self.array.mu) * min(apart, self.blocks(shape.channels))
+
+    def apart(self, shape: ConvShape) -> int:
+        """Banks from one on which a channel of A may fall to the next of them."""
         group, word = self.placement.a[0].group, self.config.memory.word_bytes
-        stride = self.pixel_step(shape) * self._pitch(shape) // word
-        return -(-self.array.mu * math.gcd(group, stride) // group)
+        return math.gcd(group, self.pixel_step(shape) * self._pitch(shape) // word)
 
     # Where it stands.
 

@@ -114,6 +114,7 @@ class GemmEstimator:
         again = across if keeps(self._a, deep) else 1
         return Effort(
             steps=steps,
+            lost=0,
             a=self._a.channels / again,
             b=self._b.channels,
             results=1 / max(deep, array.mu),

@@ -80,6 +80,8 @@ class Stage:
         Regions, by operand, that nobody uses any more when it ends.
     stores
         What is taken away when it has ended. The region is free when that is done.
+    lost
+        Of the steps, those in which the array does not get what it needs.
     """
 
     steps: int
@@ -88,6 +90,7 @@ class Stage:
     takes: Sequence[str] = ()
     frees: Sequence[tuple[str, int]] = ()
     stores: Sequence[Moved] = ()
+    lost: int = 0
 
 
 @dataclass(frozen=True)
