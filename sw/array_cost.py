@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ..hw.config import AcceleratorConfig
 from .demand import Demand
-from .overlap import Course, Moved, Stage, overlap
+from .overlap import BEGIN, Course, Moved, Stage, overlap
 from .placement import Placement
 from .residency import Use
 
@@ -164,7 +164,13 @@ class ArrayEstimator:
         return scale * (course.cycles + STOP * idle) - once
 
     def bound(
-        self, effort: Effort, totals: Mapping[str, Total], *, results: int, first: float
+        self,
+        effort: Effort,
+        totals: Mapping[str, Total],
+        *,
+        results: int,
+        first: float,
+        last: float,
     ) -> float:
         """What it costs at least, whatever waits for what.
 
@@ -178,6 +184,8 @@ class ArrayEstimator:
             Tiles of the result.
         first
             Cycles of loads before the array begins.
+        last
+            Cycles of stores behind its end.
         """
         steps, beats = effort.steps, 0.0
         loads = stores = 0.0
@@ -195,13 +203,13 @@ class ArrayEstimator:
                 loads += again * moved.least
         beside = min(self._beside(effort, "")[0].values())
         cycles = max(
-            first + steps,
+            first + BEGIN + steps + effort.lost + last,
             loads,
             stores,
             steps + beats - steps / beside,
             *(stand[name] / count for name, count in self._regions.items() if count),
         )
-        return cycles + (1 + STOP) * self._latency
+        return cycles + (1 + STOP) * self._latency + STOP * effort.lost
 
     def _beside(self, effort: Effort, names: str) -> tuple[dict[str, float], set[str]]:
         """Cycles of a beat of the DMA where each operand stands, beside A, B and operands `names`

@@ -62,11 +62,11 @@ class ConvEstimator:
             to_e=to_e,
         )
         self._efforts: dict[ConvShape, Effort] = {}
-        self._wholes: dict[ConvShape, tuple[Effort, dict[str, Moved], float]] = {}
+        self._wholes: dict[ConvShape, tuple[Effort, dict[str, Moved], float, float]] = {}
 
     def cost(self, shape: ConvShape, tasks: Sequence[ConvTask], *, most: float = math.inf) -> float:
         """As :meth:`GemmEstimator.cost`, of tasks of `shape`."""
-        whole, _, first = self._whole(shape)
+        whole, _, first, _ = self._whole(shape)
         scale = whole.steps / sum(self._effort(task.tile.shape).steps for task in tasks)
         return self._passes.cost(self._stages(shape, tasks), scale=scale, first=first, most=most)
 
@@ -96,25 +96,35 @@ class ConvEstimator:
             "a": 1 if kept_a <= len(placement.a) else filters,
             "b": 1 if kept_b <= len(placement.b) else outputs,
         }
-        effort, moved, first = self._whole(shape)
+        effort, moved, first, last = self._whole(shape)
         return self._passes.bound(
             effort,
             {name: Total(each, again.get(name, 1)) for name, each in moved.items()},
             results=outputs * filters,
             first=first,
+            last=last,
         )
 
-    def _whole(self, shape: ConvShape) -> tuple[Effort, dict[str, Moved], float]:
-        """What array and DMA do for all tiles, and cycles of the loads before the first."""
+    def _whole(self, shape: ConvShape) -> tuple[Effort, dict[str, Moved], float, float]:
+        """What array and DMA do for all tiles, and cycles of the loads before the first and of the
+        stores behind the last."""
         if shape not in self._wholes:
-            steps = sum(
-                count * self._effort(kind).steps
+            efforts = [
+                (count, self._effort(kind), kind)
                 for kind, count in shape.kinds(self._mapper.problem, AXES)
+            ]
+            passes, moves = self._passes, self._moves
+            moved = {name: moves.of_all(name, shape) for name in passes.loads + passes.stores}
+            first = sum(moves.of_tile(name, shape.first, shape).least for name in "ab")
+            # The last tile is of the last kind.
+            _, _, least = efforts[-1]
+            last = sum(moves.of_shape(name, least, shape).least for name in passes.stores)
+            whole = replace(
+                self._effort(shape),
+                steps=sum(count * effort.steps for count, effort, _ in efforts),
+                lost=sum(count * effort.lost for count, effort, _ in efforts),
             )
-            names = self._passes.loads + self._passes.stores
-            moved = {name: self._moves.of_all(name, shape) for name in names}
-            first = sum(self._moves.of_tile(name, shape.first, shape).least for name in "ab")
-            self._wholes[shape] = replace(self._effort(shape), steps=steps), moved, first
+            self._wholes[shape] = whole, moved, first, last
         return self._wholes[shape]
 
     def _stages(self, shape: ConvShape, tasks: Sequence[ConvTask]) -> list[Stage]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from .array_cost import ArrayEstimator, Effort, Total
@@ -78,11 +79,13 @@ class GemmEstimator:
             "b": 1 if kept_b <= len(placement.b) else down,
         }
         names = self._passes.loads + self._passes.stores
+        least = replace(tile, m=whole.m - (down - 1) * tile.m, n=whole.n - (across - 1) * tile.n)
         return self._passes.bound(
             self._effort(tile, self._steps(tile)),
             {name: Total(self._moves.of_all(name, tile), again.get(name, 1)) for name in names},
             results=down * across,
             first=sum(self._moves.of_tile(name, tile, tile).least for name in self._passes.loads),
+            last=sum(self._moves.of_tile(name, least, tile).least for name in self._passes.stores),
         )
 
     def _steps(self, tile: TileShape) -> int:
