@@ -81,6 +81,12 @@ class ArrayConfig:
         return self.operand_bits + self.zero_points
 
     @property
+    def factor_limit(self) -> int:
+        """The greatest absolute value of what the array multiplies."""
+        lowest = 1 << (self.operand_bits - 1)
+        return 2 * lowest - 1 if self.zero_points else lowest
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates in one step."""
         return self.mu * self.nu * self.ku

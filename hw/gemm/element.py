@@ -18,10 +18,18 @@ def element_control() -> data.StructLayout:
     return data.StructLayout({"valid": 1, "first": 1, "preload": 1, "last": 1})
 
 
-def tree_sum(terms: list[Value]) -> Value:
-    """The sum of `terms` by a balanced tree of adders."""
+def tree_sum(terms: list[Value], limit: int) -> Value:
+    """The sum of `terms`, none of them beyond +-`limit`, by a balanced tree of adders.
+
+    Each sum is as wide as it can get and no wider: besides the bits, that keeps synthesis from
+    making one adder with carries in logic out of several with carry chains.
+    """
     while len(terms) > 1:
-        pairs = [left + right for left, right in zip(terms[::2], terms[1::2], strict=False)]
+        limit *= 2
+        pairs = [
+            (left + right)[: limit.bit_length() + 1].as_signed()
+            for left, right in zip(terms[::2], terms[1::2], strict=False)
+        ]
         terms = pairs + terms[len(pairs) * 2 :]
     return terms[0]
 
@@ -50,7 +58,7 @@ class Element(wiring.Component):
     Members
     -------
     i_a, o_a, i_b, o_b : ku * factor_bits
-        Signed operands, the lowest index in the lowest bits.
+        Signed operands, the lowest index in the lowest bits; none beyond +-``factor_limit``.
     i_control, o_control : :func:`element_control`
         Of the operands in the same cycle.
     i_result, o_result, i_c, o_c : accumulator_bits
@@ -88,8 +96,10 @@ class Element(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         count, bits = self._array.ku, self._array.factor_bits
+        limit = self._array.factor_limit**2
+        width = limit.bit_length() + 1
         # One register for all products: the simulator pays by the signal.
-        products = Signal(count * 2 * bits)
+        products = Signal(count * width)
         accumulator = Signal(self._array.accumulator_bits)
         own_result = Signal()
         own_c = Signal()
@@ -104,7 +114,7 @@ class Element(wiring.Component):
                 self.o_b.eq(self.i_b),
                 products.eq(
                     Cat(
-                        operand(self.i_a, k, bits) * operand(self.i_b, k, bits)
+                        (operand(self.i_a, k, bits) * operand(self.i_b, k, bits))[:width]
                         for k in range(count)
                     )
                 ),
@@ -112,7 +122,7 @@ class Element(wiring.Component):
 
         # From here on a stage later: the control that goes with `products`.
         step = self.o_control
-        dot = tree_sum([operand(products, k, 2 * bits) for k in range(count)])
+        dot = tree_sum([operand(products, k, width) for k in range(count)], limit)
         # Two registers load it. Synthesis merges the two copies; as a signal of its own it would be
         # a combinational process in every element for the simulator.
         total = Mux(step.preload, self.o_c, Mux(step.first, 0, accumulator)) + dot

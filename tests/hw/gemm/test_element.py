@@ -5,22 +5,29 @@ from support.bench import run
 from weft.hw.config import ArrayConfig
 from weft.hw.gemm.element import Element, element_control
 
-INT8 = st.one_of(st.sampled_from([-128, -1, 0, 127]), st.integers(-128, 127))
+
+def factors(array: ArrayConfig) -> st.SearchStrategy[int]:
+    """What it multiplies: int8, or the difference of two."""
+    low, high = (-255, 255) if array.zero_points else (-128, 127)
+    return st.one_of(st.sampled_from([low, -1, 0, high]), st.integers(low, high))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     ku=st.sampled_from([1, 3, 8]),
+    zero_points=st.booleans(),
     c=st.sampled_from([None, 0, -1, 2**31 - 1, -(2**31)]),
     data=st.data(),
 )
-def test_a_result_stands_two_cycles_after_its_last_step(ku, c, data) -> None:
-    vectors = st.lists(INT8, min_size=ku, max_size=ku)
+def test_a_result_stands_two_cycles_after_its_last_step(ku, zero_points, c, data) -> None:
+    array = ArrayConfig(mu=1, nu=1, ku=ku, zero_points=zero_points)
+    vectors = st.lists(factors(array), min_size=ku, max_size=ku)
     steps = data.draw(st.lists(st.tuples(vectors, vectors), min_size=1, max_size=4))
-    dut = Element(array=ArrayConfig(mu=1, nu=1, ku=ku))
+    dut = Element(array=array)
 
     def packed(values: list[int]) -> int:
-        return int.from_bytes(bytes(value & 0xFF for value in values), "little")
+        bits = array.factor_bits
+        return sum((value % (1 << bits)) << bits * k for k, value in enumerate(values))
 
     async def testbench(ctx):
         if c is not None:
