@@ -87,23 +87,23 @@ class ChannelWindows(wiring.Component):
         bounds = self._mover.spatial_bounds
         last = max(bounds) - 1
         most = 1 << COEFFICIENT_BITS - 1
-        product = Shape.cast(range(-most * last, (most - 1) * last + 1))
-        # A distance of more bits than these has a sign that no product changes.
+        # As wide as a product. A distance of more bits has a sign that no product changes.
         near = Shape.cast(range(-1, most * last + 1)).width
 
         value, coefficient = Signal(signed(GUARD_BITS)), self.coefficients[guard]
         beyond = Signal(signed(GUARD_BITS + 1))
         m.d.comb += [value.eq(self.values[guard]), beyond.eq(value - self.limits[guard])]
-        # The greatest product with which a distance stays negative: its complement.
-        low = Signal(signed(near), name=f"low_{guard}")
-        high = Signal(signed(near), name=f"high_{guard}")
+        # The greatest product with which a distance stays negative: its complement. They are kept
+        # as unsigned numbers of the same order: a comparison of signed ones needs two carries.
+        low = Signal(near, name=f"low_{guard}")
+        high = Signal(near, name=f"high_{guard}")
         above, below = Signal(name=f"above_{guard}"), Signal(name=f"below_{guard}")
         outside = Signal(name=f"outside_{guard}")
-        products = [Signal(product, name=f"product_{guard}_{i}") for i in range(1, last + 1)]
+        products = [Signal(near, name=f"product_{guard}_{i}") for i in range(1, last + 1)]
         with m.If(self.load):
             m.d.sync += [
-                low.eq(~value[:near]),
-                high.eq(~beyond[:near]),
+                low.eq(_ordered(~value, near)),
+                high.eq(_ordered(~beyond, near)),
                 above.eq(~value[-1] & ~_takes(value, near)),
                 below.eq(beyond[-1] & ~_takes(beyond, near)),
                 outside.eq(
@@ -111,10 +111,11 @@ class ChannelWindows(wiring.Component):
                 ),
             ]
             m.d.sync += [
-                term.eq(multiple(coefficient, index)) for index, term in enumerate(products, 1)
+                term.eq(_ordered(multiple(coefficient, index), near))
+                for index, term in enumerate(products, 1)
             ]
         indices = Signal(last + 1, name=f"indices_{guard}")
-        terms = [Const(0, product), *products]
+        terms = [_ordered(Const(0, near), near), *products]
         m.d.comb += indices.eq(
             Cat(~outside & (above | (term > low)) & (below | (term <= high)) for term in terms)
         )
@@ -144,3 +145,8 @@ def _takes(value: Signal, width: int) -> Value:
     """Whether `width` signed bits are enough for signed `value`."""
     beyond = value[width - 1 :]
     return beyond.all() | ~beyond.any()
+
+
+def _ordered(value: Value, width: int) -> Value:
+    """So many bits of a signed number as an unsigned one of the same order."""
+    return (value.as_signed() ^ Const(-1 << width - 1, signed(width)))[:width]
