@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from .array_pass import operator_word
 from .blocked import BlockedLayout, affine_strides
-from .conv_layout import ConvLayouts, ConvShape, ConvTile, ImageTile
+from .conv_layout import ConvLayouts, ImageTile
+from .conv_tile import ConvShape, ConvTile
 from .descriptor import BufferDescriptor, Guard
 from .errors import MappingError
 from .gemm_layout import TileShape

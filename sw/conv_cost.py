@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from .array_cost import ArrayEstimator, Effort, Total
 from .conv import ConvMapper
-from .conv_layout import ConvShape, ConvTask
 from .conv_moves import ConvMoves
+from .conv_tile import ConvShape, ConvTask
 from .convolution import Convolution
 from .overlap import Course, Moved, Stage
 

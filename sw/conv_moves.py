@@ -8,7 +8,7 @@ from functools import lru_cache
 from ..hw.config import PARAMETER_BITS
 from .bands import crowding
 from .conv import ConvMapper
-from .conv_layout import ConvShape, ConvTile
+from .conv_tile import ConvShape, ConvTile
 from .convolution import Axis, Convolution, Reach
 from .gemm_layout import TileShape
 from .overlap import Moved

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from .array_pass import ArrayPass, Move
 from .blocked import BlockedLayout
-from .conv_layout import ConvTile
+from .conv_tile import ConvTile
 from .conv_tiling import ConvPlan
 from .descriptor import BufferDescriptor, Guard
 from .lower import lower

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ..hw.config import AcceleratorConfig
 from .conv import ConvMapper
 from .conv_cost import ConvEstimator
-from .conv_layout import ConvShape, ConvTask, ConvTile
+from .conv_tile import ConvShape, ConvTask, ConvTile
 from .convolution import Convolution
 from .errors import MappingError
 from .pieces import cuts, even_pieces, largest

@@ -23,8 +23,8 @@ from weft.sw import MemRef
 from weft.sw.array_pass import Move
 from weft.sw.commands import Push
 from weft.sw.conv import ConvMapper
-from weft.sw.conv_layout import ConvShape, ConvTile
 from weft.sw.conv_passes import ConvPasses
+from weft.sw.conv_tile import ConvShape, ConvTile
 from weft.sw.conv_tiling import ConvPlan, plan_convolution
 from weft.sw.errors import MappingError
 from weft.sw.placement import Placement

@@ -11,7 +11,7 @@ from support.convolutions import Problem, problems
 from support.pages import named_config
 from weft.sw.conv import ConvMapper
 from weft.sw.conv_cost import ConvEstimator
-from weft.sw.conv_layout import ConvShape
+from weft.sw.conv_tile import ConvShape
 from weft.sw.conv_tiling import ConvPlan
 from weft.sw.placement import Placement
 

@@ -15,8 +15,8 @@ from ..gemm_workload import GemmWorkload
 from ..hw.config import AcceleratorConfig
 from ..sw.array_pass import ArrayPass
 from ..sw.conv import ConvMapper
-from ..sw.conv_layout import ConvShape
 from ..sw.conv_passes import ConvPasses
+from ..sw.conv_tile import ConvShape
 from ..sw.conv_tiling import ConvPlan
 from ..sw.errors import MappingError
 from ..sw.gemm import GemmMapper, GemmProblem
